@@ -1,0 +1,107 @@
+package realtest
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// S3Server is the address of an S3 server and the keys of a user who may make
+// buckets there. Requests use path style: Endpoint/bucket/key.
+type S3Server struct {
+	// Endpoint is the base URL, such as http://127.0.0.1:7070, with no slash
+	// at the end.
+	Endpoint string
+	// Region is the region that signatures name.
+	Region string
+	// AccessKey and SecretKey are the user's keys.
+	AccessKey, SecretKey string
+}
+
+// S3 returns an S3 server without buckets. It is PERF_S3_URL where that is set
+// (http://access:secret@host:port/?region=us-east-1), else versitygw over a
+// temporary folder, from PATH, GOBIN or GOPATH. Without one the test is
+// skipped, or fails under PERF_REQUIRE=s3.
+func S3(t testing.TB) S3Server {
+	t.Helper()
+	if addr, ok := begin(t, "s3", "PERF_S3_URL"); ok {
+		s, err := parseS3(addr)
+		if err != nil {
+			t.Fatalf("realtest: PERF_S3_URL: %v", err)
+		}
+		return s
+	}
+	server, ok := lookup([]string{"versitygw"}, goBin()...)
+	if !ok {
+		missing(t, "s3", "PERF_S3_URL", "versitygw not found", "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+	}
+	h := newHome(t, "nobody")
+	s := S3Server{Region: "us-east-1", AccessKey: secret(), SecretKey: secret()}
+	data := h.mkdir(t, "data")
+	addr := h.serve(t, spec{
+		name: "versitygw",
+		stop: syscall.SIGTERM,
+		cmd: func(port string) *exec.Cmd {
+			cmd := h.command(syscall.SIGKILL, server, "--port", "127.0.0.1:"+port, "--region", s.Region, "--quiet", "posix", data)
+			cmd.Env = append(cmd.Env, "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
+			return cmd
+		},
+		ready: pingHTTP,
+	})
+	s.Endpoint = "http://" + addr
+	return s
+}
+
+// goBin returns the folders that "go install" writes to.
+func goBin() []string {
+	var dirs []string
+	if dir := os.Getenv("GOBIN"); dir != "" {
+		dirs = append(dirs, dir)
+	}
+	if list := filepath.SplitList(os.Getenv("GOPATH")); len(list) > 0 {
+		return append(dirs, filepath.Join(list[0], "bin"))
+	}
+	if dir, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(dir, "go", "bin"))
+	}
+	return dirs
+}
+
+func parseS3(addr string) (S3Server, error) {
+	u, err := url.Parse(addr)
+	if err != nil {
+		return S3Server{}, errS3URL // the parser's error repeats the keys
+	}
+	key, ok := u.User.Password()
+	if !ok || u.User.Username() == "" || u.Host == "" {
+		return S3Server{}, errS3URL
+	}
+	s := S3Server{Region: u.Query().Get("region"), AccessKey: u.User.Username(), SecretKey: key}
+	if s.Region == "" {
+		s.Region = "us-east-1"
+	}
+	s.Endpoint = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+	return s, nil
+}
+
+// pingHTTP accepts any HTTP answer; without a signature it is a refusal.
+func pingHTTP(c net.Conn) error {
+	req, err := http.NewRequest(http.MethodGet, "http://"+c.RemoteAddr().String()+"/", http.NoBody)
+	if err != nil {
+		return err
+	}
+	if err := req.Write(c); err != nil {
+		return err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), req)
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
+}
