@@ -1,0 +1,73 @@
+// Package imageopt makes web pictures out of uploaded ones: resized, upright,
+// stripped of metadata, in the format that the client takes, without cgo and with
+// every limit checked before memory is spent.
+//
+// # Getting started
+//
+// Make one [Optimizer] with [New] and call [Optimizer.Process], or mount a
+// [Handler]:
+//
+//	o, err := imageopt.New(imageopt.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	res, err := o.Process(ctx, w, r, imageopt.Spec{Width: 640, Quality: 80})
+//	if err != nil {
+//		return err
+//	}
+//	fmt.Println(res.Format, res.Width, res.Height, res.Bytes)
+//
+// [Optimizer.Variants] makes a set of sizes from one decode,
+// [Optimizer.Placeholder] what a page shows before the picture, and
+// [Picture.HTML] the element that offers the sizes.
+//
+// # Units
+//
+// Sizes of pictures are in pixels of the upright picture, lengths and memory in
+// bytes (int64), waiting times are a [time.Duration], qualities run from 1 to 100.
+//
+// # Concurrency
+//
+// [Optimizer] and [Handler] are safe for concurrent use. A job runs on the
+// goroutine that called, and [Hooks] are called there, outside all locks. The
+// Optimizer owns no goroutine. The Handler runs each job on a goroutine that ends
+// with the job, or soon after the last client has gone; [Handler.Close] waits for
+// them. Jobs wait for memory in the order of their arrival.
+//
+// # Errors
+//
+// [ErrOptions] is a mistake of the caller. [ErrTooLarge], [ErrUnsupported],
+// [ErrCorrupt] and [ErrTruncated] speak of the source, [ErrBusy] of the moment;
+// the types [LimitError], [DecodeError] and [BusyError] carry the details. A
+// cancelled context gives an error that matches its Err and its Cause. No source,
+// however damaged, makes this package panic: a decoder's panic is ErrCorrupt.
+//
+// # Cost
+//
+// Time is linear in the pixels of the source, with one decode per call and one
+// resampling pass per size. Memory is booked before it is taken, under one mutex
+// that is held for a few instructions. A JPEG stays in its Y, Cb and Cr planes
+// from the decoder to the encoder; a resized picture is never held at full size
+// in another colour model.
+//
+// # Limits
+//
+// Reads JPEG, PNG, GIF and still WebP, and BMP and TIFF when asked; writes JPEG
+// (baseline, 4:2:0), PNG, GIF and lossless WebP, and what [Options].Encoders adds.
+// Animation survives from GIF to GIF only; other results show the first frame, as
+// do results of an animated PNG. Results have 8 bits per channel. Matrix ICC
+// profiles (Display P3, Adobe RGB) are converted to sRGB; pictures under other
+// profiles are taken as they are. Metadata never survives, GPS positions included,
+// unless the whole block is Disabled. The decoders of image/jpeg, image/png,
+// image/gif and golang.org/x/image do the decoding, so a cancelled context is seen
+// when they read on, not inside their computing. Importing this package registers
+// formats with package image, as those decoders do in any program; this package
+// itself never asks that registry.
+//
+// # Background
+//
+// Content negotiation follows RFC 9110 §12.5.1, orientation Exif 2.32, animation
+// the GIF89a specification. Filters and anchors are those of
+// github.com/disintegration/imaging. BlurHash is by Wolt, ThumbHash by Evan
+// Wallace. The parameters of [Handler] are those of next/image.
+package imageopt
