@@ -1,0 +1,340 @@
+package memory
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Names of the files that describe the control groups of this process.
+const (
+	selfCgroup    = "/proc/self/cgroup"
+	selfMountinfo = "/proc/self/mountinfo"
+)
+
+// noLimit is the least value that a version 1 hierarchy writes for "no limit":
+// the largest int64 rounded down to a page, whatever the page size.
+const noLimit = 1 << 62
+
+// files reads a whole small file. The slice is valid until the next call.
+type files func(name string) ([]byte, error)
+
+// hierarchy is where the memory controller of this process is found: its own
+// group's directory first, then the parents that are visible, up to the mount.
+type hierarchy struct {
+	version int // 1, 2, or 0 when there is no memory controller
+	dirs    []string
+}
+
+// cgroupReading is the state of the group whose limit binds.
+type cgroupReading struct {
+	version                int
+	limit                  int64 // 0: none
+	usage                  int64
+	inactiveFile, activeFl int64
+	psi                    PSI
+	hasPSI                 bool
+}
+
+// findHierarchy chooses the hierarchy that has the memory controller: on hybrid
+// systems a version 2 tree is mounted too, but without that controller.
+func findHierarchy(read files) (hierarchy, error) {
+	data, err := read(selfCgroup)
+	if err != nil {
+		return hierarchy{}, err
+	}
+	v1, v2 := parseCgroup(data)
+	if v1 == "" && v2 == "" {
+		return hierarchy{}, nil
+	}
+	data, err = read(selfMountinfo)
+	if err != nil {
+		return hierarchy{}, err
+	}
+	mounts := parseMountinfo(data)
+	if v1 != "" {
+		if dirs := groupDirs(mounts, 1, v1); dirs != nil {
+			return hierarchy{version: 1, dirs: dirs}, nil
+		}
+	}
+	if v2 != "" {
+		if dirs := groupDirs(mounts, 2, v2); dirs != nil {
+			return hierarchy{version: 2, dirs: dirs}, nil
+		}
+	}
+	return hierarchy{}, nil
+}
+
+// parseCgroup returns the path of the version 1 memory group and of the version 2
+// group, each empty if absent. A path may hold colons.
+func parseCgroup(data []byte) (v1, v2 string) {
+	for line := range bytes.Lines(data) {
+		parts := strings.SplitN(strings.TrimSuffix(string(line), "\n"), ":", 3)
+		if len(parts) != 3 || !strings.HasPrefix(parts[2], "/") {
+			continue
+		}
+		switch {
+		case parts[0] == "0" && parts[1] == "":
+			v2 = parts[2]
+		case slices.Contains(strings.Split(parts[1], ","), "memory"):
+			v1 = parts[2]
+		}
+	}
+	return v1, v2
+}
+
+// mount is one mounted control group hierarchy that can hold memory groups.
+type mount struct {
+	version     int
+	root, point string // root is the group that stands at point
+}
+
+// parseMountinfo lists the hierarchies with a memory controller in the format of
+// proc(5). Lines may be of any length, and super options may hold raw spaces.
+func parseMountinfo(data []byte) []mount {
+	var mounts []mount
+	for line := range bytes.Lines(data) {
+		head, tail, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" - "))
+		if !ok || !bytes.HasPrefix(tail, []byte("cgroup")) {
+			continue
+		}
+		fields := strings.Fields(string(head))
+		super := strings.SplitN(string(tail), " ", 3)
+		if len(fields) < 6 || len(super) != 3 {
+			continue
+		}
+		m := mount{root: unescapeOctal(fields[3]), point: path.Clean(unescapeOctal(fields[4]))}
+		switch {
+		case super[0] == "cgroup2":
+			m.version = 2
+		case super[0] == "cgroup" && slices.Contains(strings.Split(super[2], ","), "memory"):
+			m.version = 1
+		default:
+			continue
+		}
+		mounts = append(mounts, m)
+	}
+	return mounts
+}
+
+// unescapeOctal undoes the \ooo form in which the kernel writes blanks.
+func unescapeOctal(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// groupDirs returns the directories of group and its parents under the mount that
+// shows it, innermost first, or nil when no mount of that version exists.
+func groupDirs(mounts []mount, version int, group string) []string {
+	best, rel := -1, ""
+	for i, m := range mounts {
+		if m.version != version {
+			continue
+		}
+		if best < 0 {
+			best = i // shows some group at least: in a container usually ours
+		}
+		if r, ok := within(m.root, group); ok {
+			best, rel = i, r
+			break
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	point := mounts[best].point
+	var dirs []string
+	for rel != "" && rel != "/" && rel != "." {
+		dirs = append(dirs, path.Join(point, rel))
+		rel = path.Dir(rel)
+	}
+	return append(dirs, point)
+}
+
+// within returns the path of group relative to root, and whether it is inside. A
+// group shown with ".." lies outside the namespace and cannot be reached.
+func within(root, group string) (string, bool) {
+	if slices.Contains(strings.Split(group, "/"), "..") {
+		return "", false
+	}
+	group = path.Clean(group)
+	if root == "/" {
+		return group, true
+	}
+	if group == root {
+		return "", true
+	}
+	if rest, ok := strings.CutPrefix(group, root+"/"); ok {
+		return "/" + rest, true
+	}
+	return "", false
+}
+
+// read returns the state of the group with the lowest limit. Groups without a
+// readable limit, such as the root of version 2, are passed over.
+func (h hierarchy) read(read files) cgroupReading {
+	r := cgroupReading{version: h.version}
+	binding := ""
+	for _, dir := range h.dirs {
+		if limit := h.limit(read, dir); limit > 0 && (r.limit == 0 || limit <= r.limit) {
+			r.limit, binding = limit, dir
+		}
+	}
+	if len(h.dirs) == 0 {
+		return r
+	}
+	if binding == "" {
+		binding = h.dirs[0]
+	}
+	h.readUsage(read, binding, &r)
+	if h.version == 2 {
+		if data, err := read(h.dirs[0] + "/memory.pressure"); err == nil {
+			r.psi, r.hasPSI = parsePSI(data)
+		}
+	}
+	return r
+}
+
+// limit returns the limit that dir itself sets, or 0.
+func (h hierarchy) limit(read files, dir string) int64 {
+	if h.version == 1 {
+		return readLimit(read, dir+"/memory.limit_in_bytes")
+	}
+	limit, high := readLimit(read, dir+"/memory.max"), readLimit(read, dir+"/memory.high")
+	if limit == 0 || high > 0 && high < limit {
+		return high // throttling starts here, long before the kill at max
+	}
+	return limit
+}
+
+// readUsage fills in the usage of dir. In version 1 memory.stat also tells of
+// limits in parents that are not mounted here.
+func (h hierarchy) readUsage(read files, dir string, r *cgroupReading) {
+	usage, prefix := "/memory.current", ""
+	if h.version == 1 {
+		usage, prefix = "/memory.usage_in_bytes", "total_"
+	}
+	if data, err := read(dir + usage); err == nil {
+		r.usage, _ = parseInt(bytes.TrimSpace(data))
+	}
+	data, err := read(dir + "/memory.stat")
+	if err != nil {
+		return
+	}
+	for line := range bytes.Lines(data) {
+		key, value, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+		if !ok {
+			continue
+		}
+		n, ok := parseInt(value)
+		if !ok {
+			continue
+		}
+		switch {
+		case h.version == 1 && string(key) == "hierarchical_memory_limit":
+			if n > 0 && n < noLimit && (r.limit == 0 || n < r.limit) {
+				r.limit = n
+			}
+		case len(key) <= len(prefix) || string(key[:len(prefix)]) != prefix:
+		case string(key[len(prefix):]) == "inactive_file":
+			r.inactiveFile = n
+		case string(key[len(prefix):]) == "active_file":
+			r.activeFl = n
+		}
+	}
+}
+
+// readLimit reads one limit; "max", absent files and the version 1 value for "no
+// limit" give 0. A limit of 0 bytes, which can be set, gives 1.
+func readLimit(read files, name string) int64 {
+	data, err := read(name)
+	if err != nil {
+		return 0
+	}
+	n, ok := parseInt(bytes.TrimSpace(data))
+	if !ok || n >= noLimit {
+		return 0
+	}
+	return max(1, n)
+}
+
+// parseInt parses a decimal number without allocating; values beyond int64 are
+// the largest int64, which every caller takes as "no limit".
+func parseInt(b []byte) (int64, bool) {
+	if len(b) == 0 {
+		return 0, false
+	}
+	var n int64
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n > (1<<63-1-9)/10 {
+			n = 1<<63 - 1
+			continue
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// parsePSI reads the avg10 fields of a pressure file.
+func parsePSI(data []byte) (PSI, bool) {
+	var p PSI
+	found := false
+	for line := range bytes.Lines(data) {
+		kind, rest, _ := bytes.Cut(line, []byte(" "))
+		_, rest, ok := bytes.Cut(rest, []byte("avg10="))
+		if !ok {
+			continue
+		}
+		number, _, _ := bytes.Cut(bytes.TrimSpace(rest), []byte(" "))
+		percent, ok := parsePercent(number)
+		switch {
+		case !ok:
+		case string(kind) == "some":
+			p.Some, found = percent/100, true
+		case string(kind) == "full":
+			p.Full, found = percent/100, true
+		}
+	}
+	return p, found
+}
+
+// parsePercent parses digits with at most one point, such as 12.34.
+func parsePercent(b []byte) (float64, bool) {
+	whole, frac, _ := bytes.Cut(b, []byte("."))
+	n, ok := parseInt(whole)
+	if !ok || n > 100 {
+		return 0, false
+	}
+	v, scale := float64(n), 1.0
+	for _, c := range frac {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		scale /= 10
+		v += float64(c-'0') * scale
+	}
+	return v, true
+}
+
+// rediscoverAfter is how long a hierarchy found once is used before the files
+// that lead to it are read again: a process can be moved to another group.
+const rediscoverAfter = time.Minute

@@ -1,0 +1,139 @@
+package memory
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// osReader reads /proc and the control groups. A keeping one holds the files open
+// and reads them again from their start, which the kernel answers afresh.
+type osReader struct {
+	keep bool
+	open map[string]*os.File
+	buf  []byte
+	page int64
+
+	groups  hierarchy
+	foundAt time.Time // when groups was found; zero: never
+	total   int64     // memory of the machine
+}
+
+func newOSReader(keep bool) osReader {
+	return osReader{keep: keep, open: map[string]*os.File{}, page: int64(os.Getpagesize())}
+}
+
+func (o *osReader) close() {
+	for _, f := range o.open {
+		f.Close() // read only: nothing can be lost
+	}
+	clear(o.open)
+}
+
+// file reads name into the reader's buffer, which the next call overwrites.
+func (o *osReader) file(name string) ([]byte, error) {
+	f := o.open[name]
+	if f == nil {
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return nil, err
+		}
+		if o.keep {
+			o.open[name] = f
+		} else {
+			defer f.Close()
+		}
+	}
+	if o.buf == nil {
+		o.buf = make([]byte, 8<<10)
+	}
+	n := 0
+	for {
+		m, err := f.ReadAt(o.buf[n:], int64(n))
+		n += m
+		if n < len(o.buf) {
+			if err != nil && err != io.EOF {
+				o.forget(name)
+				return nil, err
+			}
+			return o.buf[:n], nil
+		}
+		o.buf = append(o.buf, make([]byte, len(o.buf))...)
+	}
+}
+
+// forget drops a file that can no longer be read, such as that of a removed group.
+func (o *osReader) forget(name string) {
+	if f := o.open[name]; f != nil {
+		f.Close()
+		delete(o.open, name)
+	}
+}
+
+// read takes one reading. Absent files are normal; the error tells of others.
+func (o *osReader) read(now time.Time) (osReading, error) {
+	var r osReading
+	var errs []error
+	if o.foundAt.IsZero() || now.Sub(o.foundAt) >= rediscoverAfter {
+		errs = append(errs, o.discover(now))
+	}
+	r.systemTotal = o.total
+	data, err := o.file("/proc/self/statm")
+	if err == nil {
+		r.rss = parseStatm(data) * o.page
+	}
+	errs = append(errs, unlessAbsent(err))
+	if o.groups.version > 0 {
+		r.cgroup = o.groups.read(o.file)
+	}
+	if !r.cgroup.hasPSI {
+		if data, err := o.file("/proc/pressure/memory"); err == nil {
+			r.hostPSI, _ = parsePSI(data)
+			r.hostPSI.Host = true
+		}
+	}
+	return r, errors.Join(errs...)
+}
+
+// discover finds the control groups of the process and the size of the machine.
+func (o *osReader) discover(now time.Time) error {
+	o.close() // the process may have moved: the open files are another group's
+	groups, err := findHierarchy(o.file)
+	o.foundAt = now
+	if err == nil {
+		o.groups = groups
+	}
+	if data, err := o.file("/proc/meminfo"); err == nil {
+		o.total = parseMemTotal(data)
+	}
+	return unlessAbsent(err)
+}
+
+func unlessAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// parseStatm returns the second field of /proc/self/statm, resident pages.
+func parseStatm(data []byte) int64 {
+	_, rest, _ := bytes.Cut(data, []byte(" "))
+	field, _, _ := bytes.Cut(rest, []byte(" "))
+	n, _ := parseInt(field)
+	return n
+}
+
+// parseMemTotal returns the MemTotal line of /proc/meminfo in bytes.
+func parseMemTotal(data []byte) int64 {
+	for line := range bytes.Lines(data) {
+		if rest, ok := bytes.CutPrefix(line, []byte("MemTotal:")); ok {
+			n, _ := parseInt(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte(" kB")))
+			return n << 10
+		}
+	}
+	return 0
+}
