@@ -1,0 +1,170 @@
+package s3cdn
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/perfblocks/perfblocks/cdn"
+)
+
+// fail makes an OpError of what the SDK returned. It keeps the cause of a network
+// failure and the service's message, and drops the SDK's own text, which repeats
+// URLs with their query.
+func (p *Provider) fail(ctx context.Context, op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*cdn.OpError](err); ok {
+		return err
+	}
+	e := &cdn.OpError{Provider: p.opts.Name, Op: op, Key: key}
+	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		e.Status, e.RequestID = re.HTTPStatusCode(), re.ServiceRequestID()
+		if re.Response != nil {
+			e.Wait = retryAfter(re.Response.Header)
+		}
+	}
+	if ae, ok := errors.AsType[smithy.APIError](err); ok {
+		e.Code = ae.ErrorCode()
+		if m := ae.ErrorMessage(); m != "" {
+			e.Err = errors.New(m)
+		}
+	}
+	if ctx.Err() != nil {
+		e.Kind, e.Err = cancelled(ctx)
+		return e
+	}
+	if be, ok := errors.AsType[*bodyError](err); ok {
+		e.Kind, e.Err = be.kind(), be.err
+		return e
+	}
+	if ce, ok := errors.AsType[*credentialsError](err); ok && e.Status < 500 {
+		e.Kind, e.Err = cdn.ErrAuth, stripURL(ce)
+		return e
+	}
+	switch {
+	case e.Status == 0:
+		e.Kind, e.Err = cdn.ErrUnavailable, stripURL(err)
+	case e.Status < 300:
+		e.Kind, e.Err = cdn.ErrUnavailable, errors.New("the reply is not S3's")
+	default:
+		e.Kind = kindOf(e.Status, e.Code)
+	}
+	return e
+}
+
+// cancelled is the kind and cause of a call whose context ended. A deadline counts
+// as unavailability, a cancellation as nobody's fault.
+func cancelled(ctx context.Context) (kind, cause error) {
+	err := ctx.Err()
+	if errors.Is(err, context.DeadlineExceeded) {
+		kind = cdn.ErrUnavailable
+	}
+	if c := context.Cause(ctx); c != nil && !errors.Is(c, err) {
+		err = errors.Join(err, c)
+	}
+	return kind, err
+}
+
+// stripURL drops the URL that net/http puts into its errors, with its query.
+func stripURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	if oe, ok := errors.AsType[*smithy.OperationError](err); ok {
+		return oe.Err
+	}
+	return err
+}
+
+// kindOf classifies a reply by its code, which is finer, and else by its status.
+func kindOf(status int, code string) error {
+	switch code {
+	case "NoSuchKey", "NoSuchUpload", "NoSuchVersion":
+		return cdn.ErrNotFound
+	case "NoSuchBucket", "NotImplemented", "InvalidObjectState", "PermanentRedirect", "TemporaryRedirect":
+		return cdn.ErrInvalid
+	case "PreconditionFailed", "ConditionalRequestConflict":
+		return cdn.ErrExists
+	case "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "TooManyRequestsException":
+		return cdn.ErrRateLimited
+	case "EntityTooLarge", "MaxMessageLengthExceeded":
+		return cdn.ErrTooLarge
+	case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
+		return cdn.ErrChecksum
+	case "RequestTimeTooSkewed", "RequestTimeout", "OperationAborted", "IncompleteBody", "InternalError":
+		// A skewed clock heals by itself: the SDK has learned the difference from
+		// this reply and signs the next call with the server's time.
+		return cdn.ErrUnavailable
+	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+		"AccessDenied", "AuthorizationHeaderMalformed":
+		return cdn.ErrAuth
+	}
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return cdn.ErrAuth
+	case status == http.StatusNotFound:
+		return cdn.ErrNotFound
+	case status == http.StatusConflict, status == http.StatusPreconditionFailed:
+		return cdn.ErrExists
+	case status == http.StatusRequestEntityTooLarge:
+		return cdn.ErrTooLarge
+	case status == http.StatusTooManyRequests:
+		return cdn.ErrRateLimited
+	case status == http.StatusRequestTimeout, status >= 500:
+		return cdn.ErrUnavailable
+	}
+	return cdn.ErrInvalid
+}
+
+// retryAfter reads the header in both of its forms; 0 when absent, malformed or past.
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(time.Until(t), 0)
+	}
+	return 0
+}
+
+// refuse is an OpError for a call that is not sent at all.
+func (p *Provider) refuse(op, key string, kind, cause error) error {
+	return &cdn.OpError{Provider: p.opts.Name, Op: op, Key: key, Kind: kind, Err: cause}
+}
+
+// credentialsError marks a failure to get credentials, so that it is not taken for
+// an unreachable bucket.
+type credentialsError struct{ err error }
+
+func (e *credentialsError) Error() string { return "credentials: " + e.err.Error() }
+func (e *credentialsError) Unwrap() error { return e.err }
+
+// credentialsProvider marks the errors of another one.
+type credentialsProvider struct{ aws.CredentialsProvider }
+
+// Retrieve asks the inner provider.
+func (c credentialsProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	v, err := c.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return v, &credentialsError{err}
+	}
+	return v, nil
+}
+
+// IsCredentialsProvider lets the SDK see through the wrapper.
+func (c credentialsProvider) IsCredentialsProvider(target aws.CredentialsProvider) bool {
+	return aws.IsCredentialsProvider(c.CredentialsProvider, target)
+}

@@ -1,0 +1,176 @@
+package s3cdn
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/perfblocks/perfblocks/cdn"
+)
+
+var (
+	_ cdn.Provider    = (*Provider)(nil)
+	_ cdn.Namer       = (*Provider)(nil)
+	_ cdn.Lister      = (*Provider)(nil)
+	_ cdn.Copier      = (*Provider)(nil)
+	_ cdn.Multiparter = (*Provider)(nil)
+	_ cdn.Presigner   = (*Provider)(nil)
+)
+
+// Provider stores objects in one bucket of S3 or of a compatible service. It is a
+// [cdn.Lister], [cdn.Copier], [cdn.Multiparter] and [cdn.Presigner] too. It is safe
+// for concurrent use and must not be copied.
+type Provider struct {
+	opts    Options
+	set     settings
+	client  *s3.Client
+	presign *s3.PresignClient
+	base    string       // URL of the bucket for the public, without trailing slash
+	https   bool         // the endpoint is reached by TLS: payloads go unsigned
+	own     *http.Client // nil when the caller gave one
+
+	// plain is set once the server has refused checksum headers and then took the
+	// same request without them.
+	plain atomic.Bool
+}
+
+// New returns a Provider for one bucket. It reads the SDK's environment and shared
+// files unless Config and credentials are given, sends nothing and starts no
+// goroutine. Every invalid field is named in one error matching [cdn.ErrOptions].
+func New(o Options) (*Provider, error) {
+	set, err := o.validate()
+	if err != nil {
+		return nil, err
+	}
+	if o.Name == "" {
+		o.Name = "s3"
+	}
+	cfg, err := o.awsConfig()
+	if err != nil {
+		return nil, optionsError(err)
+	}
+	p := &Provider{opts: o, set: set}
+	hc := o.HTTPClient
+	if hc == nil {
+		hc = newHTTPClient()
+		p.own = hc
+	}
+	p.client = o.client(cfg, hc)
+	p.presign = s3.NewPresignClient(p.client)
+	bucket, err := bucketURL(&o, cfg.Region)
+	if err != nil {
+		return nil, optionsError(err)
+	}
+	p.https = bucket.Scheme == "https"
+	p.base = set.publicURL
+	if p.base == "" {
+		p.base = strings.TrimRight(bucket.String(), "/")
+	}
+	p.plain.Store(o.DisableChecksums)
+	p.opts.Config, p.opts.CloudFrontKey, p.opts.SecretAccessKey, p.opts.SessionToken = nil, nil, "", ""
+	return p, nil
+}
+
+// bucketURL asks the SDK's own endpoint rules for the address of the bucket.
+func bucketURL(o *Options, region string) (*url.URL, error) {
+	params := s3.EndpointParameters{
+		Bucket:         aws.String(o.Bucket),
+		Region:         aws.String(region),
+		ForcePathStyle: aws.Bool(o.PathStyle),
+		UseFIPS:        aws.Bool(false),
+		UseDualStack:   aws.Bool(false),
+		Accelerate:     aws.Bool(false),
+
+		UseGlobalEndpoint:              aws.Bool(false),
+		DisableMultiRegionAccessPoints: aws.Bool(false),
+	}
+	if o.Endpoint != "" {
+		params.Endpoint = aws.String(o.Endpoint)
+	}
+	ep, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(context.Background(), params)
+	if err != nil {
+		return nil, err
+	}
+	return &ep.URI, nil
+}
+
+// newHTTPClient returns a client for many parallel requests to one host that
+// follows no redirect, so that no credential goes anywhere else.
+func newHTTPClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConns:          128,
+			MaxIdleConnsPerHost:   64,
+			IdleConnTimeout:       90 * time.Second,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 60 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			WriteBufferSize:       64 << 10,
+			ReadBufferSize:        32 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// ProviderName returns Options.Name.
+func (p *Provider) ProviderName() string { return p.opts.Name }
+
+// Close closes idle connections of the client that New made; a client given in
+// Options is left alone. Calls after Close still work. It never fails.
+func (p *Provider) Close() error {
+	if p.own != nil {
+		p.own.CloseIdleConnections()
+	}
+	return nil
+}
+
+// URL returns the public address of the object: Options.PublicURL or the bucket's
+// own address, then Prefix and key, escaped segment by segment. It does no I/O and
+// never fails.
+func (p *Provider) URL(ref cdn.Ref) (string, error) {
+	return p.base + "/" + escapePath(p.opts.Prefix+ref.Key), nil
+}
+
+// name is the key in the bucket.
+func (p *Provider) name(key string) *string { return aws.String(p.opts.Prefix + key) }
+
+const upperHex = "0123456789ABCDEF"
+
+// escapePath escapes all but RFC 3986's unreserved characters and the slash, which
+// is what S3 signs. url.PathEscape would leave a plus sign, which some servers
+// take for a space.
+func escapePath(s string) string {
+	n := 0
+	for i := range len(s) {
+		if !unreserved(s[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s)+2*n)
+	for i := range len(s) {
+		if c := s[i]; unreserved(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return string(b)
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~' || c == '/'
+}
