@@ -1,0 +1,126 @@
+package archtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// listed is what the go command says of one package.
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	ImportMap  map[string]string
+	Module     *struct {
+		Path string
+		Main bool
+	}
+	Error *struct{ Err string }
+}
+
+// Reachable returns for each package folder of the module the third-party
+// modules that its non-test code reaches on Linux, without versions, one line
+// per package.
+func Reachable(t *Tree) (string, error) {
+	cmd := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Standard,Imports,ImportMap,Module,Error", "./...")
+	cmd.Dir = t.Root
+	// The same answer on every machine.
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("archtest: go list: %w: %s", err, bytes.TrimSpace(errOut.Bytes()))
+	}
+	pkgs := map[string]*listed{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		p := new(listed)
+		if err := dec.Decode(p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return "", fmt.Errorf("archtest: go list: %w", err)
+		}
+		if p.Error != nil {
+			return "", fmt.Errorf("archtest: go list: %s: %s", p.ImportPath, p.Error.Err)
+		}
+		pkgs[p.ImportPath] = p
+	}
+	var b strings.Builder
+	for _, p := range slices.Sorted(maps.Keys(pkgs)) {
+		if dir, ok := t.own(p); ok {
+			fmt.Fprintf(&b, "%s:", dir)
+			for _, m := range slices.Sorted(maps.Keys(reach(pkgs, p))) {
+				b.WriteString(" " + m)
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String(), nil
+}
+
+// reach returns the modules outside ours that a package needs to build.
+func reach(pkgs map[string]*listed, from string) map[string]bool {
+	modules, seen := map[string]bool{}, map[string]bool{}
+	var visit func(string)
+	visit = func(path string) {
+		p := pkgs[path]
+		if p == nil || seen[path] || p.Standard {
+			return
+		}
+		seen[path] = true
+		if p.Module != nil && !p.Module.Main {
+			modules[p.Module.Path] = true
+		}
+		for _, i := range p.Imports {
+			if mapped, ok := p.ImportMap[i]; ok {
+				i = mapped
+			}
+			visit(i)
+		}
+	}
+	visit(from)
+	return modules
+}
+
+// PinnedModules compares what the packages reach with the pinned lines.
+func PinnedModules(t *Tree, pinned string) ([]Finding, error) {
+	now, err := Reachable(t)
+	if err != nil {
+		return nil, err
+	}
+	have, want := byPackage(now), byPackage(pinned)
+	var all []Finding
+	for _, dir := range slices.Sorted(maps.Keys(have)) {
+		if w, ok := want[dir]; !ok {
+			all = append(all, Finding{dir, "not in the list of reachable modules", mendPinned})
+		} else if w != have[dir] {
+			all = append(all, Finding{dir, fmt.Sprintf("reaches [%s], pinned is [%s]", have[dir], w), mendPinned})
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(want)) {
+		if _, ok := have[dir]; !ok {
+			all = append(all, Finding{dir, "pinned, but no package", mendPinned})
+		}
+	}
+	return all, nil
+}
+
+const mendPinned = "if it is meant, run: go test ./examples/internal/archtest -run TestModules -update"
+
+func byPackage(text string) map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(text) {
+		if dir, mods, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && !strings.HasPrefix(line, "#") {
+			m[dir] = strings.TrimSpace(mods)
+		}
+	}
+	return m
+}
