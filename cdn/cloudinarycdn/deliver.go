@@ -1,0 +1,320 @@
+package cloudinarycdn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/perfblocks/perfblocks/cdn"
+)
+
+// URL returns the delivery URL of the original. With a Ref.Handle it names the
+// version, and so is never stale; with a key alone its extension decides between
+// image, video and raw. Images and videos end in their format, after the key's own
+// extension. It does no I/O.
+func (p *Provider) URL(ref cdn.Ref) (string, error) {
+	l, _ := p.locate(ref)
+	return p.url("url", ref.Key, l, "")
+}
+
+// TransformURL returns the delivery URL of a rendition, which Cloudinary makes at
+// the first request for it. Fit "" never enlarges, "contain" fits into the box and
+// "cover" fills and crops it. It does no I/O; the error matches [cdn.ErrInvalid] for
+// content that is no image and for values out of range.
+func (p *Provider) TransformURL(ref cdn.Ref, t cdn.Transform) (string, error) {
+	c := call{p: p, op: "url", key: ref.Key}
+	if err := checkTransform(t); err != nil {
+		return "", c.fail(cdn.ErrInvalid, err)
+	}
+	l, _ := p.locate(ref)
+	if t.IsZero() {
+		return p.url(c.op, ref.Key, l, "")
+	}
+	if l.kind != "image" {
+		return "", c.fail(cdn.ErrInvalid, errors.New("not an image"))
+	}
+	if t.Format != "auto" && t.Format != "" {
+		l.format, t.Format = formatOf(t.Format), ""
+	}
+	return p.url(c.op, ref.Key, l, transformation(t))
+}
+
+func (p *Provider) url(op, key string, l locator, transform string) (string, error) {
+	id, err := publicID(key)
+	if err != nil {
+		return "", call{p: p, op: op, key: key}.fail(cdn.ErrKey, err)
+	}
+	source := escape(id)
+	if l.format != "" {
+		source += "." + l.format
+	}
+	var b strings.Builder
+	b.WriteString(p.opts.DeliveryURL + "/" + l.kind + "/" + l.typ + "/")
+	if p.opts.SignURLs || l.typ == "authenticated" && p.opts.APISecret != "" {
+		b.WriteString(p.signPath(transform, source) + "/")
+	}
+	if transform != "" {
+		b.WriteString(transform + "/")
+	}
+	if l.version == 0 && strings.Contains(source, "/") {
+		l.version = 1 // tells a folder from a transformation
+	}
+	if l.version > 0 {
+		b.WriteString("v" + strconv.FormatInt(l.version, 10) + "/")
+	}
+	b.WriteString(source)
+	return b.String(), nil
+}
+
+// checkTransform refuses what the contract of cdn.Transform does not know.
+func checkTransform(t cdn.Transform) error {
+	switch {
+	case t.Width < 0 || t.Height < 0:
+		return errors.New("a negative width or height")
+	case t.Quality < 0 || t.Quality > 100:
+		return fmt.Errorf("quality %d is not in 1 to 100", t.Quality)
+	case t.Fit != "" && t.Fit != "contain" && t.Fit != "cover":
+		return fmt.Errorf("fit %q is unknown", t.Fit)
+	}
+	switch t.Format {
+	case "", "auto", "jpeg", "png", "webp", "avif":
+		return nil
+	}
+	return fmt.Errorf("format %q is unknown", t.Format)
+}
+
+func formatOf(format string) string {
+	if format == "jpeg" {
+		return "jpg"
+	}
+	return format
+}
+
+// transformation writes t in Cloudinary's syntax, sorted as its clients do.
+func transformation(t cdn.Transform) string {
+	var f []string
+	if t.Width > 0 || t.Height > 0 {
+		switch t.Fit {
+		case "cover":
+			f = append(f, "c_fill")
+		case "contain":
+			f = append(f, "c_fit")
+		default:
+			f = append(f, "c_limit")
+		}
+	}
+	if t.Format != "" {
+		f = append(f, "f_"+formatOf(t.Format))
+	}
+	if t.Height > 0 {
+		f = append(f, "h_"+strconv.Itoa(t.Height))
+	}
+	if t.Quality > 0 {
+		f = append(f, "q_"+strconv.Itoa(t.Quality))
+	}
+	if t.Width > 0 {
+		f = append(f, "w_"+strconv.Itoa(t.Width))
+	}
+	return strings.Join(f, ",")
+}
+
+// fetch sends a request to the delivery URL of ref.
+func (c call) fetch(method string, ref cdn.Ref, byteRange string) (*http.Response, cdn.Info, error) {
+	l, _ := c.p.locate(ref)
+	u, err := c.p.url(c.op, ref.Key, l, "")
+	if err != nil {
+		return nil, cdn.Info{}, err
+	}
+	req, err := http.NewRequestWithContext(c.ctx, method, u, nil)
+	if err != nil {
+		return nil, cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the delivery URL is malformed"))
+	}
+	req.Header.Set("Accept-Encoding", "identity") // lengths and ranges are those of the original
+	if byteRange != "" {
+		req.Header.Set("Range", byteRange)
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return nil, cdn.Info{}, err
+	}
+	if resp.ContentLength < 0 {
+		resp.Body.Close()
+		return nil, cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply tells no length"))
+	}
+	info := cdn.Info{
+		Ref:          cdn.Ref{Key: ref.Key, Handle: l.String()},
+		Size:         resp.ContentLength,
+		ContentType:  resp.Header.Get("Content-Type"),
+		CacheControl: resp.Header.Get("Cache-Control"),
+		Disposition:  resp.Header.Get("Content-Disposition"),
+		ETag:         strings.Trim(resp.Header.Get("ETag"), `"`),
+	}
+	info.ModTime, _ = http.ParseTime(resp.Header.Get("Last-Modified"))
+	return resp, info, nil
+}
+
+// Head asks the delivery URL for the object's headers. It tells no metadata, and
+// what it tells without a Ref.Handle may come from an edge's cache and be stale.
+func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
+	resp, info, err := call{p: p, ctx: ctx, op: "head", key: ref.Key}.fetch(http.MethodHead, ref, "")
+	if err != nil {
+		return cdn.Info{}, err
+	}
+	resp.Body.Close()
+	return info, nil
+}
+
+// Open reads a range from the delivery URL. Info.Size is the size of the whole
+// object. A reply that breaks off is an error of the reader that matches
+// [cdn.ErrUnavailable].
+func (p *Provider) Open(ctx context.Context, ref cdn.Ref, offset, length int64) (io.ReadCloser, cdn.Info, error) {
+	c := call{p: p, ctx: ctx, op: "open", key: ref.Key}
+	if offset < 0 {
+		return nil, cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the offset is negative"))
+	}
+	if length == 0 {
+		info, err := p.Head(ctx, ref)
+		return http.NoBody, info, err
+	}
+	want := byteRange(offset, length)
+	resp, info, err := c.fetch(http.MethodGet, ref, want)
+	if err != nil {
+		if oe, ok := errors.AsType[*cdn.OpError](err); ok && oe.Status == http.StatusRequestedRangeNotSatisfiable {
+			if info, err2 := p.Head(ctx, ref); err2 == nil && offset == info.Size {
+				return http.NoBody, info, nil
+			}
+		}
+		return nil, cdn.Info{}, err
+	}
+	rc := &reader{c: c, body: resp.Body}
+	if want == "" {
+		return rc, info, nil
+	}
+	if resp.StatusCode == http.StatusPartialContent {
+		total, ok := totalOf(resp.Header.Get("Content-Range"), offset)
+		if !ok {
+			rc.Close()
+			return nil, cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply is another range"))
+		}
+		info.Size = total
+		return rc, info, nil
+	}
+	if offset > info.Size {
+		rc.Close()
+		return nil, cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the offset is past the end"))
+	}
+	if _, err := io.CopyN(io.Discard, rc, offset); err != nil {
+		rc.Close()
+		return nil, cdn.Info{}, err
+	}
+	if length > 0 {
+		rc.left, rc.limited = length, true
+	}
+	return rc, info, nil
+}
+
+// byteRange is the Range header for length bytes from offset, "" for everything.
+func byteRange(offset, length int64) string {
+	switch {
+	case length < 0 && offset == 0:
+		return ""
+	case length < 0:
+		return fmt.Sprintf("bytes=%d-", offset)
+	}
+	return fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)
+}
+
+// totalOf reads the object's size from a Content-Range that starts at offset.
+func totalOf(header string, offset int64) (int64, bool) {
+	rest, ok := strings.CutPrefix(header, "bytes "+strconv.FormatInt(offset, 10)+"-")
+	if !ok {
+		return 0, false
+	}
+	_, total, ok := strings.Cut(rest, "/")
+	n, err := strconv.ParseInt(total, 10, 64)
+	return n, ok && err == nil
+}
+
+// reader is the body of a reply with this package's errors.
+type reader struct {
+	c       call // its context bounds the reader's life
+	body    io.ReadCloser
+	left    int64 // counts when limited
+	limited bool
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(b []byte) (int, error) {
+	if r.limited {
+		if r.left <= 0 {
+			return 0, io.EOF
+		}
+		b = b[:min(int64(len(b)), r.left)]
+	}
+	n, err := r.body.Read(b)
+	r.left -= int64(n)
+	if err != nil && err != io.EOF {
+		err = r.c.lost(err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (r *reader) Close() error { return r.body.Close() }
+
+// Delete destroys the object and asks the edges to drop it. It needs APISecret. With
+// a Ref.Handle that is one request; with a key alone one for each of Cloudinary's
+// resource types. A missing object is no error.
+func (p *Provider) Delete(ctx context.Context, ref cdn.Ref) error {
+	c := call{p: p, ctx: ctx, op: "delete", key: ref.Key}
+	if p.opts.APISecret == "" {
+		return c.fail(cdn.ErrAuth, errors.New("deleting needs APISecret"))
+	}
+	id, err := publicID(ref.Key)
+	if err != nil {
+		return c.fail(cdn.ErrKey, err)
+	}
+	l, sure := p.locate(ref)
+	kinds := []string{"image", "video", "raw"}
+	if sure {
+		kinds = []string{l.kind}
+	}
+	for _, kind := range kinds {
+		if err := c.destroy(kind, l.typ, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c call) destroy(kind, typ, id string) error {
+	m := map[string]string{"public_id": id, "type": typ, "invalidate": "true"}
+	c.p.sign(m, time.Now())
+	form := make(url.Values, len(m))
+	for k, v := range m {
+		form.Set(k, v)
+	}
+	u := c.p.opts.APIURL + "/v1_1/" + c.p.opts.CloudName + "/" + kind + "/destroy"
+	req, err := http.NewRequestWithContext(c.ctx, http.MethodPost, u, strings.NewReader(form.Encode()))
+	if err != nil {
+		return c.fail(cdn.ErrInvalid, errors.New("the API's URL is malformed"))
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	var rep struct {
+		Result string   `json:"result"`
+		Error  apiError `json:"error"`
+	}
+	if err := c.json(req, &rep); err != nil {
+		return err
+	}
+	if rep.Result != "ok" && rep.Result != "not found" {
+		return c.fail(cdn.ErrUnavailable, errors.New("the reply confirms nothing"))
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package cloudinarycdn
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/perfblocks/perfblocks/cdn"
+)
+
+// maxPublicID is Cloudinary's limit, in characters.
+const maxPublicID = 255
+
+// media are the content types that Cloudinary handles as images or videos, with its
+// name of their format. All others are stored raw.
+var media = map[string]struct{ kind, format string }{
+	"image/jpeg":       {"image", "jpg"},
+	"image/png":        {"image", "png"},
+	"image/gif":        {"image", "gif"},
+	"image/webp":       {"image", "webp"},
+	"image/avif":       {"image", "avif"},
+	"image/heic":       {"image", "heic"},
+	"image/heif":       {"image", "heif"},
+	"image/jxl":        {"image", "jxl"},
+	"image/bmp":        {"image", "bmp"},
+	"image/tiff":       {"image", "tif"},
+	"image/svg+xml":    {"image", "svg"},
+	"video/mp4":        {"video", "mp4"},
+	"video/webm":       {"video", "webm"},
+	"video/quicktime":  {"video", "mov"},
+	"video/x-matroska": {"video", "mkv"},
+	"video/ogg":        {"video", "ogv"},
+	"audio/mpeg":       {"video", "mp3"},
+	"audio/wav":        {"video", "wav"},
+	"audio/ogg":        {"video", "ogg"},
+	"audio/flac":       {"video", "flac"},
+	"audio/aac":        {"video", "aac"},
+}
+
+// extensions are those of media, for a Ref that has only its key.
+var extensions = map[string]struct{ kind, format string }{
+	"jpg": {"image", "jpg"}, "jpeg": {"image", "jpg"}, "png": {"image", "png"}, "gif": {"image", "gif"},
+	"webp": {"image", "webp"}, "avif": {"image", "avif"}, "heic": {"image", "heic"}, "heif": {"image", "heif"},
+	"jxl": {"image", "jxl"}, "bmp": {"image", "bmp"}, "tif": {"image", "tif"}, "tiff": {"image", "tif"}, "svg": {"image", "svg"},
+	"mp4": {"video", "mp4"}, "webm": {"video", "webm"}, "mov": {"video", "mov"}, "mkv": {"video", "mkv"}, "ogv": {"video", "ogv"},
+	"mp3": {"video", "mp3"}, "wav": {"video", "wav"}, "ogg": {"video", "ogg"}, "flac": {"video", "flac"}, "aac": {"video", "aac"},
+}
+
+// locator is what a delivery URL needs besides the key; it travels as Ref.Handle in
+// the form kind/type/v123/format.
+type locator struct {
+	kind    string // "image", "video" or "raw": Cloudinary's resource type
+	typ     string // "upload" or "authenticated": its delivery type
+	version int64  // 0: unknown
+	format  string // "" for raw
+}
+
+func (l locator) String() string {
+	return l.kind + "/" + l.typ + "/v" + strconv.FormatInt(l.version, 10) + "/" + l.format
+}
+
+func parseLocator(s string) (locator, bool) {
+	f := strings.Split(s, "/")
+	if len(f) != 4 || f[0] != "image" && f[0] != "video" && f[0] != "raw" {
+		return locator{}, false
+	}
+	v, err := strconv.ParseInt(strings.TrimPrefix(f[2], "v"), 10, 64)
+	if err != nil || f[1] != "upload" && f[1] != "authenticated" {
+		return locator{}, false
+	}
+	for i := range len(f[3]) {
+		if c := f[3][i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
+			return locator{}, false
+		}
+	}
+	return locator{f[0], f[1], v, f[3]}, true
+}
+
+// locate returns the locator in ref, or the one that the key's extension suggests.
+func (p *Provider) locate(ref cdn.Ref) (l locator, sure bool) {
+	if l, ok := parseLocator(ref.Handle); ok {
+		return l, true
+	}
+	l = locator{kind: "raw", typ: p.deliveryType()}
+	if m, ok := extensions[strings.ToLower(strings.TrimPrefix(path.Ext(ref.Key), "."))]; ok {
+		l.kind, l.format = m.kind, m.format
+	}
+	return l, false
+}
+
+func (p *Provider) deliveryType() string {
+	if p.opts.Authenticated {
+		return "authenticated"
+	}
+	return "upload"
+}
+
+// kindOf is the resource type under which content is stored.
+func kindOf(contentType string) string {
+	ct, _, _ := strings.Cut(contentType, ";")
+	if m, ok := media[strings.ToLower(strings.TrimSpace(ct))]; ok {
+		return m.kind
+	}
+	return "raw"
+}
+
+// publicID makes a public ID of a key. No two keys share one: the extension stays
+// in it, so that a.png and a.jpg do not overwrite each other, and what a public ID
+// cannot hold becomes ~ and two hex digits.
+func publicID(key string) (string, error) {
+	var b strings.Builder
+	for i := range len(key) {
+		c := key[i]
+		if strings.IndexByte(`?&#\%<>~`, c) >= 0 || c < ' ' || c == 0x7f {
+			fmt.Fprintf(&b, "~%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	id := b.String()
+	switch n := utf8.RuneCountInString(id); {
+	case id == "":
+		return "", fmt.Errorf("the key is empty")
+	case n > maxPublicID:
+		return "", fmt.Errorf("the public ID has %d characters, over %d", n, maxPublicID)
+	case id != strings.Trim(id, " /"):
+		return "", fmt.Errorf("the key begins or ends with a space or slash")
+	}
+	return id, nil
+}
+
+const upperHex = "0123456789ABCDEF"
+
+// escape is JavaScript's encodeURIComponent, by which Cloudinary's clients escape
+// and sign a public ID, without the slash and the colon.
+func escape(s string) string {
+	b := make([]byte, 0, len(s)+8)
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.!~*'()/:", c) >= 0 {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return string(b)
+}
