@@ -1,0 +1,57 @@
+// Package dbindex declares database indexes as Go literals and turns them into SQL,
+// plans, migration files and lint findings for PostgreSQL, MySQL, MariaDB and SQLite.
+//
+// # Getting started
+//
+//	want := []dbindex.Index{{
+//		Table: "Message",
+//		Keys:  []dbindex.Key{dbindex.Asc("conversationId"), dbindex.Desc("createdAt")},
+//		Where: dbindex.IsNull("deletedAt"),
+//	}}
+//	plan, err := dbindex.Diff(dbindex.Postgres(15), want, nil)
+//	files, err := plan.Migration(dbindex.Goose, dbindex.MigrationOptions{At: at})
+//	err = os.CopyFS("migrations", files)
+//
+// Package dbindex/live reads the indexes of a running database, applies a plan to it
+// without blocking writers, and reports which indexes are used.
+//
+// # Units
+//
+// Names are measured in bytes (PostgreSQL: 63) or characters (MySQL and MariaDB: 64).
+// [Key].Prefix is what the column's type counts: characters or bytes. File versions
+// are UTC seconds.
+//
+// # Concurrency
+//
+// Everything here is a plain value or a pure function: safe to share as long as
+// nobody writes to it. No function starts a goroutine or calls back.
+//
+// # Errors
+//
+// What the dialect lacks is a [*FeatureError], which matches [errors.ErrUnsupported]
+// and names the alternative. A bad definition matches [ErrIndex]; it may be an
+// [*IdentError] or a [*RawSQLError]. Bad options match [ErrOptions]. Functions that
+// take several indexes report all bad ones, joined. Nothing is shortened, cleaned or
+// left out in silence: identifiers are always quoted, and names too long for the
+// dialect are refused.
+//
+// # Cost
+//
+// Writing one index is linear in its text. [Diff] sorts; [Lint] compares each pair of
+// indexes, so its time grows with the square of their number.
+//
+// # Limits
+//
+// Control characters are refused in identifiers and constants, since migration tools
+// split files by line. Comparison of expressions and predicates is by token; only
+// live.Diff asks the server for their meaning. On SQLite, which cannot rename an
+// index, Replace and Rename drop before they create, so run them in one transaction.
+// MySQL statements follow the manual and are tested as text only. Not modelled:
+// operator class parameters, full-text and spatial indexes, invisible (ignored)
+// indexes, exclusion constraints, index comments.
+//
+// # Background
+//
+// PostgreSQL manual, CREATE INDEX and "Building Indexes Concurrently"; MySQL manual,
+// "Online DDL Operations"; SQLite, "Partial Indexes" and "Indexes On Expressions".
+package dbindex

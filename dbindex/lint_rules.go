@@ -1,0 +1,259 @@
+package dbindex
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+type linter struct {
+	d       Dialect
+	o       LintOptions
+	indexes []Index // named and sorted
+	out     []Finding
+}
+
+func (l *linter) add(id string, sev Severity, ix Index, other, fix, format string, args ...any) {
+	l.out = append(l.out, Finding{ID: id, Severity: sev, Table: ix.Table, Index: ix.Name, Other: other,
+		Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// names reports names used twice, also those that the server would cut to one.
+func (l *linter) names() {
+	seen := map[string]Index{}
+	for _, ix := range l.indexes {
+		key := ix
+		if l.d.family == postgres && len(key.Name) > maxNameBytes {
+			key.Name = key.Name[:maxNameBytes]
+		}
+		k := l.d.nameKey(key)
+		if first, ok := seen[k]; ok {
+			l.add(RuleName, Error, ix, first.Name, "", "index %q on %q has the same name as one on %q: the second CREATE fails", ix.Name, ix.Table, first.Table)
+			continue
+		}
+		seen[k] = ix
+	}
+}
+
+// single reports what is wrong with one index by itself.
+func (l *linter) single(ix Index) {
+	if ix.Invalid {
+		fix := ""
+		if l.d.family == postgres && ix.Constraint == NoConstraint {
+			fix, _ = ix.reindexSQL(l.d)
+		}
+		l.add(RuleInvalid, Error, ix, "", fix, "index %q is invalid: no query uses it, yet writes may maintain it; build it again or drop it", ix.Name)
+	}
+	if ix.Constraint != NoConstraint {
+		return
+	}
+	l.definition(ix)
+	if n := len(ix.Keys) + len(ix.Include); l.o.MaxColumns > 0 && n > l.o.MaxColumns {
+		l.add(RuleWide, Info, ix, "", "", "index %q has %d columns: each one makes it larger and every write dearer", ix.Name, n)
+	}
+	var cols []string
+	for _, k := range ix.Keys {
+		cols = append(cols, k.signatureColumn(l.d))
+	}
+	cols = append(cols, ix.Include...)
+	for i, c := range cols {
+		if c != "" && slices.Contains(cols[:i], c) {
+			l.add(RuleRepeated, Warning, ix, "", "", "index %q holds column %q twice", ix.Name, c)
+		}
+	}
+	if why := ix.prismaGap(); l.o.Prisma && why != "" {
+		l.add(RulePrisma, Info, ix, "", "", "index %q cannot be written in schema.prisma (%s): \"prisma migrate dev\" may drop it or create it for ever", ix.Name, why)
+	}
+}
+
+// signatureColumn is the column of a key with its operator class: the same column
+// under two classes serves two kinds of query.
+func (k Key) signatureColumn(d Dialect) string {
+	if k.Expr != "" || k.OpClass != "" || k.Collate != "" || k.Prefix != 0 {
+		return ""
+	}
+	return d.foldColumn(k.Column)
+}
+
+// definition sorts the errors of a definition by their kinds.
+func (l *linter) definition(ix Index) {
+	for _, err := range flatten(ix.Check(l.d)) {
+		var feature *FeatureError
+		var ident *IdentError
+		switch {
+		case errors.As(err, &feature):
+			l.add(RuleUnsupported, Error, ix, "", "", "index %q: %s has no %s; %s", ix.Name, l.d, feature.Feature, feature.Alternative)
+		case errors.As(err, &ident) && ident.Kind == "index":
+			l.add(RuleName, Error, ix, "", "", "%s; leave Name empty for a derived one", strings.TrimPrefix(ident.Error(), "dbindex: "))
+		default:
+			l.add(RuleDefinition, Error, ix, "", "", "%s", strings.TrimPrefix(err.Error(), "dbindex: "))
+		}
+	}
+}
+
+// flatten returns the parts of a joined error.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+func (ix Index) reindexSQL(d Dialect) (string, error) {
+	name, err := d.quoteQualified("index", ix.Schema, ix.name())
+	if d.major < 12 {
+		return "REINDEX INDEX " + name, err
+	}
+	return "REINDEX INDEX CONCURRENTLY " + name, err
+}
+
+// pairs reports duplicates and redundant prefixes, at most one for each index.
+func (l *linter) pairs() {
+	done := make([]bool, len(l.indexes)) // already advised to drop
+	for _, rule := range []func(a, b Index) bool{l.duplicate, l.redundant} {
+		for i, a := range l.indexes {
+			for j, b := range l.indexes {
+				if i != j && !done[i] && !done[j] && rule(a, b) {
+					done[i] = true
+				}
+			}
+		}
+	}
+}
+
+// replaceable reports whether a could be dropped in favour of b at all.
+func (l *linter) replaceable(a, b Index) bool {
+	return a.Schema == b.Schema && l.d.foldTable(a.Table) == l.d.foldTable(b.Table) && a.Method == b.Method &&
+		a.Constraint == NoConstraint && !a.Invalid && !b.Invalid && b.Constraint != Exclusion &&
+		l.d.canonicalPred(a.Where) == l.d.canonicalPred(b.Where)
+}
+
+// duplicate reports a when b does all that a does with the same keys.
+func (l *linter) duplicate(a, b Index) bool {
+	if !l.replaceable(a, b) || len(a.Keys) != len(b.Keys) || !l.prefix(a, b) || !subset(a.Include, b.Include, nil) {
+		return false
+	}
+	if a.Unique && (!b.Unique || a.NullsNotDistinct && !b.NullsNotDistinct) {
+		return false
+	}
+	same := a.Unique == b.Unique && b.Constraint == NoConstraint && len(a.Include) == len(b.Include)
+	if same && a.Name < b.Name && a.NullsNotDistinct == b.NullsNotDistinct {
+		return false // of two equals the later name goes
+	}
+	fix, _ := Step{Op: Drop, Index: a}.fix(l.d)
+	l.add(RuleDuplicate, Error, a, b.Name, fix, "index %q has the same keys as %q and serves no query that %q does not", a.Name, b.Name, b.Name)
+	return true
+}
+
+// redundant reports a when its keys are the first keys of b.
+func (l *linter) redundant(a, b Index) bool {
+	if !l.replaceable(a, b) || a.Unique || a.Method != BTree || len(a.Keys) >= len(b.Keys) || !l.prefix(a, b) {
+		return false
+	}
+	var keyCols []string
+	for _, k := range b.Keys {
+		keyCols = append(keyCols, k.Column)
+	}
+	if !subset(a.Include, b.Include, keyCols) {
+		return false
+	}
+	sev, more := Warning, ""
+	if len(b.Keys)+len(b.Include)-len(a.Keys) > 2 {
+		sev, more = Info, ", though that one is much wider"
+	}
+	fix, _ := Step{Op: Drop, Index: a}.fix(l.d)
+	l.add(RuleRedundant, sev, a, b.Name, fix, "the keys of index %q are the first keys of %q%s", a.Name, b.Name, more)
+	return true
+}
+
+// fix is the statement of a step with its semicolon.
+func (s Step) fix(d Dialect) (string, error) {
+	st, err := s.statements(d, true)
+	if err != nil {
+		return "", err
+	}
+	return st[0].SQL + ";", nil
+}
+
+// prefix reports whether a's keys begin b's, all in the same direction or all in
+// the opposite one, which a backward scan serves.
+func (l *linter) prefix(a, b Index) bool {
+	forward, backward := true, true
+	for i, k := range a.Keys {
+		other := b.Keys[i]
+		forward = forward && k.signature(l.d) == other.signature(l.d)
+		backward = backward && k.reversed(l.d).signature(l.d) == other.signature(l.d)
+	}
+	return forward || backward && a.Method == BTree
+}
+
+// reversed is the key as a backward scan reads it.
+func (k Key) reversed(d Dialect) Key {
+	first := k.Nulls == NullsFirst || k.Nulls == NullsDefault && d.nullsFirst(k.Desc)
+	k.Desc = !k.Desc
+	if k.Nulls = NullsFirst; first {
+		k.Nulls = NullsLast
+	}
+	return k
+}
+
+func subset(a, b, c []string) bool {
+	return !slices.ContainsFunc(a, func(s string) bool { return !slices.Contains(b, s) && !slices.Contains(c, s) })
+}
+
+// foreignKeys reports references whose columns begin no full index. MySQL and
+// MariaDB make that index themselves.
+func (l *linter) foreignKeys(fks []ForeignKey) {
+	if l.d.isMySQL() {
+		return
+	}
+	reported := map[string]bool{}
+	for _, fk := range fks {
+		if len(fk.Columns) == 0 || slices.ContainsFunc(l.indexes, func(ix Index) bool { return l.serves(ix, fk) }) {
+			continue
+		}
+		ix := Index{Schema: fk.Schema, Table: fk.Table}
+		for _, c := range fk.Columns {
+			ix.Keys = append(ix.Keys, Asc(c))
+		}
+		if key := ix.signature(l.d); reported[key] {
+			continue
+		} else {
+			reported[key] = true
+		}
+		fix, _ := Step{Op: Create, Index: ix}.fix(l.d)
+		l.add(RuleForeignKey, Warning, ix, "", fix, "the foreign key on %s to %q has no index: each delete or key change there reads the whole table %q",
+			strings.Join(quoteAll(fk.Columns), ", "), fk.RefTable, fk.Table)
+	}
+}
+
+func quoteAll(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = fmt.Sprintf("%q", n)
+	}
+	return out
+}
+
+// serves reports whether the index finds the rows of one foreign key value.
+func (l *linter) serves(ix Index, fk ForeignKey) bool {
+	n := len(fk.Columns)
+	if ix.Schema != fk.Schema || l.d.foldTable(ix.Table) != l.d.foldTable(fk.Table) || ix.Invalid || len(ix.Keys) < n ||
+		ix.Method != BTree && ix.Method != Hash {
+		return false
+	}
+	for _, k := range ix.Keys[:n] {
+		if k.Column == "" || k.Prefix > 0 || !slices.ContainsFunc(fk.Columns, func(c string) bool {
+			return l.d.foldColumn(c) == l.d.foldColumn(k.Column)
+		}) {
+			return false
+		}
+	}
+	return ix.Where == nil || slices.ContainsFunc(fk.Columns, func(c string) bool {
+		return l.d.canonicalPred(ix.Where) == l.d.canonicalPred(NotNull(c))
+	})
+}

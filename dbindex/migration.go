@@ -1,0 +1,200 @@
+package dbindex
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// MigrationKind is the tool that will run the files.
+type MigrationKind uint8
+
+// The tools. Each kind's files are shaped so that CONCURRENTLY really runs there.
+const (
+	// Plain writes <name>.up.sql and <name>.down.sql for psql and other clients.
+	Plain MigrationKind = iota
+	// Prisma writes <time>_<name>/migration.sql and down.sql beside it, one folder for
+	// each CONCURRENTLY statement, since Prisma sends a file as one query string.
+	Prisma
+	// GolangMigrate writes <time>_<name>.up.sql and .down.sql, one pair for each
+	// CONCURRENTLY statement.
+	GolangMigrate
+	// Goose writes <time>_<name>.sql with both directions, marked NO TRANSACTION when
+	// a statement needs it.
+	Goose
+)
+
+var kindNames = [...]string{"plain", "prisma", "golang-migrate", "goose"}
+
+// String returns "plain", "prisma", "golang-migrate" or "goose".
+func (k MigrationKind) String() string { return enumString(kindNames[:], k) }
+
+// MarshalText writes the name that [MigrationKind.String] gives; a value outside the
+// declared ones gives an error matching [ErrOptions].
+func (k MigrationKind) MarshalText() ([]byte, error) {
+	return enumMarshal("migration kind", kindNames[:], k)
+}
+
+// UnmarshalText reads the names that [MigrationKind.String] gives; others give an
+// error matching [ErrOptions] and leave the value as it was.
+func (k *MigrationKind) UnmarshalText(text []byte) error {
+	return enumUnmarshal("migration kind", kindNames[:], k, text)
+}
+
+// MigrationOptions configures [Plan.Migration]. Plain files need no field; the
+// other kinds need At.
+type MigrationOptions struct {
+	// At is the version of the first file, in UTC to the second; each further file
+	// is one second later. Required except for Plain, so that equal plans give equal
+	// bytes. The year must be 1 to 9999.
+	At time.Time
+	// Name is the word part of the file names: lower-case letters, digits and
+	// underscores, at most 60. Default "indexes".
+	Name string
+}
+
+// Migration returns the plan as files for a migration tool, for [os.CopyFS]. Each
+// down file is the exact inverse of its up file. Equal arguments give equal bytes;
+// an empty plan gives no files. The error matches [ErrOptions] or [ErrIndex], or is a
+// [*FeatureError].
+func (p Plan) Migration(kind MigrationKind, o MigrationOptions) (fs.FS, error) {
+	var errs []error
+	if o.Name == "" {
+		o.Name = "indexes"
+	}
+	if len(o.Name) > 60 || strings.ContainsFunc(o.Name, func(r rune) bool {
+		return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}) {
+		errs = append(errs, fmt.Errorf("%w: Name %q: want at most 60 lower-case letters, digits and underscores", ErrOptions, short(o.Name)))
+	}
+	o.At = o.At.UTC()
+	if y := o.At.Year(); kind != Plain && (o.At.IsZero() || y < 1 || y > 9999) {
+		errs = append(errs, fmt.Errorf("%w: At is not set or outside the years 1 to 9999", ErrOptions))
+	}
+	if int(kind) >= len(kindNames) {
+		errs = append(errs, fmt.Errorf("%w: unknown migration kind %d", ErrOptions, kind))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	up, err := p.Statements()
+	if err != nil {
+		return nil, err
+	}
+	down, err := p.Reverse().Statements()
+	if err != nil {
+		return nil, err
+	}
+	files := memFS{}
+	if len(up) == 0 {
+		return files, nil
+	}
+	switch kind {
+	case Plain:
+		files[o.Name+".up.sql"] = script(up)
+		files[o.Name+".down.sql"] = script(down)
+	case Goose:
+		files[o.version(0)+".sql"] = gooseFile(up, down)
+	default:
+		return files, p.pairs(files, kind, o)
+	}
+	return files, nil
+}
+
+// pairs writes up and down files that hold either one statement outside a
+// transaction or a run of statements that may share one.
+func (p Plan) pairs(files memFS, kind MigrationKind, o MigrationOptions) error {
+	groups, err := p.groups()
+	if err != nil {
+		return err
+	}
+	for i, g := range groups {
+		name := o.version(i)
+		if len(groups) > 1 {
+			name += fmt.Sprintf("_%02d", i+1)
+		}
+		if kind == Prisma {
+			files[name+"/migration.sql"], files[name+"/down.sql"] = script(g.up), script(g.down)
+		} else {
+			files[name+".up.sql"], files[name+".down.sql"] = script(g.up), script(g.down)
+		}
+	}
+	return nil
+}
+
+type group struct{ up, down []Statement }
+
+// groups cuts the plan where a statement must stand alone. Replace counts as its
+// three parts, each with its own inverse.
+func (p Plan) groups() (groups []group, err error) {
+	for _, s := range p.atoms() {
+		up, err1 := s.statements(p.Dialect, !p.Blocking)
+		down, err2 := Plan{Dialect: p.Dialect, Steps: []Step{s}, Blocking: p.Blocking}.Reverse().Statements()
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		alone := up[0].NoTx || down[0].NoTx
+		if n := len(groups); !alone && n > 0 && !groups[n-1].up[0].NoTx && !groups[n-1].down[0].NoTx {
+			g := &groups[n-1]
+			g.up, g.down = append(g.up, up...), append(down, g.down...)
+			continue
+		}
+		groups = append(groups, group{up: up, down: down})
+	}
+	return groups, nil
+}
+
+// atoms splits each Replace into create, drop and rename, where there is a rename.
+func (p Plan) atoms() (steps []Step) {
+	for _, s := range p.Steps {
+		if s.Op != Replace || !p.Dialect.canRename() {
+			steps = append(steps, s)
+			continue
+		}
+		tmp := s.Index
+		tmp.Name = s.TempName()
+		steps = append(steps, Step{Op: Create, Index: tmp}, Step{Op: Drop, Index: s.Old},
+			Step{Op: Rename, Index: s.Index, Old: tmp})
+	}
+	return steps
+}
+
+func (o MigrationOptions) version(i int) string {
+	return o.At.Add(time.Duration(i)*time.Second).Format("20060102150405") + "_" + o.Name
+}
+
+func script(st []Statement) string {
+	b := strings.Builder{}
+	for _, s := range st {
+		b.WriteString(s.SQL + ";\n")
+	}
+	return b.String()
+}
+
+// gooseFile writes one file with both directions. Statements are fenced when they
+// hold a semicolon, which goose would take for their end.
+func gooseFile(up, down []Statement) string {
+	b := strings.Builder{}
+	for _, s := range append(up[:len(up):len(up)], down...) {
+		if s.NoTx {
+			b.WriteString("-- +goose NO TRANSACTION\n")
+			break
+		}
+	}
+	for _, dir := range []struct {
+		name string
+		st   []Statement
+	}{{"Up", up}, {"Down", down}} {
+		b.WriteString("-- +goose " + dir.name + "\n")
+		for _, s := range dir.st {
+			if strings.Contains(s.SQL, ";") {
+				b.WriteString("-- +goose StatementBegin\n" + s.SQL + ";\n-- +goose StatementEnd\n")
+				continue
+			}
+			b.WriteString(s.SQL + ";\n")
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,258 @@
+package dbindex
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Pred is the predicate of a partial index. Make it with [IsNull], [NotNull], [Eq]
+// and the other constructors, which every dialect with partial indexes can write
+// and which can be compared, or use a [RawSQL]. Only this package implements it.
+type Pred interface {
+	// String returns a readable form that is equal for predicates of equal
+	// structure. It is for logs and names, not for a database.
+	String() string
+	render(d Dialect, depth int) (string, error)
+}
+
+// Value is the set of Go types that can stand as a constant in a predicate. Strings
+// must be valid UTF-8 without control characters, floats must be finite; anything
+// else is refused when the SQL is written.
+type Value interface {
+	~string | ~bool | ~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~float32 | ~float64
+}
+
+// IsNull holds for rows whose column is NULL, such as rows not deleted:
+// IsNull("deletedAt").
+func IsNull(column string) Pred { return compare{op: "IS NULL", column: column} }
+
+// NotNull holds for rows whose column is not NULL.
+func NotNull(column string) Pred { return compare{op: "IS NOT NULL", column: column} }
+
+// Eq holds for rows whose column equals v: Eq("status", "PENDING"). Queries use the
+// index only when they hold the same constant in their text.
+func Eq[T Value](column string, v T) Pred { return newCompare("=", column, v) }
+
+// Ne holds for rows whose column is not NULL and differs from v.
+func Ne[T Value](column string, v T) Pred { return newCompare("<>", column, v) }
+
+// Lt holds for rows whose column is less than v.
+func Lt[T Value](column string, v T) Pred { return newCompare("<", column, v) }
+
+// Le holds for rows whose column is at most v.
+func Le[T Value](column string, v T) Pred { return newCompare("<=", column, v) }
+
+// Gt holds for rows whose column is greater than v.
+func Gt[T Value](column string, v T) Pred { return newCompare(">", column, v) }
+
+// Ge holds for rows whose column is at least v.
+func Ge[T Value](column string, v T) Pred { return newCompare(">=", column, v) }
+
+// In holds for rows whose column equals one of the values. The order of the values
+// and repeats do not matter. An empty list is refused when the SQL is written.
+func In[T Value](column string, values ...T) Pred {
+	p := compare{op: "IN", column: column}
+	for _, v := range values {
+		p.values = append(p.values, newLiteral(v))
+	}
+	slices.SortFunc(p.values, literal.compare)
+	p.values = slices.Compact(p.values)
+	return p
+}
+
+// And holds where all of its predicates hold. Order and repeats do not matter;
+// nested Ands are flattened. No predicate at all, or a nil one, is refused when the
+// SQL is written.
+func And(preds ...Pred) Pred { return newLogic("AND", preds) }
+
+// Or holds where at least one of its predicates holds. Order and repeats do not
+// matter. SQLite uses such an index only for a query with the same OR.
+func Or(preds ...Pred) Pred { return newLogic("OR", preds) }
+
+// Not holds where the predicate is false; as in SQL, not where it is unknown.
+func Not(p Pred) Pred { return negation{p} }
+
+// maxPredDepth bounds nesting, against stack exhaustion by hostile predicates.
+const maxPredDepth = 64
+
+type compare struct {
+	op     string
+	column string
+	values []literal
+}
+
+func newCompare[T Value](op, column string, v T) Pred {
+	return compare{op: op, column: column, values: []literal{newLiteral(v)}}
+}
+
+func (p compare) String() string {
+	s := strconv.Quote(p.column) + " " + p.op
+	for i, v := range p.values {
+		if i > 0 {
+			s += ","
+		}
+		s += " " + v.String()
+	}
+	return s
+}
+
+func (p compare) render(d Dialect, _ int) (string, error) {
+	col, err := d.quote("column", p.column)
+	if err != nil {
+		return "", err
+	}
+	vals := make([]string, len(p.values))
+	for i, v := range p.values {
+		if vals[i], err = v.render(d); err != nil {
+			return "", fmt.Errorf("predicate on column %q: %w", p.column, err)
+		}
+	}
+	switch {
+	case p.op == "IN" && len(vals) == 0:
+		return "", fmt.Errorf("%w: In(%q) has no values", ErrIndex, p.column)
+	case p.op == "IN":
+		return col + " IN (" + strings.Join(vals, ", ") + ")", nil
+	case len(vals) == 0:
+		return col + " " + p.op, nil
+	}
+	return col + " " + p.op + " " + vals[0], nil
+}
+
+type logic struct {
+	op    string
+	preds []Pred
+}
+
+func newLogic(op string, preds []Pred) Pred {
+	l := logic{op: op}
+	for _, p := range preds {
+		if in, ok := p.(logic); ok && in.op == op && len(in.preds) > 0 {
+			l.preds = append(l.preds, in.preds...)
+			continue
+		}
+		l.preds = append(l.preds, p)
+	}
+	slices.SortStableFunc(l.preds, func(a, b Pred) int { return cmp.Compare(predString(a), predString(b)) })
+	l.preds = slices.CompactFunc(l.preds, func(a, b Pred) bool { return predString(a) == predString(b) })
+	return l
+}
+
+func (p logic) String() string {
+	parts := make([]string, len(p.preds))
+	for i, q := range p.preds {
+		parts[i] = "(" + predString(q) + ")"
+	}
+	return strings.Join(parts, " "+p.op+" ")
+}
+
+func (p logic) render(d Dialect, depth int) (string, error) {
+	if len(p.preds) == 0 {
+		return "", fmt.Errorf("%w: an empty %s predicate", ErrIndex, p.op)
+	}
+	parts := make([]string, len(p.preds))
+	for i, q := range p.preds {
+		s, err := renderPred(d, q, depth+1)
+		if err != nil {
+			return "", err
+		}
+		if parts[i] = s; len(p.preds) > 1 && !isCompare(q) {
+			parts[i] = "(" + s + ")"
+		}
+	}
+	return strings.Join(parts, " "+p.op+" "), nil
+}
+
+type negation struct{ pred Pred }
+
+func (p negation) String() string { return "NOT (" + predString(p.pred) + ")" }
+
+func (p negation) render(d Dialect, depth int) (string, error) {
+	s, err := renderPred(d, p.pred, depth+1)
+	return "NOT (" + s + ")", err
+}
+
+func isCompare(p Pred) bool { _, ok := p.(compare); return ok }
+
+func predString(p Pred) string {
+	if p == nil {
+		return "<nil>"
+	}
+	return p.String()
+}
+
+func renderPred(d Dialect, p Pred, depth int) (string, error) {
+	if p == nil {
+		return "", fmt.Errorf("%w: a nil predicate inside And, Or or Not", ErrIndex)
+	}
+	if depth > maxPredDepth {
+		return "", fmt.Errorf("%w: predicate nested deeper than %d", ErrIndex, maxPredDepth)
+	}
+	return p.render(d, depth)
+}
+
+// literal is one constant. It is comparable; exactly one field besides kind counts.
+type literal struct {
+	kind byte // 's', 'b', 'i', 'f'
+	s    string
+	i    int64
+	f    float64
+}
+
+func newLiteral[T Value](v T) literal {
+	switch x := any(v).(type) {
+	case string:
+		return literal{kind: 's', s: x}
+	case bool:
+		return boolLiteral(x)
+	}
+	return namedLiteral(v)
+}
+
+func boolLiteral(b bool) literal {
+	if b {
+		return literal{kind: 'b', i: 1}
+	}
+	return literal{kind: 'b'}
+}
+
+func (v literal) compare(w literal) int {
+	return cmp.Or(cmp.Compare(v.kind, w.kind), cmp.Compare(v.s, w.s), cmp.Compare(v.i, w.i), cmp.Compare(v.f, w.f))
+}
+
+func (v literal) String() string {
+	switch v.kind {
+	case 's':
+		return strconv.Quote(v.s)
+	case 'b':
+		return strconv.FormatBool(v.i == 1)
+	case 'f':
+		return strconv.FormatFloat(v.f, 'g', -1, 64)
+	}
+	return strconv.FormatInt(v.i, 10)
+}
+
+func (v literal) render(d Dialect) (string, error) {
+	switch v.kind {
+	case 's':
+		return d.quoteString(v.s)
+	case 'b':
+		if d.family == postgres {
+			return strconv.FormatBool(v.i == 1), nil
+		}
+		return strconv.FormatInt(v.i, 10), nil
+	case 'f':
+		if math.IsNaN(v.f) || math.IsInf(v.f, 0) {
+			return "", fmt.Errorf("%w: %v is not a finite number", ErrIndex, v.f)
+		}
+		s := strconv.FormatFloat(v.f, 'g', -1, 64)
+		if !strings.ContainsAny(s, ".e") {
+			s += ".0"
+		}
+		return s, nil
+	}
+	return strconv.FormatInt(v.i, 10), nil
+}
