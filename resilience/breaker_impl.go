@@ -1,0 +1,478 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+type outcome uint8
+
+const (
+	outcomeNone outcome = iota
+	outcomeOK
+	outcomeFailure
+)
+
+const (
+	stateBits = 3
+	stateMask = 1<<stateBits - 1
+)
+
+// Breaker stops calls to something that fails, so that it can recover and callers
+// learn at once. It is safe for concurrent use and must not be copied after first
+// use. It has no goroutine and nothing to close.
+type Breaker struct {
+	opts  BreakerOptions // defaults filled in; never changes
+	start time.Time      // the zero of every time below; monotonic
+
+	// word is generation<<stateBits | state. A result recorded under another word
+	// than its permit's is late and ignored.
+	word        atomic.Uint64
+	consecutive atomic.Int64
+	window      window
+
+	open     atomic.Pointer[BreakerOpenError] // the rejection of this generation
+	rejected atomic.Uint64
+	late     atomic.Uint64
+	opened   atomic.Uint64
+
+	mu        sync.Mutex
+	until     time.Duration    // end of the open period; guarded by mu
+	openings  int              // open periods since the last recovery; guarded by mu
+	successes int              // of probes in this half-open period; guarded by mu
+	probes    map[uint64]lease // under way in this half-open period; guarded by mu
+	nextProbe uint64           // guarded by mu
+	cause     error            // of the last opening; guarded by mu
+	events    []StateChange    // not yet delivered; guarded by mu
+	firing    bool             // someone delivers events; guarded by mu
+}
+
+// lease is the time at which a probe is given up.
+type lease = time.Duration
+
+// NewBreaker returns a closed breaker, or an error matching [ErrOptions] that
+// names every field that is out of range.
+func NewBreaker(o BreakerOptions) (*Breaker, error) {
+	if err := o.normalize(); err != nil {
+		return nil, err
+	}
+	b := &Breaker{opts: o, start: time.Now(), probes: make(map[uint64]lease, o.Probes)}
+	b.window.init(o.Window)
+	if o.Disabled {
+		b.word.Store(uint64(StateDisabled))
+	}
+	return b, nil
+}
+
+// normalize fills in the defaults and reports every field that is out of range.
+func (o *BreakerOptions) normalize() error {
+	var v validator
+	v.rangeDuration("Window", o.Window, 10*time.Millisecond)
+	v.rate("FailureRate", o.FailureRate)
+	v.rate("SlowRate", o.SlowRate)
+	v.check(o.MinCalls >= 0, "MinCalls %d is negative", o.MinCalls)
+	v.check(o.SlowCall >= 0, "SlowCall %v is negative", o.SlowCall)
+	v.check(o.OpenFor >= 0, "OpenFor %v is negative", o.OpenFor)
+	v.check(o.MaxOpenFor >= 0, "MaxOpenFor %v is negative", o.MaxOpenFor)
+	v.check(o.MaxOpenFor == 0 || o.MaxOpenFor >= o.OpenFor, "MaxOpenFor %v is less than OpenFor %v", o.MaxOpenFor, o.OpenFor)
+	v.check(o.OpenJitter < 1, "OpenJitter %v is not below 1", o.OpenJitter)
+	v.check(o.Probes >= 0, "Probes %d is negative", o.Probes)
+	v.check(o.SuccessToClose >= 0, "SuccessToClose %d is negative", o.SuccessToClose)
+	v.check(o.ProbeTimeout >= 0, "ProbeTimeout %v is negative", o.ProbeTimeout)
+	setDefault(&o.Name, "breaker")
+	setDefault(&o.Window, 10*time.Second)
+	setDefault(&o.MinCalls, 20)
+	setDefault(&o.FailureRate, 0.5)
+	setDefault(&o.SlowRate, 0.5)
+	setDefault(&o.Consecutive, 10)
+	setDefault(&o.OpenFor, 200*time.Millisecond)
+	setDefault(&o.MaxOpenFor, max(10*time.Second, o.OpenFor))
+	setDefault(&o.OpenJitter, 0.2)
+	setDefault(&o.Probes, 3)
+	setDefault(&o.SuccessToClose, 3)
+	setDefault(&o.ProbeTimeout, 10*time.Second)
+	if o.SlowCall == 0 {
+		o.SlowRate = -1
+	}
+	return v.err("breaker")
+}
+
+// validator collects everything wrong with an Options value.
+type validator struct{ errs []error }
+
+func (v *validator) check(ok bool, format string, args ...any) {
+	if !ok {
+		v.errs = append(v.errs, fmt.Errorf(format, args...))
+	}
+}
+
+func (v *validator) rate(name string, r float64) { v.check(r <= 1, "%s %v is not in (0, 1]", name, r) }
+
+func (v *validator) rangeDuration(name string, d, least time.Duration) {
+	v.check(d == 0 || d >= least, "%s %v is less than %v", name, d, least)
+}
+
+func (v *validator) err(what string) error {
+	if len(v.errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %w", ErrOptions, what, errors.Join(v.errs...))
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+func (b *Breaker) now() time.Duration { return max(0, time.Since(b.start)) }
+
+func (b *Breaker) classify(err error) Info {
+	if c := b.opts.Classifier; c != nil {
+		return c.Classify(err)
+	}
+	return Classify(err)
+}
+
+// Name returns the name given in the options.
+func (b *Breaker) Name() string { return b.opts.Name }
+
+// Acquire asks for leave to make one call. It never blocks. The error, when the
+// breaker refuses, is a *[BreakerOpenError] and matches [ErrOpen].
+func (b *Breaker) Acquire() (Permit, error) {
+	w := b.word.Load()
+	if State(w&stateMask) == StateClosed {
+		p := Permit{b: b, word: w}
+		if b.opts.SlowCall > 0 {
+			p.start = b.now()
+		}
+		return p, nil
+	}
+	return b.acquireSlow()
+}
+
+func (b *Breaker) acquireSlow() (Permit, error) {
+	b.mu.Lock()
+	now := b.now()
+	b.advanceLocked(now)
+	p, err := b.admitLocked(now)
+	fire := len(b.events) > 0
+	b.mu.Unlock()
+	if fire {
+		b.fire()
+	}
+	if err != nil {
+		b.rejected.Add(1)
+		return Permit{}, err
+	}
+	return p, nil
+}
+
+// advanceLocked makes the changes of state that only time causes.
+func (b *Breaker) advanceLocked(now time.Duration) {
+	switch State(b.word.Load() & stateMask) {
+	case StateOpen:
+		if now >= b.until {
+			b.changeLocked(StateHalfOpen, "probe", nil, now)
+		}
+	case StateHalfOpen:
+		for _, end := range b.probes {
+			if now >= end {
+				b.changeLocked(StateOpen, "probe_lost", errProbeLost, now)
+				return
+			}
+		}
+	default: // The other states do not change by time.
+	}
+}
+
+// errProbeLost is the cause of an opening by a probe that never reported.
+var errProbeLost = Mark(errors.New("resilience: probe did not report in time"), ClassTimeout)
+
+func (b *Breaker) admitLocked(now time.Duration) (Permit, error) {
+	w := b.word.Load()
+	switch State(w & stateMask) {
+	case StateClosed:
+		return Permit{b: b, word: w, start: now}, nil
+	case StateDisabled:
+		return Permit{}, nil
+	case StateHalfOpen:
+		// No more probes than successes are still wanted.
+		if n := len(b.probes); n < b.opts.Probes && n+b.successes < b.opts.SuccessToClose {
+			b.nextProbe++
+			b.probes[b.nextProbe] = now + b.opts.ProbeTimeout
+			return Permit{b: b, word: w, start: now, probe: b.nextProbe}, nil
+		}
+		return Permit{}, b.open.Load()
+	default:
+		return Permit{}, b.open.Load()
+	}
+}
+
+// changeLocked moves to another state and generation, and queues the event.
+func (b *Breaker) changeLocked(to State, reason string, cause error, now time.Duration) {
+	w := b.word.Load()
+	from := State(w & stateMask)
+	ev := StateChange{Name: b.opts.Name, From: from, To: to, Reason: reason, Cause: cause}
+	clear(b.probes)
+	b.successes = 0
+	switch to {
+	case StateOpen:
+		ev.OpenFor = b.openForLocked()
+		b.until = now + ev.OpenFor
+		b.openings++
+		b.cause = cause
+		b.opened.Add(1)
+		b.open.Store(&BreakerOpenError{Name: b.opts.Name, State: to, Cause: cause, until: b.start.Add(b.until)})
+	case StateHalfOpen:
+		b.open.Store(&BreakerOpenError{Name: b.opts.Name, State: to, Cause: b.cause, hint: b.opts.OpenFor})
+	case StateForcedOpen:
+		b.open.Store(&BreakerOpenError{Name: b.opts.Name, State: to, Cause: b.cause})
+	default:
+		b.openings, b.cause = 0, nil
+	}
+	b.word.Store((w>>stateBits+1)<<stateBits | uint64(to))
+	if from == StateClosed {
+		// Holders of old permits compare the word under a shard's lock, so what
+		// they add is either wiped here or refused.
+		b.window.reset()
+		b.consecutive.Store(0)
+	}
+	if b.opts.Hooks.StateChanged != nil {
+		b.events = append(b.events, ev)
+	}
+}
+
+// openForLocked returns the length of the open period that begins.
+func (b *Breaker) openForLocked() time.Duration {
+	d := b.opts.OpenFor
+	for range b.openings {
+		if d >= b.opts.MaxOpenFor/2 {
+			d = b.opts.MaxOpenFor
+			break
+		}
+		d *= 2
+	}
+	if j := b.opts.OpenJitter; j > 0 {
+		d += time.Duration(j * (2*rand.Float64() - 1) * float64(d))
+	}
+	return max(1, d)
+}
+
+// fire delivers the queued events in order. Only one goroutine does so at a time;
+// what others queue meanwhile, it delivers as well.
+func (b *Breaker) fire() {
+	b.mu.Lock()
+	if b.firing {
+		b.mu.Unlock()
+		return
+	}
+	b.firing = true
+	b.mu.Unlock()
+	clean := false
+	defer func() {
+		if !clean { // The hook panicked: let the next change deliver the rest.
+			b.mu.Lock()
+			b.firing = false
+			b.mu.Unlock()
+		}
+	}()
+	for {
+		b.mu.Lock()
+		if len(b.events) == 0 {
+			b.events, b.firing = nil, false
+			clean = true
+			b.mu.Unlock()
+			return
+		}
+		ev := b.events[0]
+		b.events = b.events[1:]
+		b.mu.Unlock()
+		b.opts.Hooks.StateChanged(ev)
+	}
+}
+
+// record takes the outcome of a permit.
+func (b *Breaker) record(p *Permit, o outcome, cause error) {
+	if State(p.word&stateMask) == StateHalfOpen {
+		b.recordProbe(p, o, cause)
+		return
+	}
+	if o == outcomeNone {
+		return
+	}
+	now := b.now()
+	slow := b.opts.SlowCall > 0 && now-p.start >= b.opts.SlowCall
+	run, ok := b.window.add(b, p.word, now, o == outcomeFailure, slow)
+	switch {
+	case !ok:
+		b.late.Add(1)
+		return
+	case o == outcomeOK && !slow:
+		return
+	case b.opts.Consecutive > 0 && run >= int64(b.opts.Consecutive):
+		b.trip(p.word, "consecutive", cause, now)
+		return
+	}
+	total, failures, slows := b.window.sum(now)
+	switch {
+	case total < uint64(b.opts.MinCalls):
+	case b.opts.FailureRate > 0 && float64(failures) >= b.opts.FailureRate*float64(total):
+		b.trip(p.word, "failure_rate", cause, now)
+	case b.opts.SlowRate > 0 && float64(slows) >= b.opts.SlowRate*float64(total):
+		b.trip(p.word, "slow_rate", cause, now)
+	}
+}
+
+// trip opens the breaker if its generation is still the given one.
+func (b *Breaker) trip(word uint64, reason string, cause error, now time.Duration) {
+	b.mu.Lock()
+	if b.word.Load() == word {
+		b.changeLocked(StateOpen, reason, cause, now)
+	}
+	fire := len(b.events) > 0
+	b.mu.Unlock()
+	if fire {
+		b.fire()
+	}
+}
+
+func (b *Breaker) recordProbe(p *Permit, o outcome, cause error) {
+	b.mu.Lock()
+	now := b.now()
+	b.advanceLocked(now)
+	if b.word.Load() != p.word {
+		b.late.Add(1)
+	} else if _, ok := b.probes[p.probe]; ok {
+		delete(b.probes, p.probe)
+		slow := b.opts.SlowCall > 0 && now-p.start >= b.opts.SlowCall
+		switch {
+		case o == outcomeNone:
+		case o == outcomeFailure || slow:
+			b.changeLocked(StateOpen, "probe_failed", cause, now)
+		default:
+			b.successes++
+			if b.successes >= b.opts.SuccessToClose {
+				b.changeLocked(StateClosed, "recovered", nil, now)
+			}
+		}
+	}
+	fire := len(b.events) > 0
+	b.mu.Unlock()
+	if fire {
+		b.fire()
+	}
+}
+
+// State returns the state now. An open period that is over shows as half-open
+// although no probe has been asked for yet.
+func (b *Breaker) State() State {
+	s := State(b.word.Load() & stateMask)
+	if s != StateOpen && s != StateHalfOpen {
+		return s
+	}
+	b.mu.Lock()
+	b.advanceLocked(b.now())
+	s = State(b.word.Load() & stateMask)
+	fire := len(b.events) > 0
+	b.mu.Unlock()
+	if fire {
+		b.fire()
+	}
+	return s
+}
+
+// ForceOpen rejects every call until Reset, for maintenance or in an emergency.
+// Calling it again changes nothing.
+func (b *Breaker) ForceOpen() { b.force(StateForcedOpen) }
+
+// Disable admits every call and counts nothing until Reset. Calling it again
+// changes nothing.
+func (b *Breaker) Disable() { b.force(StateDisabled) }
+
+// Reset closes the breaker and forgets what it counted; it ends ForceOpen and
+// Disable. Results of calls begun before are ignored.
+func (b *Breaker) Reset() { b.force(StateClosed) }
+
+func (b *Breaker) force(to State) {
+	b.mu.Lock()
+	if to == StateClosed || State(b.word.Load()&stateMask) != to {
+		b.changeLocked(to, "manual", nil, b.now())
+	}
+	fire := len(b.events) > 0
+	b.mu.Unlock()
+	if fire {
+		b.fire()
+	}
+}
+
+// Wait blocks while the breaker is open, until it would admit a probe, and then
+// returns nil; it reserves nothing, so Acquire may still refuse. It returns a
+// *[BreakerOpenError] at once when ctx would end before that or the breaker is
+// forced open, and an error matching ctx.Err() when ctx ends meanwhile.
+func (b *Breaker) Wait(ctx context.Context) error {
+	for b.blocked() {
+		e := b.open.Load()
+		d := e.RetryAfter()
+		if e.State == StateForcedOpen {
+			return e
+		}
+		if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
+			return e
+		}
+		if err := sleep(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blocked reports whether the breaker is open now.
+func (b *Breaker) blocked() bool {
+	s := b.State()
+	return s == StateOpen || s == StateForcedOpen
+}
+
+// Stats returns the state and the counters as they are now.
+func (b *Breaker) Stats() BreakerStats {
+	s := BreakerStats{
+		State: b.State(), Rejected: b.rejected.Load(), Late: b.late.Load(), Opened: b.opened.Load(),
+	}
+	s.Results, s.Failures, s.Slow = b.window.sum(b.now())
+	if s.State == StateOpen {
+		s.OpenFor = b.open.Load().RetryAfter()
+	}
+	return s
+}
+
+// Metrics yields the breaker's figures under Prometheus names with the label
+// breaker, read afresh at each iteration.
+func (b *Breaker) Metrics() iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		s := b.Stats()
+		l := labels("breaker", b.opts.Name)
+		for st, name := range stateNames {
+			on := 0.0
+			if s.State == State(st) {
+				on = 1
+			}
+			if !yield("resilience_breaker_state"+labels("breaker", b.opts.Name, "state", name), on) {
+				return
+			}
+		}
+		_ = yield("resilience_breaker_window_results"+l, float64(s.Results)) &&
+			yield("resilience_breaker_window_failures"+l, float64(s.Failures)) &&
+			yield("resilience_breaker_window_slow"+l, float64(s.Slow)) &&
+			yield("resilience_breaker_rejected_total"+l, float64(s.Rejected)) &&
+			yield("resilience_breaker_late_results_total"+l, float64(s.Late)) &&
+			yield("resilience_breaker_opened_total"+l, float64(s.Opened)) &&
+			yield("resilience_breaker_open_seconds"+l, s.OpenFor.Seconds())
+	}
+}

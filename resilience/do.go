@@ -1,0 +1,396 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/bulkhead"
+)
+
+// Do calls fn through p and returns its value. The error, if any, matches by
+// errors.Is and errors.As the failure of the last attempt, and is an
+// *[AttemptsError] when there was more than one attempt or when a retry was given
+// up for budget, deadline or the context. A panic in fn releases everything,
+// counts as a failure and continues. fn must not keep its context.
+func Do[T any](ctx context.Context, p *Pipeline, fn func(context.Context) (T, error)) (T, error) {
+	if p.opts.Disabled {
+		return fn(ctx)
+	}
+	outer := ctx
+	if p.opts.Timeout > 0 {
+		inner, cancel := withTimeout(ctx, p.opts.Timeout)
+		if cancel != nil {
+			defer cancel()
+		}
+		ctx = inner
+	}
+	p.calls.inc()
+	var c call
+	c.begin(p)
+	for {
+		v, err := attempt(ctx, p, &c, fn)
+		if err == nil {
+			p.succeeded(&c)
+			return v, nil
+		}
+		reason, again := p.decide(ctx, &c, err)
+		if !again {
+			return v, p.failed(outer, ctx, &c, err, reason)
+		}
+	}
+}
+
+// DoOr is [Do] with a fallback, called with the error when the call failed for
+// good, unless the caller gave up. If the fallback fails as well, the error matches
+// both failures. The fallback runs outside timeout, breaker and bulkhead.
+func DoOr[T any](ctx context.Context, p *Pipeline, fn func(context.Context) (T, error),
+	fallback func(ctx context.Context, err error) (T, error),
+) (T, error) {
+	v, err := Do(ctx, p, fn)
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
+		return v, err
+	}
+	v, ferr := fallback(ctx, err)
+	if ferr != nil {
+		return v, errors.Join(err, ferr)
+	}
+	p.fb.Add(1)
+	return v, nil
+}
+
+// Run is [Do] for a function without a value.
+func Run(ctx context.Context, p *Pipeline, fn func(context.Context) error) error {
+	_, err := Do(ctx, p, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) })
+	return err
+}
+
+// Wrap returns fn as a function that goes through p each time, as [Do] does. It
+// may be called concurrently if fn may.
+func Wrap[T any](p *Pipeline, fn func(context.Context) (T, error)) func(context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) { return Do(ctx, p, fn) }
+}
+
+// call is the state of one Do. It lives on the caller's stack.
+type call struct {
+	attempts int
+	unsafe   bool
+	rejected bool // the last attempt was refused before it began
+	place    bool // a place in the bulkhead is held
+	cost     int  // tokens paid for the current retry
+	started  time.Time
+	permit   Permit
+	info     Info           // of the last failure
+	errs     [maxKept]error // the last failures, newest first
+	delay    time.Duration  // before the next attempt
+}
+
+func (c *call) begin(p *Pipeline) {
+	c.unsafe = p.unsafe
+	if p.opts.Retry.MaxElapsed > 0 {
+		c.started = time.Now()
+	}
+}
+
+func (c *call) keep(err error) {
+	copy(c.errs[1:], c.errs[:maxKept-1])
+	c.errs[0] = err
+}
+
+// attempt makes one attempt, if breaker and bulkhead let it through.
+func attempt[T any](ctx context.Context, p *Pipeline, c *call, fn func(context.Context) (T, error)) (v T, err error) {
+	if err = p.enter(ctx, c); err != nil {
+		return v, err
+	}
+	inner := ctx
+	if p.opts.AttemptTimeout > 0 {
+		limited, cancel := withTimeout(ctx, p.opts.AttemptTimeout)
+		if cancel != nil {
+			defer cancel()
+		}
+		inner = limited
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			p.abandon(c)
+		}
+	}()
+	if p.exec == nil {
+		v, err = fn(inner)
+	} else {
+		v, err = throughPolicies(inner, p.exec, fn)
+	}
+	returned = true
+	p.leave(ctx, inner, c, err)
+	return v, err
+}
+
+// enter takes what an attempt needs, or says why it may not begin.
+func (p *core) enter(ctx context.Context, c *call) error {
+	c.rejected = false
+	if err := contextError(ctx); err != nil {
+		c.info = contextInfo(ctx)
+		return err
+	}
+	if p.breaker != nil {
+		permit, err := p.breaker.Acquire()
+		if err != nil && p.opts.MaxOpenWait > 0 {
+			permit, err = p.rideOut(ctx, err)
+		}
+		if err != nil {
+			return p.refused(ctx, c, err)
+		}
+		c.permit = permit
+	}
+	if p.bulkhead != nil {
+		if err := p.enterBulkhead(ctx); err != nil {
+			c.permit.Ignore()
+			return p.refused(ctx, c, err)
+		}
+		c.place = true
+	}
+	c.attempts++
+	return nil
+}
+
+func (p *core) refused(ctx context.Context, c *call, err error) error {
+	if ctx.Err() != nil {
+		c.info = contextInfo(ctx)
+		return err
+	}
+	c.rejected = true
+	c.info = p.classify(err)
+	return err
+}
+
+func (p *core) enterBulkhead(ctx context.Context) error {
+	if p.bulkhead.TryAcquirePermit() {
+		return nil
+	}
+	if p.opts.BulkheadWait > 0 {
+		err := p.bulkhead.AcquirePermitWithMaxWait(ctx, p.opts.BulkheadWait)
+		if err == nil {
+			return nil
+		}
+		if ended := contextError(ctx); ended != nil {
+			return ended
+		}
+	}
+	return ErrFull
+}
+
+// rideOut waits for the breaker within MaxOpenWait and the deadline.
+func (p *core) rideOut(ctx context.Context, err error) (Permit, error) {
+	end := time.Now().Add(p.opts.MaxOpenWait)
+	for {
+		e, ok := errors.AsType[*BreakerOpenError](err)
+		if !ok || e.State == StateForcedOpen {
+			return Permit{}, err
+		}
+		until := time.Now().Add(max(time.Millisecond, e.RetryAfter()))
+		if until.After(end) {
+			return Permit{}, err
+		}
+		if deadline, ok := ctx.Deadline(); ok && !until.Before(deadline) {
+			return Permit{}, err
+		}
+		if ended := sleep(ctx, time.Until(until)); ended != nil {
+			return Permit{}, ended
+		}
+		var permit Permit
+		if permit, err = p.breaker.Acquire(); err == nil {
+			return permit, nil
+		}
+	}
+}
+
+// leave gives back what enter took and reports the outcome.
+func (p *core) leave(ctx, inner context.Context, c *call, err error) {
+	if c.place {
+		c.place = false
+		p.bulkhead.ReleasePermit()
+	}
+	if err == nil {
+		c.permit.Success()
+		return
+	}
+	c.info = p.classify(err)
+	vague := c.info.Class == ClassCanceled || c.info.Class == ClassUnknown || c.info.Class == ClassUnavailable
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		c.info = contextInfo(ctx)
+	case vague && inner.Err() != nil: // The error is how fn saw the end of its time.
+		c.info = timeoutInfo()
+	}
+	c.permit.done(err, c.info)
+}
+
+// abandon gives back what enter took when fn did not return.
+func (p *core) abandon(c *call) {
+	if c.place {
+		c.place = false
+		p.bulkhead.ReleasePermit()
+	}
+	p.failures.Add(1)
+	c.permit.Failure(errPanicked)
+}
+
+// errPanicked is the cause that a breaker keeps of a function that panicked.
+var errPanicked = Mark(errors.New("resilience: function panicked"), ClassInternal)
+
+func timeoutInfo() Info {
+	i := ClassTimeout.defaults()
+	i.Code, i.Source = "deadline_exceeded", "ctx"
+	return i
+}
+
+// contextInfo describes the end of ctx: a cancel is neutral, a deadline is not.
+func contextInfo(ctx context.Context) Info {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return timeoutInfo()
+	}
+	return Info{Class: ClassCanceled, Code: "canceled", Source: "ctx"}
+}
+
+func (p *core) succeeded(c *call) {
+	p.successes.inc()
+	if c.attempts > 1 {
+		p.recovered.Add(1)
+		if p.budget != nil {
+			p.budget.Refund(c.cost)
+		}
+	} else if p.budget != nil {
+		p.budget.Earn()
+	}
+}
+
+// decide says whether to try again, and if so waits until it is time to.
+func (p *core) decide(ctx context.Context, c *call, err error) (reason StopReason, again bool) {
+	c.keep(err)
+	o := &p.opts.Retry
+	switch {
+	case c.rejected:
+		return StopRejected, false
+	case ctx.Err() != nil:
+		return StopContext, false
+	case o.If != nil && !o.If(err, c.info) || o.If == nil && !c.info.Retryable:
+		return StopNotRetryable, false
+	case c.attempts >= o.MaxAttempts:
+		return StopAttempts, false
+	case c.unsafe && !c.info.NotSent:
+		return StopUnsafe, false
+	case c.info.RetryAfter > 0 && c.info.RetryAfter > o.MaxRetryAfter:
+		return StopRetryAfter, false
+	}
+	c.delay = o.delay(c.attempts, c.info.RetryAfter)
+	if !p.inTime(ctx, c) {
+		return StopDeadline, false
+	}
+	if p.budget != nil {
+		var ok bool
+		if c.cost, ok = p.budget.Spend(c.info.Class); !ok {
+			return StopBudget, false
+		}
+	}
+	p.retries.Add(1)
+	if f := p.opts.Hooks.Retry; f != nil {
+		f(RetryEvent{Name: p.opts.Name, Attempt: c.attempts, Delay: c.delay, Info: c.info, Err: err})
+	}
+	if sleep(ctx, c.delay) != nil {
+		return StopContext, false
+	}
+	return 0, true
+}
+
+// inTime reports whether the next attempt would start before the deadline.
+func (p *core) inTime(ctx context.Context, c *call) bool {
+	end, ok := ctx.Deadline()
+	if ok && time.Until(end) <= c.delay {
+		return false
+	}
+	limit := p.opts.Retry.MaxElapsed
+	return limit <= 0 || time.Since(c.started)+c.delay < limit
+}
+
+// failed counts the failure and returns the error for the caller.
+func (p *core) failed(outer, ctx context.Context, c *call, err error, reason StopReason) error {
+	p.failures.Add(1)
+	switch reason {
+	case StopRejected:
+		p.rejected.Add(1)
+	case StopBudget:
+		p.budgetStops.Add(1)
+	case StopDeadline:
+		p.deadlineStops.Add(1)
+	case StopContext:
+		if errors.Is(outer.Err(), context.Canceled) {
+			p.canceled.Add(1)
+		}
+	default: // Not counted apart.
+	}
+	out := p.describe(ctx, c, err, reason)
+	if f := p.opts.Hooks.Failed; f != nil {
+		f(FailedEvent{Name: p.opts.Name, Attempts: c.attempts, Reason: reason, Info: c.info, Err: out})
+	}
+	return out
+}
+
+// describe returns err itself when it tells all, or an AttemptsError.
+func (p *core) describe(ctx context.Context, c *call, err error, reason StopReason) error {
+	var extra error
+	switch reason {
+	case StopBudget:
+		extra = ErrBudget
+	case StopContext:
+		extra = contextError(ctx)
+		if errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {
+			extra = nil
+		}
+	default: // The failures say it.
+	}
+	wanted := reason == StopDeadline || reason == StopRetryAfter // A retry would have been made.
+	if c.attempts == 0 || c.attempts == 1 && extra == nil && !wanted && c.errs[1] == nil {
+		return err
+	}
+	e := &AttemptsError{Name: p.opts.Name, Attempts: c.attempts, Reason: reason, info: c.info}
+	for _, kept := range c.errs {
+		e.add(kept)
+	}
+	e.add(extra)
+	return e
+}
+
+// panicked carries a panic of fn through the policies, which lose permits if they
+// see one.
+type panicked struct{ value any }
+
+func (*panicked) Error() string { return "resilience: function panicked" }
+
+// throughPolicies calls fn through failsafe-go.
+func throughPolicies[T any](ctx context.Context, exec failsafe.Executor[any], fn func(context.Context) (T, error)) (v T, err error) {
+	result, err := exec.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[any]) (r any, err error) {
+		defer func() {
+			if x := recover(); x != nil {
+				r, err = nil, &panicked{value: x}
+			}
+		}()
+		return fn(e.Context())
+	})
+	if p, ok := errors.AsType[*panicked](err); ok {
+		panic(p.value)
+	}
+	if errors.Is(err, bulkhead.ErrFull) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	if result == nil {
+		return v, err
+	}
+	v, ok := result.(T)
+	if !ok && err == nil {
+		err = Permanent(fmt.Errorf("resilience: policy returned %T; want %T", result, v))
+	}
+	return v, err
+}

@@ -1,0 +1,86 @@
+// Package resilience handles failures of the things a service calls: it says what
+// an error is, repeats what may be repeated, stops calling what is down, and keeps
+// logs readable meanwhile.
+//
+// # Getting started
+//
+// Make one [Pipeline] for each upstream with [New], and call through it:
+//
+//	b, err := resilience.NewBreaker(resilience.BreakerOptions{Name: "openai"})
+//	p, err := resilience.New(resilience.Options{
+//		Name: "openai", Breaker: b, Timeout: 10 * time.Second, AttemptTimeout: 3 * time.Second,
+//	})
+//	answer, err := resilience.Do(ctx, p, func(ctx context.Context) (string, error) {
+//		return client.Ask(ctx, question)
+//	})
+//
+// [DoOr] adds a fallback, [Run] serves functions without a value, [Wrap] and the
+// decorators [WithRetry] and [WithCircuitBreaker] give a function of the same shape
+// back. HTTP clients and servers are served by the package resiliencehttp. [Guard]
+// wraps a slog.Handler against floods of like errors.
+//
+// # Units
+//
+// Every duration is a [time.Duration]; every rate is a share in (0, 1]; a budget is
+// counted in tokens. A zero option is its default; where a zero must mean
+// something else, the option says so.
+//
+// # Concurrency
+//
+// Everything here is safe for concurrent use. The package starts no goroutine, but
+// for [Options].Hedge, which runs the function on goroutines that end when the
+// function does, and for the timer at the end of a [Guard]'s window, for which
+// [Guard.Close] waits. Functions and hooks run on the caller's goroutine and under
+// no lock; the changes of one breaker are told in order and one at a time. A panic
+// in a function releases every permit and goes on.
+//
+// # Errors
+//
+// Constructors return errors matching [ErrOptions]. The error of a call matches, by
+// errors.Is and errors.As, the failure of its last attempt, on every way out:
+//
+//   - the failure itself, when one attempt was made and no other wanted;
+//   - *[AttemptsError] with the number of attempts, the reason to stop and the last
+//     failures; it matches [ErrBudget] when the budget was spent, and the context's
+//     error and cause when the context ended;
+//   - *[BreakerOpenError], matching [ErrOpen], when the breaker let nothing through;
+//   - [ErrFull] when the bulkhead was full; [ErrTimeout] is the cause of contexts
+//     that ended by Options.Timeout or AttemptTimeout.
+//
+// What an error is, [Classify] says. In order of precedence: marks, the outermost
+// first ([Mark], [Permanent], [Retryable], [WithCode], [WithRetryAfter]); the rules
+// of a [Classifier]; the outermost error that implements [Classified]; built-in
+// knowledge of contexts, net, DNS, TLS, errno, io, fs, database/sql, HTTP statuses,
+// SQLSTATEs, AWS, Redis and MongoDB codes, found by interface and by value, without
+// any driver. Of several findings in one chain the most specific wins. A call is
+// repeated only if its failure is retryable and it is idempotent or was not sent.
+//
+// A caller that cancels is neutral: nothing is counted or repeated. A deadline that
+// passes during an attempt counts as a timeout of the other side.
+//
+// # Cost
+//
+// A call that succeeds allocates nothing, with retry, breaker, budget and classifier
+// (TestDoAllocs); neither does the rejection by an open breaker, nor, for the errors
+// of context, net and SQL, Classify (TestClassifyAllocs). A closure that captures
+// variables costs its maker one allocation. Options.Timeout and AttemptTimeout cost
+// a context each, unless the caller's deadline is nearer. The breaker's window is
+// split in shards; a success takes one shard's lock, a failure each in turn. Guard
+// takes one shard's lock, and one more for what may pass.
+//
+// # Limits
+//
+// An attempt is stopped through its context only: a function that ignores it keeps
+// its caller. MySQL error numbers, gRPC and Connect codes have no interface without
+// the driver's types and need an [AsRule]. Windows of a breaker move in tenths.
+// Budgets, breakers and guards are per process. database/sql repeats
+// driver.ErrBadConn by itself, and net/http repeats idempotent requests on stale
+// connections: a retry on top multiplies these attempts. A policy in
+// Options.Policies, or the hedge, sees a panic of the function as an error.
+//
+// # Background
+//
+// Full jitter and the retry token bucket follow the AWS SDK's standard retry mode;
+// the breaker is that of Nygard, "Release It!", with the generations of gobreaker;
+// Retry-After is RFC 9110, 10.2.3; problem bodies are RFC 9457.
+package resilience

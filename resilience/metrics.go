@@ -1,0 +1,47 @@
+package resilience
+
+import (
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+)
+
+// labelEscaper escapes label values as the Prometheus text format asks; it is immutable.
+var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// labels renders name-value pairs as {a="x",b="y"}.
+func labels(pairs ...string) string {
+	var b strings.Builder
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i == 0 {
+			b.WriteByte('{')
+		} else {
+			b.WriteByte(',')
+		}
+		b.WriteString(pairs[i])
+		b.WriteString(`="`)
+		b.WriteString(labelEscaper.Replace(pairs[i+1]))
+		b.WriteByte('"')
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+const counterCells = 8 // power of two
+
+// counter is a count that many processors raise at once.
+type counter struct {
+	cells [counterCells]struct {
+		n atomic.Uint64
+		_ [56]byte
+	}
+}
+
+func (c *counter) inc() { c.cells[rand.Uint32()%counterCells].n.Add(1) }
+
+func (c *counter) load() (n uint64) {
+	for i := range c.cells {
+		n += c.cells[i].n.Load()
+	}
+	return n
+}
