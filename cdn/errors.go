@@ -71,7 +71,7 @@ func (e *OpError) Error() string {
 	}
 	switch {
 	case e.Err != nil:
-		fmt.Fprintf(&b, ": %v", e.Err)
+		fmt.Fprintf(&b, ": %s", strings.TrimPrefix(e.Err.Error(), "cdn: "))
 	case e.Kind != nil:
 		fmt.Fprintf(&b, ": %s", strings.TrimPrefix(e.Kind.Error(), "cdn: "))
 	}
