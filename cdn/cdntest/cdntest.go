@@ -78,7 +78,7 @@ type suite struct {
 }
 
 func (s *suite) key(name string) string {
-	return s.o.Prefix + "/" + s.Name()[len(s.Name())-3:] + "/" + name
+	return s.o.Prefix + "/" + path.Base(s.Name()) + "/" + name
 }
 
 // content is reproducible and incompressible.
