@@ -230,17 +230,21 @@ func useMariaDB(t *testing.T) string {
 func useS3(t *testing.T) string {
 	t.Setenv("PERF_S3_URL", "")
 	s := realtest.S3(t)
-	u := parse(t, s.Endpoint)
-	res, err := http.Get(s.Endpoint + "/")
-	if err != nil {
-		t.Fatal(err)
+	for _, step := range []struct{ method, path, body, want string }{
+		{http.MethodPut, "/bucket", "", ""},
+		{http.MethodPut, "/bucket/a/b.txt", "content", ""},
+		{http.MethodGet, "/bucket/a/b.txt", "", "content"},
+	} {
+		if status, got := signed(t, s, step.method, step.path, step.body); status != http.StatusOK || got != step.want {
+			t.Fatalf("%s %s: %d %q; want 200 %q", step.method, step.path, status, got, step.want)
+		}
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if res.StatusCode != http.StatusForbidden {
-		t.Errorf("unsigned request: %s %s %v; want 403", res.Status, body, err)
+	stranger := s
+	stranger.SecretKey += "x"
+	if status, _ := signed(t, stranger, http.MethodGet, "/bucket/a/b.txt", ""); status != http.StatusForbidden {
+		t.Errorf("with a wrong key: %d; want 403", status)
 	}
-	return u.Host
+	return parse(t, s.Endpoint).Host
 }
 
 // TestChromium runs the browser that was found.
