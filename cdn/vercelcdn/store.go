@@ -1,0 +1,307 @@
+package vercelcdn
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/perfblocks/perfblocks/cdn"
+)
+
+const (
+	apiVersion = "12"
+	maxKey     = 950 // bytes of a pathname
+	minMaxAge  = 60  // seconds
+	maxMaxAge  = 365 * 24 * 60 * 60
+)
+
+// blob is how the API describes an object, in the replies of several calls.
+type blob struct {
+	URL                string    `json:"url"`
+	Pathname           string    `json:"pathname"`
+	ContentType        string    `json:"contentType"`
+	ContentDisposition string    `json:"contentDisposition"`
+	CacheControl       string    `json:"cacheControl"`
+	ETag               string    `json:"etag"`
+	Size               int64     `json:"size"`
+	UploadedAt         time.Time `json:"uploadedAt"`
+}
+
+func (b blob) info() cdn.Info {
+	return cdn.Info{
+		Ref:          cdn.Ref{Key: b.Pathname, Handle: b.URL},
+		Size:         b.Size,
+		ContentType:  b.ContentType,
+		CacheControl: b.CacheControl,
+		Disposition:  b.ContentDisposition,
+		ETag:         b.ETag,
+		ModTime:      b.UploadedAt,
+	}
+}
+
+// request builds a call of the API. path is "" or begins with a slash.
+func (c call) request(method, path string, query url.Values, body io.Reader) (*http.Request, error) {
+	u := c.p.opts.APIURL + path
+	if path == "" {
+		u += "/"
+	}
+	if len(query) > 0 {
+		u += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(c.ctx, method, u, body)
+	if err != nil {
+		return nil, c.fail(cdn.ErrInvalid, errors.New("the API's URL is malformed"))
+	}
+	h := req.Header
+	h.Set("Authorization", "Bearer "+c.p.opts.Token)
+	h.Set("X-Api-Version", apiVersion)
+	h.Set("X-Vercel-Blob-Store-Id", c.p.store)
+	h.Set("X-Api-Blob-Request-Id", fmt.Sprintf("%s:%d:%s", c.p.store, time.Now().UnixMilli(), rand.Text()))
+	h.Set("X-Api-Blob-Request-Attempt", "0")
+	return req, nil
+}
+
+// describe sets the headers that tell how an object is to be stored. Suffix and
+// overwriting are always told, since their defaults differ between API versions.
+func (p *Provider) describe(h http.Header, obj cdn.Object) {
+	h.Set("X-Vercel-Blob-Access", p.access())
+	h.Set("X-Add-Random-Suffix", "0")
+	h.Set("X-Allow-Overwrite", "1")
+	if obj.CreateOnly {
+		h.Set("X-Allow-Overwrite", "0")
+	}
+	if obj.ContentType != "" {
+		h.Set("X-Content-Type", obj.ContentType)
+	}
+	if age, ok := maxAge(obj.CacheControl); ok {
+		h.Set("X-Cache-Control-Max-Age", strconv.Itoa(age))
+	}
+}
+
+func (p *Provider) access() string {
+	if p.opts.Private {
+		return "private"
+	}
+	return "public"
+}
+
+// maxAge reads the one directive that Vercel stores, within Vercel's bounds.
+func maxAge(cacheControl string) (seconds int, ok bool) {
+	for d := range strings.SplitSeq(cacheControl, ",") {
+		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(d)), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return minMaxAge, true
+		case "max-age":
+			n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64)
+			if err != nil {
+				return 0, false
+			}
+			return int(min(max(n, minMaxAge), maxMaxAge)), true
+		}
+	}
+	return 0, false
+}
+
+// check refuses what Vercel would refuse, before a byte is sent.
+func (c call) check(obj cdn.Object) error {
+	switch {
+	case obj.Key == "":
+		return c.fail(cdn.ErrKey, errors.New("the key is empty"))
+	case len(obj.Key) > maxKey:
+		return c.fail(cdn.ErrKey, fmt.Errorf("the key has %d bytes, over %d", len(obj.Key), maxKey))
+	case strings.Contains(obj.Key, "//"):
+		return c.fail(cdn.ErrKey, errors.New("the key has an empty path element"))
+	case !obj.Transform.IsZero():
+		return c.fail(cdn.ErrInvalid, errors.New("Vercel Blob does not transform images"))
+	}
+	return nil
+}
+
+// stored checks the reply to a call that has made an object.
+func (c call) stored(obj cdn.Object, b blob) (cdn.Info, error) {
+	if b.Pathname != obj.Key || b.URL == "" {
+		return cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
+	}
+	info := b.info()
+	info.Size, info.SHA256 = obj.Size, obj.SHA256
+	if info.ContentType == "" {
+		info.ContentType = obj.ContentType
+	}
+	return info, nil
+}
+
+// Put stores body with one request. Of CacheControl Vercel keeps max-age, of 60 s at
+// least; Disposition and Metadata it does not keep. Info.Verified is set when the
+// reply's ETag is the MD5 of the body; it tells no length otherwise. The body is not
+// read any more when Put has returned.
+func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.Info, error) {
+	sum := md5.New()
+	c := call{p: p, ctx: ctx, op: "put", key: obj.Key, body: &body{r: r, size: obj.Size, sum: sum}}
+	defer c.body.release()
+	if err := c.check(obj); err != nil {
+		return cdn.Info{}, err
+	}
+	if obj.Size < 0 {
+		return cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the size is negative"))
+	}
+	req, err := c.request(http.MethodPut, "", url.Values{"pathname": {obj.Key}}, c.content())
+	if err != nil {
+		return cdn.Info{}, err
+	}
+	req.ContentLength = obj.Size
+	req.Header.Set("X-Content-Length", strconv.FormatInt(obj.Size, 10))
+	p.describe(req.Header, obj)
+	var b blob
+	if err := c.json(req, &b); err != nil {
+		return cdn.Info{}, err
+	}
+	if err := c.body.release(); err != nil {
+		return cdn.Info{}, c.fail(bodyKind(err), err)
+	}
+	info, err := c.stored(obj, b)
+	info.Verified = err == nil && strings.Trim(b.ETag, `"`) == hex.EncodeToString(sum.Sum(nil))
+	return info, err
+}
+
+// content is the caller's body as a request wants it.
+func (c call) content() io.Reader {
+	if c.body.size == 0 {
+		return http.NoBody
+	}
+	return c.body
+}
+
+// address is the object's URL: its handle, or what the key makes without a suffix.
+func (p *Provider) address(ref cdn.Ref) string {
+	if ref.Handle != "" {
+		return ref.Handle
+	}
+	return p.opts.PublicURL + "/" + escapePath(ref.Key)
+}
+
+// URL returns the blob's address, Ref.Handle or what the key makes of PublicURL. That
+// of a private store needs the token. It does no I/O and never fails.
+func (p *Provider) URL(ref cdn.Ref) (string, error) { return p.address(ref), nil }
+
+// Head describes the object by one request. Vercel tells no metadata and no SHA-256.
+func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
+	c := call{p: p, ctx: ctx, op: "head", key: ref.Key}
+	req, err := c.request(http.MethodGet, "", url.Values{"url": {p.address(ref)}}, nil)
+	if err != nil {
+		return cdn.Info{}, err
+	}
+	var b blob
+	if err := c.json(req, &b); err != nil {
+		return cdn.Info{}, err
+	}
+	if b.Pathname != ref.Key || b.URL == "" {
+		return cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
+	}
+	return b.info(), nil
+}
+
+// Delete removes the object by one request. A missing object is no error. Edges may
+// serve it for a minute more.
+func (p *Provider) Delete(ctx context.Context, ref cdn.Ref) error {
+	c := call{p: p, ctx: ctx, op: "delete", key: ref.Key}
+	text, err := json.Marshal(map[string][]string{"urls": {p.address(ref)}})
+	if err != nil {
+		return c.fail(cdn.ErrInvalid, err)
+	}
+	req, err := c.request(http.MethodPost, "/delete", nil, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	err = c.json(req, nil)
+	if oe, ok := errors.AsType[*cdn.OpError](err); ok && oe.Code == "not_found" {
+		return nil
+	}
+	return err
+}
+
+// Copy makes a copy within the store by one request.
+func (p *Provider) Copy(ctx context.Context, from cdn.Ref, to cdn.Object) (cdn.Info, error) {
+	c := call{p: p, ctx: ctx, op: "copy", key: to.Key}
+	if err := c.check(to); err != nil {
+		return cdn.Info{}, err
+	}
+	req, err := c.request(http.MethodPut, "", url.Values{"pathname": {to.Key}, "fromUrl": {p.address(from)}}, nil)
+	if err != nil {
+		return cdn.Info{}, err
+	}
+	p.describe(req.Header, to)
+	var b blob
+	if err := c.json(req, &b); err != nil {
+		return cdn.Info{}, err
+	}
+	return c.stored(to, b)
+}
+
+// List yields the objects whose key starts with prefix, a thousand per request, in
+// Vercel's order. It tells no content type. It ends after the first error.
+func (p *Provider) List(ctx context.Context, prefix string) iter.Seq2[cdn.Info, error] {
+	return func(yield func(cdn.Info, error) bool) {
+		c := call{p: p, ctx: ctx, op: "list", key: prefix}
+		q := url.Values{"limit": {"1000"}, "mode": {"expanded"}}
+		if prefix != "" {
+			q.Set("prefix", prefix)
+		}
+		for {
+			var page struct {
+				Blobs   *[]blob `json:"blobs"`
+				Cursor  string  `json:"cursor"`
+				HasMore bool    `json:"hasMore"`
+			}
+			req, err := c.request(http.MethodGet, "", q, nil)
+			if err == nil {
+				err = c.json(req, &page)
+			}
+			if err == nil && (page.Blobs == nil || page.HasMore && (page.Cursor == "" || page.Cursor == q.Get("cursor"))) {
+				err = c.fail(cdn.ErrUnavailable, errors.New("the reply is not a page of a list"))
+			}
+			if err != nil {
+				yield(cdn.Info{}, err)
+				return
+			}
+			for _, b := range *page.Blobs {
+				if strings.HasPrefix(b.Pathname, prefix) && !yield(b.info(), nil) {
+					return
+				}
+			}
+			if !page.HasMore {
+				return
+			}
+			q.Set("cursor", page.Cursor)
+		}
+	}
+}
+
+const upperHex = "0123456789ABCDEF"
+
+// escapePath escapes all but RFC 3986's unreserved characters and the slash.
+func escapePath(s string) string {
+	b := make([]byte, 0, len(s)+8)
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return string(b)
+}
