@@ -65,6 +65,10 @@ var ErrOptions = errors.New("cache: invalid options")
 
 var errInner error = inner{}
 
+var errMarked = mark(errors.New("cache: marked"), 1)
+
+func mark(err error, n int) error { return err }
+
 var _ interface{ Get() } = (*Cache)(nil)
 
 type inner struct{}

@@ -121,11 +121,6 @@ func Repository() Policy {
 	}
 }
 
-// repositoryVars lists the package-level variables of this module.
-func repositoryVars() map[string]Var {
-	return map[string]Var{}
-}
-
 func join(lists ...[]string) []string {
 	var all []string
 	for _, l := range lists {

@@ -100,10 +100,16 @@ func (d decl) sentinel() bool {
 	if d.typ != nil {
 		return types.ExprString(d.typ) == "error"
 	}
-	switch v := d.value.(type) {
+	return errorValue(d.value)
+}
+
+// errorValue reports whether an expression makes an error, or wraps one that
+// it makes.
+func errorValue(e ast.Expr) bool {
+	switch v := e.(type) {
 	case *ast.CallExpr:
 		made := types.ExprString(v.Fun)
-		return made == "errors.New" || made == "fmt.Errorf" || errorName(made)
+		return made == "errors.New" || made == "fmt.Errorf" || errorName(made) || slices.ContainsFunc(v.Args, errorValue)
 	case *ast.CompositeLit:
 		return errorName(types.ExprString(v.Type))
 	case *ast.UnaryExpr:

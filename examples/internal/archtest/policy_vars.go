@@ -1,0 +1,33 @@
+package archtest
+
+// repositoryVars lists the package-level variables of this module besides
+// error sentinels, one by one, with the reason why each is at package level.
+func repositoryVars() map[string]Var {
+	vars := map[string]Var{}
+	permit := func(kind VarKind, why string, names ...string) {
+		for _, name := range names {
+			vars[name] = Var{Kind: kind, Why: why}
+		}
+	}
+	permit(Table, "texts of an enum's values, read by String and UnmarshalText",
+		"dbindex.constraintNames", "dbindex.familyNames", "dbindex.methodNames", "dbindex.nullsNames", "dbindex.opNames",
+		"imageopt.anchorNames", "imageopt.filterNames", "imageopt.fitNames", "imageopt.formatNames", "imageopt.placeholderNames",
+		"resilience.classNames", "resilience.jitterNames", "resilience.stateNames", "resilience.stopNames")
+	permit(Table, "CRC-32C, which the standard library builds at run time only",
+		"cache.castagnoli", "cdn.castagnoli")
+	permit(Table, "escapes label values; a strings.Replacer does not change",
+		"resilience.labelEscaper")
+	permit(Table, "order of a plan's steps", "dbindex.stepRank")
+	permit(Table, "matrix of a colour space", "imageopt/internal/icc.d50ToSRGB")
+	permit(Table, "names of the runtime's metrics, by index", "memory.metricNames")
+	permit(Table, "names that PERF_REQUIRE knows", "internal/realtest.services")
+	permit(Table, "names that -off takes", "examples/chatserver.blocks")
+	permit(Table, "names of the embedded photos", "examples/chatserver.photoNames")
+	permit(Table, "headers that an emulated object keeps", "examples/chatserver/internal/emulate.kept")
+	permit(Table, "words and the last moment of the seeded data",
+		"examples/chatserver/internal/store.topics", "examples/chatserver/internal/store.words", "examples/chatserver/internal/store.end")
+	permit(Embedded, "files of the pages",
+		"examples/chatserver.webFiles", "examples/chatserver.photoFiles",
+		"examples/chatserver/internal/perfpage.assets", "examples/chatserver/internal/perfpage.pageHTML")
+	return vars
+}
