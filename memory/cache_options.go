@@ -44,6 +44,7 @@ const (
 	defaultCacheBytes = 64 << 20
 	maxEntryBytes     = 1<<40 - 1
 	maxCacheItems     = 1 << 31
+	maxArena          = 1<<32 - 2 // what the links of a shard can name
 )
 
 // CacheOptions configures a [Cache]. The zero value is a working configuration: 64

@@ -49,6 +49,7 @@ var metricNames = [mCount]string{
 type reader struct {
 	samples [mCount]metrics.Sample
 	os      osReader
+	limit   int64 // an explicit limit, 0 for none
 
 	gcCPU, totalCPU float64 // at the last reading
 	share           float64 // GC share at the last reading
@@ -77,7 +78,7 @@ func (r *reader) read(now time.Time) (Stats, error) {
 	s := Stats{At: now}
 	overhead := r.readRuntime(&s)
 	o, err := r.os.read(now)
-	s.apply(o, s.HeapLive+s.Stacks+overhead)
+	s.apply(o, s.HeapLive+s.Stacks+overhead, r.limit)
 	return s, err
 }
 
@@ -136,8 +137,9 @@ func (r *reader) float(i int) float64 {
 	return 0
 }
 
-// apply joins the system's view to the runtime's: goUsed is what Go cannot free.
-func (s *Stats) apply(o osReading, goUsed int64) {
+// apply joins the system's view to the runtime's: goUsed is what Go cannot free,
+// explicit a limit that the caller adds.
+func (s *Stats) apply(o osReading, goUsed, explicit int64) {
 	s.RSS = o.rss
 	s.Used = goUsed + max(0, o.rss-s.GoTotal)
 	c := o.cgroup
@@ -154,6 +156,7 @@ func (s *Stats) apply(o osReading, goUsed int64) {
 	if c.version == 1 {
 		source = LimitSourceCgroupV1
 	}
+	s.withLimit(explicit, s.Used, LimitSourceExplicit)
 	if c.limit > 0 {
 		s.withLimit(c.limit, goUsed+max(0, s.Committed-s.GoTotal), source)
 	}

@@ -1,0 +1,181 @@
+package memory
+
+// leavers collects the values that an operation removed, for OnEvict to be told
+// of once the locks are free.
+type leavers[K comparable, V any] []Eviction[K, V]
+
+// notify tells OnEvict of out. No lock is held.
+func (c *Cache[K, V]) notify(out leavers[K, V]) {
+	for _, e := range out {
+		c.opts.OnEvict(e)
+	}
+}
+
+// note adds a departure to out if somebody wants to know.
+func (c *Cache[K, V]) note(out *leavers[K, V], e *entry[K, V], reason EvictReason) {
+	if c.opts.OnEvict != nil {
+		*out = append(*out, Eviction[K, V]{Key: e.key, Value: e.value, Bytes: e.size(), Reason: reason})
+	}
+}
+
+// drop removes the entry at idx of s, which is locked, and releases its room.
+func (c *Cache[K, V]) drop(s *shard[K, V], idx uint32, reason EvictReason, out *leavers[K, V]) {
+	e := s.at(idx)
+	c.note(out, e, reason)
+	size := e.size()
+	s.remove(idx)
+	c.budget.release(1, size)
+	switch reason {
+	case EvictCapacity:
+		s.counts.evicted++
+	case EvictPressure:
+		s.counts.shrunk++
+	case EvictExpired:
+		s.counts.expired++
+	}
+}
+
+// dropOldest removes the least recently used entry of s other than keep, and
+// reports whether there was one.
+func (c *Cache[K, V]) dropOldest(s *shard[K, V], keep uint32, now int64, reason EvictReason, out *leavers[K, V]) bool {
+	idx := s.oldest()
+	if idx == 0 || idx == keep {
+		return false
+	}
+	if s.at(idx).expired(now) {
+		reason = EvictExpired
+	}
+	c.drop(s, idx, reason, out)
+	return true
+}
+
+// store puts a value into s, which is locked; it may unlock s for a while to find
+// room elsewhere. With a call it stores only while that load is still wanted.
+func (c *Cache[K, V]) store(s *shard[K, V], hash uint32, key K, value V, size int64, of *call[V], out *leavers[K, V]) error {
+	for range 16 * len(c.shards) {
+		if of != nil && s.calls[key] != of {
+			return nil // overtaken by a write
+		}
+		if c.closed.Load() {
+			return ErrClosed
+		}
+		if size > min(maxEntryBytes, c.budget.capBytes.Load()) {
+			break
+		}
+		if c.place(s, hash, key, value, size, out) {
+			s.noteWrite(key)
+			s.counts.sets++
+			return nil
+		}
+		s.mu.Unlock() // two shards are never waited for at once
+		c.makeRoom(size, out)
+		s.mu.Lock()
+	}
+	if of == nil {
+		s.noteWrite(key)
+		if idx := s.find(hash, key); idx != 0 {
+			c.drop(s, idx, EvictReplaced, out)
+		}
+	}
+	return c.refuse(s, size)
+}
+
+// place updates or inserts the entry, evicting within s and from shards that are
+// free at the moment; it reports false if that gave not enough room.
+func (c *Cache[K, V]) place(s *shard[K, V], hash uint32, key K, value V, size int64, out *leavers[K, V]) bool {
+	now := c.now()
+	idx := s.find(hash, key)
+	if idx != 0 {
+		s.touch(idx) // the last of this shard to be evicted for its own update
+		e := s.at(idx)
+		grown := size - e.size()
+		if grown > 0 && !c.reserve(s, idx, 0, grown, now, out) {
+			return false
+		}
+		c.note(out, e, EvictReplaced)
+		e.set(value, size, c.deadline())
+		if grown < 0 {
+			c.budget.release(0, -grown)
+		}
+		return true
+	}
+	if now > 0 { // expired entries at the cold end leave before they are in the way
+		for range 2 {
+			if old := s.oldest(); old != 0 && s.at(old).expired(now) {
+				c.drop(s, old, EvictExpired, out)
+			}
+		}
+	}
+	if !c.reserve(s, 0, 1, size, now, out) {
+		return false
+	}
+	s.insert(hash, key, value, size, c.deadline())
+	return true
+}
+
+// reserve takes room for an entry of s, which is locked, evicting until there is.
+// A shard with less than its share takes the room from one with more.
+func (c *Cache[K, V]) reserve(s *shard[K, V], keep uint32, items, bytes, now int64, out *leavers[K, V]) bool {
+	for !c.budget.reserve(items, bytes) {
+		mean := int(c.budget.items.Load() / int64(len(c.shards)))
+		if s.count < mean && c.dropElsewhere(s, mean, now, out) {
+			continue
+		}
+		if c.dropOldest(s, keep, now, EvictCapacity, out) {
+			continue
+		}
+		if !c.dropElsewhere(s, 1, now, out) {
+			return false
+		}
+	}
+	return true
+}
+
+// dropElsewhere evicts one entry from another shard that holds at least fill
+// entries and is not locked. It never waits, so holding s cannot deadlock.
+func (c *Cache[K, V]) dropElsewhere(s *shard[K, V], fill int, now int64, out *leavers[K, V]) bool {
+	for range min(len(c.shards)-1, maxDonorTries) {
+		other := &c.shards[c.donor.Add(1)&uint32(len(c.shards)-1)]
+		if other == s || !other.mu.TryLock() {
+			continue
+		}
+		dropped := other.count >= max(1, fill) && c.dropOldest(other, 0, now, EvictCapacity, out)
+		other.mu.Unlock()
+		if dropped {
+			return true
+		}
+	}
+	return false
+}
+
+// makeRoom evicts until an entry of size would fit, waiting for each shard in
+// turn. No lock is held; others may take the room before the caller does.
+func (c *Cache[K, V]) makeRoom(size int64, out *leavers[K, V]) {
+	now := c.now()
+	for range c.shards {
+		items, bytes := c.budget.excess(c.budget.capItems.Load()-1, c.budget.capBytes.Load()-size)
+		if items == 0 && bytes == 0 {
+			return
+		}
+		s := &c.shards[c.donor.Add(1)&uint32(len(c.shards)-1)]
+		s.mu.Lock()
+		c.evictSome(s, items, bytes, now, EvictCapacity, out)
+		s.mu.Unlock()
+	}
+}
+
+// evictSome evicts the oldest entries of s, which is locked, until that many items
+// and bytes are gone, and at most evictPerLock. It returns the bytes freed.
+func (c *Cache[K, V]) evictSome(s *shard[K, V], items, bytes, now int64, reason EvictReason, out *leavers[K, V]) (freed int64) {
+	var gone int64
+	for gone < evictPerLock && (gone < items || freed < bytes) {
+		idx := s.oldest()
+		if idx == 0 {
+			break
+		}
+		freed += s.at(idx).size()
+		gone++
+		c.dropOldest(s, 0, now, reason, out)
+	}
+	return freed
+}

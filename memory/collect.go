@@ -1,0 +1,148 @@
+package memory
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Rules for forced collections.
+const (
+	effectiveShare  = 0.05 // a collection that frees less does not pay
+	maxBackOff      = 16   // times CollectInterval
+	busyGCCPU       = 0.25 // above this share more collections make it worse
+	reasonAfterRun  = "run"
+	causeTooSoon    = "too soon"
+	causeBusy       = "collector busy"
+	minRetryBusyGap = time.Second
+)
+
+// collector rations forced collections.
+type collector struct {
+	mu      sync.Mutex
+	running *collection   // guarded by mu; nil if none
+	next    time.Time     // guarded by mu; not before this
+	gap     time.Duration // guarded by mu; to the next one, with back-off
+}
+
+type collection struct {
+	done   chan struct{} // closed when the rest is set
+	result CollectResult
+	err    error
+}
+
+// Collect runs a full collection and gives free memory back to the system, on a
+// goroutine of its own, and waits for it until ctx ends. Calls meanwhile share the
+// one under way. It is refused with a [*RateLimitError] within CollectInterval of
+// the last one, longer when that freed under 5 %, and while the collector takes
+// over a quarter of the processor time anyway. It stops the caller for a whole
+// collection: keep it off request paths. reason goes into the result.
+func (m *Monitor) Collect(ctx context.Context, reason string) (CollectResult, error) {
+	if m.opts.Disabled {
+		return CollectResult{Reason: reason}, nil
+	}
+	if ctx.Err() != nil {
+		return CollectResult{}, contextError(ctx, "collect")
+	}
+	c, err := m.startCollection(reason)
+	if err != nil {
+		return CollectResult{}, err
+	}
+	select {
+	case <-c.done:
+		return c.result, c.err
+	case <-ctx.Done():
+		return CollectResult{}, contextError(ctx, "collect")
+	}
+}
+
+// startCollection joins the collection under way or starts one, if it may.
+func (m *Monitor) startCollection(reason string) (*collection, error) {
+	c := &m.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running != nil {
+		return c.running, nil
+	}
+	if wait := time.Until(c.next); wait > 0 {
+		return nil, m.limited(causeTooSoon, wait)
+	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	m.wg.Add(1) // before Close waits, because closed is not set yet
+	m.mu.Unlock()
+	run := &collection{done: make(chan struct{})}
+	c.running = run
+	go func() {
+		defer m.wg.Done()
+		m.collect(run, reason)
+	}()
+	return run, nil
+}
+
+func (m *Monitor) limited(cause string, wait time.Duration) error {
+	m.mu.Lock()
+	m.stats.Limited++
+	m.mu.Unlock()
+	return &RateLimitError{Cause: cause, Wait: wait}
+}
+
+// collect runs one collection between two samples.
+func (m *Monitor) collect(run *collection, reason string) {
+	defer close(run.done)
+	before, _ := m.sample()
+	if before.GCCPU > busyGCCPU {
+		wait := max(minRetryBusyGap, m.opts.CollectInterval)
+		run.err = m.limited(causeBusy, wait)
+		m.finishCollection(wait, 0)
+		return
+	}
+	start := time.Now()
+	debug.FreeOSMemory()
+	took := time.Since(start)
+	after, _ := m.sample()
+	freed := max(0, before.GoTotal-after.GoTotal)
+	run.result = CollectResult{
+		Reason: reason, Freed: freed, Before: before, After: after, Took: took,
+		Effective: float64(freed) >= effectiveShare*float64(before.GoTotal),
+	}
+	m.mu.Lock()
+	m.stats.Collections++
+	m.stats.Collected += freed
+	if !run.result.Effective {
+		m.stats.Ineffective++
+	}
+	m.mu.Unlock()
+	if run.result.Effective {
+		m.finishCollection(m.opts.CollectInterval, m.opts.CollectInterval)
+	} else {
+		gap := m.collector.backOff(m.opts.CollectInterval)
+		m.finishCollection(gap, gap)
+	}
+	if f := m.opts.Hooks.Collected; f != nil {
+		m.protect(func() { f(run.result) })
+	}
+}
+
+// backOff returns twice the present gap, within bounds.
+func (c *collector) backOff(base time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return min(2*max(c.gap, base), maxBackOff*base)
+}
+
+// finishCollection lets the next one start after wait; gap 0 leaves the back-off.
+func (m *Monitor) finishCollection(wait, gap time.Duration) {
+	c := &m.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = nil
+	c.next = time.Now().Add(wait)
+	if gap > 0 {
+		c.gap = gap
+	}
+}

@@ -1,0 +1,147 @@
+package memory
+
+import (
+	"context"
+	"math"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Defaults of SetLimit.
+const (
+	defaultRatio   = 0.9
+	defaultRefresh = 30 * time.Second
+)
+
+// LimitOptions configures [SetLimit]. The zero value sets 90 % of the control
+// group's limit and looks again every 30 s.
+type LimitOptions struct {
+	// Ratio is the share of the control group's limit that the Go runtime may use,
+	// in (0, 1]. The rest is for memory that it does not count: cgo, mapped files,
+	// other processes of the group. Default 0.9.
+	Ratio float64
+	// Reserve is how many bytes to leave at least, whatever Ratio says. Default 0.
+	Reserve int64
+	// Refresh is the time between looks at the control group, whose limit can be
+	// changed under a running process. Default 30 s; negative means never again.
+	Refresh time.Duration
+	// Source gives Stats.CgroupLimit; it is called by one goroutine at a time.
+	// Default: ReadStats.
+	Source func() (Stats, error)
+	// Override sets the limit even if the environment has GOMEMLIMIT, which is
+	// otherwise left as it is.
+	Override bool
+}
+
+// Limit is a memory limit of the Go runtime that [SetLimit] keeps. It is safe for
+// concurrent use. The runtime has one limit: make one Limit in a process.
+type Limit struct {
+	opts   LimitOptions
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	set    int64 // guarded by mu; what we set, 0 if nothing
+	former int64 // guarded by mu; what was there before we first did
+	closed bool  // guarded by mu
+}
+
+// SetLimit sets the Go runtime's soft memory limit from the limit of the process's
+// control group and follows its changes until ctx ends or Close. Where there is no
+// such limit, or GOMEMLIMIT is in the environment, it leaves the runtime alone. An
+// error matches [ErrOptions] or is the Source's; then nothing was set.
+func SetLimit(ctx context.Context, o LimitOptions) (*Limit, error) {
+	var p problems
+	setDefault(&o.Ratio, defaultRatio)
+	setDefault(&o.Refresh, defaultRefresh)
+	p.check(o.Ratio > 0 && o.Ratio <= 1, "Ratio %v is not in (0, 1]", o.Ratio)
+	p.check(o.Reserve >= 0, "Reserve %d is negative", o.Reserve)
+	if err := p.err("limit"); err != nil {
+		return nil, err
+	}
+	if o.Source == nil {
+		o.Source = ReadStats
+	}
+	l := &Limit{opts: o, cancel: func() {}}
+	if os.Getenv("GOMEMLIMIT") != "" && !o.Override {
+		return l, nil
+	}
+	if err := l.refresh(); err != nil {
+		return nil, err
+	}
+	if o.Refresh > 0 {
+		ctx, l.cancel = context.WithCancel(ctx)
+		l.wg.Go(func() { l.follow(ctx) })
+	}
+	return l, nil
+}
+
+// Bytes returns the runtime's limit now, in bytes; 0 means none.
+func (l *Limit) Bytes() int64 {
+	if now := debug.SetMemoryLimit(-1); now < math.MaxInt64 {
+		return now
+	}
+	return 0
+}
+
+// Close stops following the control group and puts back the limit of before,
+// unless somebody else has changed it since. It always returns nil and may be
+// called again. The end of SetLimit's ctx only stops following.
+func (l *Limit) Close() error {
+	l.cancel()
+	l.wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed && l.set > 0 && debug.SetMemoryLimit(-1) == l.set {
+		debug.SetMemoryLimit(l.former)
+	}
+	l.closed = true
+	return nil
+}
+
+func (l *Limit) follow(ctx context.Context) {
+	tick := time.NewTicker(l.opts.Refresh)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_ = l.refresh() // the limit stays as it was; the next tick tries again
+		}
+	}
+}
+
+// refresh reads the control group's limit and applies it if it has changed.
+func (l *Limit) refresh() error {
+	s, err := l.opts.Source()
+	if err != nil && s.CgroupLimit == 0 {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	want := l.wanted(s.CgroupLimit)
+	switch {
+	case want == l.set:
+	case want == 0:
+		debug.SetMemoryLimit(l.former)
+		l.set = 0
+	default:
+		former := debug.SetMemoryLimit(want)
+		if l.set == 0 {
+			l.former = former
+		}
+		l.set = want
+	}
+	return nil
+}
+
+// wanted returns the runtime's limit for one of the control group; 0 for none.
+func (l *Limit) wanted(group int64) int64 {
+	if group <= 0 {
+		return 0
+	}
+	return max(1, min(int64(l.opts.Ratio*float64(group)), group-l.opts.Reserve))
+}

@@ -1,0 +1,72 @@
+package memory
+
+import (
+	"context"
+	"time"
+)
+
+// monitorKey is the context key under which Run leaves its Monitor.
+type monitorKey struct{}
+
+// Run runs a long operation with regard to memory: at LevelCritical it first waits
+// as [Checkpoint] does, fn's ctx lets Checkpoint find the monitor, and if memory is
+// short when fn has returned, a collection of what it left behind starts in the
+// background (see Collect for its limits). It returns fn's error; a panic of fn
+// passes through. If ctx ends during the wait, fn does not run.
+func (m *Monitor) Run(ctx context.Context, fn func(context.Context) error) error {
+	if m.opts.Disabled {
+		return fn(ctx)
+	}
+	if m.Level() == LevelCritical {
+		if err := m.pause(ctx); err != nil {
+			return err
+		}
+	}
+	defer m.afterRun()
+	return fn(context.WithValue(ctx, monitorKey{}, m))
+}
+
+func (m *Monitor) afterRun() {
+	if m.Level() > LevelNormal && !m.opts.DisableCollect {
+		_, _ = m.startCollection(reasonAfterRun) // refusals are counted
+	}
+}
+
+// Checkpoint is for the loops of a long operation inside [Monitor.Run]: it returns
+// an error that matches ctx.Err when ctx has ended, and at LevelCritical waits until
+// the level falls, at most MonitorOptions.MaxPause, then returns nil. Without a
+// monitor in ctx it only looks at ctx. It does not allocate below LevelCritical.
+func Checkpoint(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return contextError(ctx, "checkpoint")
+	}
+	m, _ := ctx.Value(monitorKey{}).(*Monitor)
+	if m == nil || m.Level() < LevelCritical {
+		return nil
+	}
+	return m.pause(ctx)
+}
+
+// pause waits for a level below critical, for MaxPause or for the end of ctx.
+func (m *Monitor) pause(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return contextError(ctx, "checkpoint")
+	}
+	timer := time.NewTimer(m.opts.MaxPause)
+	defer timer.Stop()
+	for {
+		m.mu.Lock()
+		changed, level := m.changed, m.judge.level
+		m.mu.Unlock()
+		if level < LevelCritical {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return contextError(ctx, "checkpoint")
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package memory
+
+import (
+	"reflect"
+	"sync"
+	"time"
+)
+
+// Sizes of an arena's chunks. Whole chunks are allocated at once, so that growth
+// copies nothing but the first, small one.
+const (
+	firstChunk    = 8
+	maxChunk      = 1024
+	chunkBytes    = 64 << 10
+	minTable      = 8
+	slotBytes     = 7 // tag and index at the mean load of the table
+	evictPerLock  = 1024
+	maxDonorTries = 4
+)
+
+// entry is one cached pair. Links are indexes into the arena, not pointers: the
+// collector has no list to walk, and nothing at all to scan if K and V hold no
+// pointers.
+type entry[K comparable, V any] struct {
+	prev, next uint32
+	hash       uint32 // the low half, which places the entry in the table
+	sizeLow    uint32
+	meta       uint64 // deadline in µs since the cache's start << 8 | size >> 32
+	key        K
+	value      V
+}
+
+func (e *entry[K, V]) size() int64 { return int64(e.meta&0xff)<<32 | int64(e.sizeLow) }
+
+// deadline is 0 for an entry that does not expire.
+func (e *entry[K, V]) deadline() int64 { return int64(e.meta >> 8) }
+
+func (e *entry[K, V]) set(value V, size, deadline int64) {
+	e.value = value
+	e.sizeLow = uint32(size)
+	e.meta = uint64(deadline)<<8 | uint64(size)>>32
+}
+
+func (e *entry[K, V]) expired(now int64) bool {
+	d := e.deadline()
+	return d != 0 && now >= d
+}
+
+// shard is one independent part of a cache. Entry 0 of its arena is the anchor of
+// the recency ring: next is the most recently used entry, prev the least.
+type shard[K comparable, V any] struct {
+	mu sync.Mutex
+
+	// All guarded by mu.
+	chunks   [][]entry[K, V]
+	shift    uint // log2 of the chunk length
+	used     uint32
+	free     uint32 // head of the free list through next; 0: none
+	count    int
+	tags     []uint8 // 0: empty
+	slots    []uint32
+	calls    map[K]*call[V]
+	watchers []*watcher[K]
+	counts   shardCounts
+
+	_ [64]byte // keeps neighbours' locks off this cache line
+}
+
+// shardCounts are the counters behind CacheStats.
+type shardCounts struct {
+	hits, misses, sets       uint64
+	tooLarge, pressure       uint64
+	evicted, shrunk, expired uint64
+	loads, loadErrors        uint64
+	loadTime                 time.Duration
+}
+
+// watcher notes that its key was written to or deleted.
+type watcher[K comparable] struct {
+	key     K
+	touched bool
+}
+
+// entryBytes is the size of one entry of a cache of this type.
+func entryBytes[K comparable, V any]() int64 {
+	return int64(reflect.TypeFor[entry[K, V]]().Size())
+}
+
+// chunkShift returns log2 of the chunk length for entries of size bytes.
+func chunkShift(size int64) uint {
+	shift := uint(4)
+	for 1<<shift < maxChunk && size<<(shift+1) <= chunkBytes {
+		shift++
+	}
+	return shift
+}
+
+func (s *shard[K, V]) at(i uint32) *entry[K, V] {
+	return &s.chunks[i>>s.shift][i&(1<<s.shift-1)]
+}
+
+// find returns the index of key's entry, or 0.
+func (s *shard[K, V]) find(hash uint32, key K) uint32 {
+	if s.count == 0 {
+		return 0
+	}
+	tag, mask := tagOf(hash), uint32(len(s.tags)-1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		switch s.tags[i] {
+		case 0:
+			return 0
+		case tag:
+			if e := s.at(s.slots[i]); e.hash == hash && e.key == key {
+				return s.slots[i]
+			}
+		}
+	}
+}
+
+// tagOf takes bits that do not place the entry unless the table is huge.
+func tagOf(hash uint32) uint8 { return uint8(hash>>25) + 1 }
+
+// insert adds an entry that is not there yet, as the most recently used.
+func (s *shard[K, V]) insert(hash uint32, key K, value V, size, deadline int64) {
+	if 4*(s.count+1) > 3*len(s.tags) {
+		s.retable(max(minTable, 2*len(s.tags)))
+	}
+	idx := s.alloc()
+	e := s.at(idx)
+	e.hash, e.key = hash, key
+	e.set(value, size, deadline)
+	s.link(idx)
+	s.slot(idx, hash)
+	s.count++
+}
+
+// alloc returns the index of an unused entry.
+func (s *shard[K, V]) alloc() uint32 {
+	if s.free != 0 {
+		idx := s.free
+		s.free = s.at(idx).next
+		return idx
+	}
+	if s.used == 0 {
+		s.used = 1 // the anchor, linked to itself
+	}
+	length := 1 << s.shift
+	last := len(s.chunks) - 1
+	switch {
+	case last < 0:
+		s.chunks = append(s.chunks, make([]entry[K, V], min(firstChunk, length)))
+	case int(s.used) == last<<s.shift+len(s.chunks[last]):
+		if n := len(s.chunks[last]); n < length {
+			grown := make([]entry[K, V], min(2*n, length))
+			copy(grown, s.chunks[last])
+			s.chunks[last] = grown
+		} else {
+			s.chunks = append(s.chunks, make([]entry[K, V], length))
+		}
+	}
+	s.used++
+	return s.used - 1
+}
+
+// remove takes an entry out and forgets its key and value.
+func (s *shard[K, V]) remove(idx uint32) {
+	s.unslot(idx)
+	s.unlink(idx)
+	*s.at(idx) = entry[K, V]{next: s.free}
+	s.free = idx
+	s.count--
+}
+
+func (s *shard[K, V]) link(idx uint32) {
+	anchor, e := s.at(0), s.at(idx)
+	e.prev, e.next = 0, anchor.next
+	s.at(anchor.next).prev = idx
+	anchor.next = idx
+}
+
+func (s *shard[K, V]) unlink(idx uint32) {
+	e := s.at(idx)
+	s.at(e.prev).next = e.next
+	s.at(e.next).prev = e.prev
+}
+
+// touch makes an entry the most recently used.
+func (s *shard[K, V]) touch(idx uint32) {
+	if s.at(0).next != idx {
+		s.unlink(idx)
+		s.link(idx)
+	}
+}
+
+// oldest returns the least recently used entry, or 0.
+func (s *shard[K, V]) oldest() uint32 {
+	if s.count == 0 {
+		return 0
+	}
+	return s.at(0).prev
+}
+
+// slot enters idx into the table, which has room.
+func (s *shard[K, V]) slot(idx, hash uint32) {
+	mask := uint32(len(s.tags) - 1)
+	i := hash & mask
+	for s.tags[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.tags[i], s.slots[i] = tagOf(hash), idx
+}
+
+// unslot takes idx out of the table and closes the gap, so that no tombstones
+// slow down later lookups.
+func (s *shard[K, V]) unslot(idx uint32) {
+	mask := uint32(len(s.tags) - 1)
+	i := s.at(idx).hash & mask
+	for s.tags[i] == 0 || s.slots[i] != idx {
+		i = (i + 1) & mask
+	}
+	for j := i; ; {
+		j = (j + 1) & mask
+		if s.tags[j] == 0 {
+			s.tags[i] = 0
+			return
+		}
+		home := s.at(s.slots[j]).hash & mask
+		if (j-home)&mask >= (j-i)&mask { // may stand at i without being passed over
+			s.tags[i], s.slots[i] = s.tags[j], s.slots[j]
+			i = j
+		}
+	}
+}
+
+// retable rebuilds the table with n slots, a power of two.
+func (s *shard[K, V]) retable(n int) {
+	s.tags, s.slots = make([]uint8, n), make([]uint32, n)
+	if s.count == 0 {
+		return
+	}
+	for idx := s.at(0).next; idx != 0; idx = s.at(idx).next {
+		s.slot(idx, s.at(idx).hash)
+	}
+}
+
+// compact gives back the arena and table that a shrunken shard no longer needs,
+// by building smaller ones. It is O(count).
+func (s *shard[K, V]) compact() {
+	if int(s.used) <= 2*s.count+firstChunk {
+		return
+	}
+	old := shard[K, V]{chunks: s.chunks, shift: s.shift, count: s.count}
+	s.chunks, s.used, s.free, s.count, s.tags, s.slots = nil, 0, 0, 0, nil, nil
+	for idx := old.oldest(); idx != 0; idx = old.at(idx).prev {
+		e := old.at(idx)
+		s.insert(e.hash, e.key, e.value, e.size(), e.deadline())
+	}
+}
+
+// noteWrite tells loads in flight and conditional deletes that key has changed.
+func (s *shard[K, V]) noteWrite(key K) {
+	if len(s.calls) > 0 {
+		delete(s.calls, key) // its result is handed out, but no longer stored
+	}
+	for _, w := range s.watchers {
+		if w.key == key {
+			w.touched = true
+		}
+	}
+}
