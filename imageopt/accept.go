@@ -100,11 +100,14 @@ func parseQ(s string) (float64, bool) {
 	return v, err == nil && v <= 1
 }
 
-// key is a short name of w for cache keys.
-func (w weights) key() string {
-	var b [FormatAVIF]byte
+// header writes w as an Accept value that parseAccept reads as w again.
+func (w weights) header() string {
+	var b strings.Builder
 	for f := FormatJPEG; f <= FormatAVIF; f++ {
-		b[f-1] = '0' + w[f]
+		if f > FormatJPEG {
+			b.WriteByte(',')
+		}
+		b.WriteString("image/" + formatNames[f] + ";q=" + [...]string{"0", "0.25", "0.5", "0.75", "1"}[w[f]])
 	}
-	return string(b[:])
+	return b.String()
 }

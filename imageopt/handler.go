@@ -12,7 +12,8 @@ import (
 
 // Source opens originals for a [Handler] by the name in the url parameter. The
 // name is untrusted. Open may be called from many goroutines; its error matches
-// [fs.ErrNotExist] when there is no such picture, which becomes 404.
+// [fs.ErrNotExist] when there is no such picture, which becomes 404. The reader is
+// closed after use; it can outlive ctx, when others wait for the same picture.
 type Source interface {
 	Open(ctx context.Context, name string) (io.ReadCloser, SourceInfo, error)
 }

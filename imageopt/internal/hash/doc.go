@@ -1,0 +1,2 @@
+// Package hash computes BlurHash and ThumbHash of small pictures.
+package hash

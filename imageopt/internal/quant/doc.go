@@ -1,0 +1,2 @@
+// Package quant reduces pictures to palettes.
+package quant

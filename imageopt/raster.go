@@ -1,0 +1,342 @@
+package imageopt
+
+import (
+	"context"
+	"image"
+	"image/color"
+
+	"github.com/perfblocks/perfblocks/imageopt/internal/icc"
+	"github.com/perfblocks/perfblocks/imageopt/internal/resample"
+)
+
+// raster is a decoded picture in the form that the kernels take: planes of luma and
+// chroma, one plane of gray, one of opaque pixels, or rows on demand.
+type raster struct {
+	w, h    int
+	planes  []resample.Plane // 3: Y, Cb, Cr; 1: gray or RGBA; none: rows
+	sx, sy  int              // pixels per chroma sample
+	rows    resample.RowFunc
+	opaque  bool
+	limited bool // planes are BT.601 studio range, as in WebP
+	colour  *icc.Transform
+}
+
+// newRaster wraps img without copying its pixels. Alpha that is 255 everywhere is
+// found out here, since opaque pixels take a simpler path.
+func newRaster(img image.Image, limited bool, colour *icc.Transform) *raster {
+	b := img.Bounds()
+	r := &raster{w: b.Dx(), h: b.Dy(), sx: 1, sy: 1, opaque: true, limited: limited, colour: colour}
+	switch m := img.(type) {
+	case *image.YCbCr:
+		r.ycc(m)
+	case *image.Gray:
+		r.planes = []resample.Plane{{Pix: m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], W: r.w, H: r.h, Stride: m.Stride, Ch: 1}}
+	case *image.RGBA:
+		r.pixels(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, m.Opaque(), premultipliedRow)
+	case *image.NRGBA:
+		r.pixels(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, m.Opaque(), straightRow)
+	case *image.Paletted:
+		r.paletted(m)
+	default:
+		if o, ok := img.(interface{ Opaque() bool }); ok {
+			r.opaque = o.Opaque()
+		} else {
+			r.opaque = false
+		}
+		r.rows = anyRows(img, limited)
+	}
+	return r
+}
+
+func (r *raster) ycc(m *image.YCbCr) {
+	r.sx, r.sy = subsampling(m.SubsampleRatio)
+	b := m.Rect
+	cw, ch := (r.w+r.sx-1)/r.sx, (r.h+r.sy-1)/r.sy
+	y, c := m.YOffset(b.Min.X, b.Min.Y), m.COffset(b.Min.X, b.Min.Y)
+	r.planes = []resample.Plane{
+		{Pix: m.Y[y:], W: r.w, H: r.h, Stride: m.YStride, Ch: 1},
+		{Pix: m.Cb[c:], W: cw, H: ch, Stride: m.CStride, Ch: 1},
+		{Pix: m.Cr[c:], W: cw, H: ch, Stride: m.CStride, Ch: 1},
+	}
+}
+
+func subsampling(s image.YCbCrSubsampleRatio) (sx, sy int) {
+	switch s {
+	case image.YCbCrSubsampleRatio422:
+		return 2, 1
+	case image.YCbCrSubsampleRatio420:
+		return 2, 2
+	case image.YCbCrSubsampleRatio440:
+		return 1, 2
+	case image.YCbCrSubsampleRatio411:
+		return 4, 1
+	case image.YCbCrSubsampleRatio410:
+		return 4, 2
+	}
+	return 1, 1
+}
+
+func (r *raster) pixels(pix []byte, stride int, opaque bool, row func(src []byte, dst []float32)) {
+	if r.opaque = opaque; opaque {
+		r.planes = []resample.Plane{{Pix: pix, W: r.w, H: r.h, Stride: stride, Ch: 4}}
+		return
+	}
+	r.rows = func(y, x0, x1 int, dst []float32) { row(pix[y*stride+4*x0:y*stride+4*x1], dst) }
+}
+
+func premultipliedRow(src []byte, dst []float32) {
+	for i, v := range src {
+		dst[i] = float32(v)
+	}
+}
+
+func straightRow(src []byte, dst []float32) {
+	for ; len(src) >= 4; src, dst = src[4:], dst[4:] {
+		a := float32(src[3])
+		k := a * (1. / 255)
+		dst[0], dst[1], dst[2], dst[3] = float32(src[0])*k, float32(src[1])*k, float32(src[2])*k, a
+	}
+}
+
+// paletted turns indices into colours by a table of 256, so that no index, however
+// wrong, is out of range.
+func (r *raster) paletted(m *image.Paletted) {
+	var table [256][4]float32
+	for i, c := range m.Palette[:min(len(m.Palette), 256)] {
+		n := color.NRGBAModel.Convert(c).(color.NRGBA)
+		straightRow([]byte{n.R, n.G, n.B, n.A}, table[i][:])
+	}
+	r.opaque = m.Opaque()
+	pix := m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):]
+	r.rows = func(y, x0, x1 int, dst []float32) {
+		for _, v := range pix[y*m.Stride+x0 : y*m.Stride+x1] {
+			copy(dst[:4], table[v][:])
+			dst = dst[4:]
+		}
+	}
+}
+
+// anyRows serves the rarer kinds: 16 bits, CMYK, gray or YCbCr with alpha.
+func anyRows(img image.Image, limited bool) resample.RowFunc {
+	b := img.Bounds()
+	if m, ok := img.(*image.NYCbCrA); ok {
+		luma, chroma := studioTables(limited)
+		return func(y, x0, x1 int, dst []float32) {
+			for x := x0; x < x1; x++ {
+				c := m.NYCbCrAAt(b.Min.X+x, b.Min.Y+y)
+				rr, g, bb := color.YCbCrToRGB(luma[c.Y], chroma[c.Cb], chroma[c.Cr])
+				straightRow([]byte{rr, g, bb, c.A}, dst)
+				dst = dst[4:]
+			}
+		}
+	}
+	at := func(x, y int) color.RGBA64 {
+		rr, g, bb, a := img.At(x, y).RGBA()
+		return color.RGBA64{uint16(rr), uint16(g), uint16(bb), uint16(a)}
+	}
+	if m, ok := img.(image.RGBA64Image); ok {
+		at = m.RGBA64At
+	}
+	return func(y, x0, x1 int, dst []float32) {
+		for x := x0; x < x1; x++ {
+			c := at(b.Min.X+x, b.Min.Y+y)
+			dst[0], dst[1] = float32(c.R)*(1./257), float32(c.G)*(1./257)
+			dst[2], dst[3] = float32(c.B)*(1./257), float32(c.A)*(1./257)
+			dst = dst[4:]
+		}
+	}
+}
+
+// studioTables take BT.601 studio range, which WebP uses, to the full range of JPEG.
+func studioTables(limited bool) (luma, chroma [256]byte) {
+	for i := range 256 {
+		luma[i], chroma[i] = byte(i), byte(i)
+		if limited {
+			luma[i] = byte(min(max(((i-16)*255*2+219)/(2*219), 0), 255))
+			chroma[i] = byte(min(max(128+floorDiv((i-128)*255*2+224, 2*224), 0), 255))
+		}
+	}
+	return luma, chroma
+}
+
+func floorDiv(a, b int) int {
+	if a < 0 {
+		return -((-a + b - 1) / b)
+	}
+	return a / b
+}
+
+// picture is a result in pixels: exactly one of the fields is set.
+type picture struct {
+	ycc  *image.YCbCr
+	gray *image.Gray
+	rgba *image.NRGBA
+}
+
+func (p picture) image() image.Image {
+	switch {
+	case p.ycc != nil:
+		return p.ycc
+	case p.gray != nil:
+		return p.gray
+	}
+	return p.rgba
+}
+
+// render scales the picture to p and turns it upright under orientation o. With rgb
+// the result is never in YCbCr, otherwise it may be, subsampled 4:2:0.
+func (r *raster) render(ctx context.Context, p plan, o int, f Filter, rgb bool) (out picture, err error) {
+	lie := p.lie(o, r.w, r.h)
+	rgb = rgb || r.colour != nil
+	switch {
+	case len(r.planes) == 3:
+		out, err = r.renderYCC(ctx, lie, o, f, rgb)
+	case len(r.planes) == 1 && r.planes[0].Ch == 1:
+		var q resample.Plane
+		if q, err = scalePlane(ctx, r.planes[0], lie, 1, 1, 1, f); err == nil {
+			q = resample.Upright(q, o)
+			out.gray = &image.Gray{Pix: q.Pix, Stride: q.Stride, Rect: image.Rect(0, 0, q.W, q.H)}
+		}
+	default:
+		dst := resample.NewPlane(lie.w, lie.h, 4)
+		ax := axis(lie.win.Min.X, lie.win.Max.X, lie.w, 1, 1, r.w, false)
+		ay := axis(lie.win.Min.Y, lie.win.Max.Y, lie.h, 1, 1, r.h, false)
+		if r.rows != nil {
+			err = resample.Float(ctx, dst, r.rows, ax, ay, f.kernel())
+		} else {
+			err = resample.Bytes(ctx, dst, r.planes[0], ax, ay, f.kernel())
+		}
+		dst = resample.Upright(dst, o)
+		out.rgba = &image.NRGBA{Pix: dst.Pix, Stride: dst.Stride, Rect: image.Rect(0, 0, dst.W, dst.H)}
+	}
+	if err != nil {
+		return picture{}, ctxError(ctx)
+	}
+	if r.colour != nil {
+		n := out.nrgba()
+		r.colour.Convert(n.Pix)
+		out = picture{rgba: n}
+	}
+	return out, nil
+}
+
+// scalePlane scales a plane with one sample for sx × sy pixels to one with a sample
+// for div × div pixels of the result.
+func scalePlane(ctx context.Context, p resample.Plane, l stored, sx, sy, div int, f Filter) (resample.Plane, error) {
+	ax := axis(l.win.Min.X, l.win.Max.X, l.w, sx, div, p.W, l.flipX)
+	ay := axis(l.win.Min.Y, l.win.Max.Y, l.h, sy, div, p.H, l.flipY)
+	dst := resample.NewPlane(ax.N, ay.N, 1)
+	return dst, resample.Bytes(ctx, dst, p, ax, ay, f.kernel())
+}
+
+func (r *raster) renderYCC(ctx context.Context, l stored, o int, f Filter, rgb bool) (picture, error) {
+	div := 2
+	ratio := image.YCbCrSubsampleRatio420
+	if rgb {
+		div, ratio = 1, image.YCbCrSubsampleRatio444
+	}
+	var q [3]resample.Plane
+	for i, p := range r.planes {
+		var err error
+		if i == 0 {
+			q[i], err = scalePlane(ctx, p, l, 1, 1, 1, f)
+		} else {
+			q[i], err = scalePlane(ctx, p, l, r.sx, r.sy, div, f)
+		}
+		if err != nil {
+			return picture{}, err
+		}
+		q[i] = resample.Upright(q[i], o)
+	}
+	if r.limited {
+		luma, chroma := studioTables(true)
+		for i, t := range []*[256]byte{&luma, &chroma, &chroma} {
+			for j, v := range q[i].Pix {
+				q[i].Pix[j] = t[v]
+			}
+		}
+	}
+	y := &image.YCbCr{
+		Y: q[0].Pix, Cb: q[1].Pix, Cr: q[2].Pix, YStride: q[0].Stride, CStride: q[1].Stride,
+		SubsampleRatio: ratio, Rect: image.Rect(0, 0, q[0].W, q[0].H),
+	}
+	if rgb {
+		return picture{rgba: picture{ycc: y}.nrgba()}, nil
+	}
+	return picture{ycc: y}, nil
+}
+
+// nrgba returns the picture in straight RGBA, its own pixels if it is that already.
+func (p picture) nrgba() *image.NRGBA {
+	if p.rgba != nil {
+		return p.rgba
+	}
+	b := p.image().Bounds()
+	out := image.NewNRGBA(b)
+	if p.gray != nil {
+		for i, v := range p.gray.Pix { // no gaps: it comes from render
+			out.Pix[4*i], out.Pix[4*i+1], out.Pix[4*i+2], out.Pix[4*i+3] = v, v, v, 255
+		}
+		return out
+	}
+	d := out.Pix
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			c := p.ycc.COffset(x, y)
+			d[0], d[1], d[2] = color.YCbCrToRGB(p.ycc.Y[y*p.ycc.YStride+x], p.ycc.Cb[c], p.ycc.Cr[c])
+			d[3] = 255
+			d = d[4:]
+		}
+	}
+	return out
+}
+
+// flatten puts the picture on a ground. It returns pixels of its own or p unchanged
+// when that is opaque.
+func (p picture) flatten(ground color.NRGBA) picture {
+	if p.rgba == nil || p.rgba.Opaque() {
+		return p
+	}
+	out := image.NewNRGBA(p.rgba.Rect)
+	copy(out.Pix, p.rgba.Pix)
+	blend(out.Pix, ground)
+	return picture{rgba: out}
+}
+
+func blend(pix []byte, g color.NRGBA) {
+	gc := [3]uint32{uint32(g.R), uint32(g.G), uint32(g.B)}
+	for ; len(pix) >= 4; pix = pix[4:] {
+		a := uint32(pix[3])
+		if a == 255 {
+			continue
+		}
+		ga := uint32(g.A) * (255 - a) / 255
+		sum := a + ga
+		if sum == 0 {
+			continue
+		}
+		for i := range 3 {
+			pix[i] = byte((uint32(pix[i])*a + gc[i]*ga + sum/2) / sum)
+		}
+		pix[3] = byte(sum)
+	}
+}
+
+// pad puts the picture into its box, the rest of which is ground.
+func (p picture) pad(pl plan, ground color.NRGBA) picture {
+	if !pl.padded() {
+		return p
+	}
+	src := p.nrgba()
+	out := image.NewNRGBA(image.Rectangle{Max: pl.box})
+	for i := 0; i < len(out.Pix); i += 4 {
+		out.Pix[i], out.Pix[i+1], out.Pix[i+2], out.Pix[i+3] = ground.R, ground.G, ground.B, ground.A
+	}
+	for y := range src.Rect.Dy() {
+		copy(out.Pix[out.PixOffset(pl.at.X, pl.at.Y+y):], src.Pix[y*src.Stride:][:4*src.Rect.Dx()])
+	}
+	return picture{rgba: out}
+}
+
+// toNRGBA is the straight 8-bit form of any colour.
+func toNRGBA(c color.Color) color.NRGBA { return color.NRGBAModel.Convert(c).(color.NRGBA) }
