@@ -86,20 +86,36 @@ func Public(err error, text string) error {
 	return &markedError{err: err, bits: markPublic, text: text}
 }
 
-// PublicText returns the outermost text given by [Public] in err's tree, and
+// PublicCode returns the outermost code given by [WithCode] in err's chain, and
+// whether there is one. Codes found by [Classify] itself are not public.
+func PublicCode(err error) (code string, ok bool) {
+	m, ok := outermost(err, markCode)
+	if !ok {
+		return "", false
+	}
+	return m.info.Code, true
+}
+
+// PublicText returns the outermost text given by [Public] in err's chain, and
 // whether there is one.
 func PublicText(err error) (text string, ok bool) {
-	for depth := 0; err != nil && depth < maxDepth; depth++ {
-		m, found := errors.AsType[*markedError](err)
-		if !found {
-			return "", false
-		}
-		if m.bits&markPublic != 0 {
-			return m.text, true
+	m, ok := outermost(err, markPublic)
+	if !ok {
+		return "", false
+	}
+	return m.text, true
+}
+
+// outermost finds the first mark of the given kind.
+func outermost(err error, kind markBits) (*markedError, bool) {
+	for range maxDepth {
+		m, ok := errors.AsType[*markedError](err)
+		if !ok || m.bits&kind != 0 {
+			return m, ok
 		}
 		err = m.err
 	}
-	return "", false
+	return nil, false
 }
 
 // overrides are the answers that marks gave, the outermost first.

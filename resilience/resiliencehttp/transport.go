@@ -1,0 +1,391 @@
+package resiliencehttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/perfblocks/perfblocks/resilience"
+)
+
+// ErrOptions matches every error that a constructor of this package returns.
+var ErrOptions = errors.New("resiliencehttp: invalid options")
+
+// TransportOptions configures a [Transport]. The zero value is a working
+// configuration: retries of what may be repeated, under a budget and behind a
+// breaker for each host.
+type TransportOptions struct {
+	// Name labels metrics and events. Default "http".
+	Name string
+	// Retry says when a request is repeated. NotIdempotent is ignored: the method
+	// and the Idempotency-Key header decide.
+	Retry resilience.RetryOptions
+	// AttemptTimeout bounds each attempt up to the response's header; reading the
+	// body is not bounded by it. 0: none. http.Client.Timeout bounds the whole.
+	AttemptTimeout time.Duration
+	// Registry keeps the breakers and may be shared. Nil: one of its own with
+	// default options, unless DisableBreaker is set.
+	Registry *resilience.Registry
+	// DisableBreaker does without breakers.
+	DisableBreaker bool
+	// BreakerName names the breaker for a request. Default: the URL's host and
+	// port. Requests with the same name share a breaker and a budget.
+	BreakerName func(*http.Request) string
+	// MaxOpenWait is how long a request waits at most for an open breaker to admit
+	// a probe. 0: an open breaker rejects at once.
+	MaxOpenWait time.Duration
+	// Budget bounds the retries of all hosts together. Nil: one for each host,
+	// unless DisableBudget is set.
+	Budget *resilience.Budget
+	// DisableBudget lets retries go unbounded when Budget is nil.
+	DisableBudget bool
+	// Classifier decides what an error is; a failed status comes to it as a
+	// *[StatusError]. Default: resilience.Classify.
+	Classifier *resilience.Classifier
+	// Hooks observes the requests; the events carry the breaker's name.
+	Hooks resilience.Hooks
+	// Disabled sends every request straight to the base, once.
+	Disabled bool
+}
+
+// StatusError stands for a response whose status is a failure worth a retry or
+// counted by the breaker. It appears in hooks, classifiers and breaker causes; the
+// caller of RoundTrip gets the response instead.
+type StatusError struct {
+	// Status is the response's HTTP status, 400 to 599.
+	Status int
+	// RetryAfter is the raw value of the Retry-After header.
+	RetryAfter string
+}
+
+// Error tells the status and nothing of the request.
+func (e *StatusError) Error() string { return "resiliencehttp: status " + strconv.Itoa(e.Status) }
+
+// ResilienceInfo says what the status means.
+func (e *StatusError) ResilienceInfo() resilience.Info {
+	return resilience.ClassifyHTTP(e.Status, e.RetryAfter)
+}
+
+// Transport is an http.RoundTripper that repeats requests which may be repeated
+// and stops calling hosts that are down. Safe for concurrent use, as its base is.
+type Transport struct {
+	base http.RoundTripper
+	opts TransportOptions
+
+	mu    sync.Mutex
+	hosts map[string]*host // guarded by mu
+}
+
+// host is what the requests under one breaker name share.
+type host struct{ safe, unsafe *resilience.Pipeline }
+
+// maxHosts bounds the hosts whose counters and budgets are kept.
+const maxHosts = 1024
+
+// NewTransport returns a transport over base, or over http.DefaultTransport if base
+// is nil, or an error matching [ErrOptions]. The request given to RoundTrip is not
+// modified; its body is replayed by GetBody, and a request whose body cannot be
+// replayed is sent once.
+func NewTransport(base http.RoundTripper, o TransportOptions) (*Transport, error) {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if o.Name == "" {
+		o.Name = "http"
+	}
+	if o.BreakerName == nil {
+		o.BreakerName = func(r *http.Request) string { return r.URL.Host }
+	}
+	var errs []error
+	if o.AttemptTimeout < 0 {
+		errs = append(errs, fmt.Errorf("AttemptTimeout %v is negative", o.AttemptTimeout))
+	}
+	o.Retry.NotIdempotent = false
+	if o.Registry == nil && !o.DisableBreaker {
+		r, err := resilience.NewRegistry(resilience.RegistryOptions{})
+		errs = append(errs, err)
+		o.Registry = r
+	}
+	t := &Transport{base: base, opts: o, hosts: make(map[string]*host)}
+	_, err := t.newHost(o.Name, nil)
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("%w: transport: %w", ErrOptions, err)
+	}
+	return t, nil
+}
+
+func (t *Transport) newHost(name string, b *resilience.Breaker) (*host, error) {
+	o := &t.opts
+	p, err := resilience.New(resilience.Options{
+		Name: name, Retry: o.Retry, Breaker: b, MaxOpenWait: o.MaxOpenWait, Budget: o.Budget,
+		DisableBudget: o.DisableBudget, Classifier: o.Classifier, Hooks: o.Hooks,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &host{safe: p.Idempotent(), unsafe: p.NonIdempotent()}, nil
+}
+
+// hostOf returns what the request shares with others of its breaker name.
+func (t *Transport) hostOf(r *http.Request) (*host, error) {
+	name := t.opts.BreakerName(r)
+	var b *resilience.Breaker
+	if !t.opts.DisableBreaker {
+		b = t.opts.Registry.Breaker(name)
+	}
+	t.mu.Lock()
+	h := t.hosts[name]
+	t.mu.Unlock()
+	if h != nil && h.safe.Breaker() == b {
+		return h, nil
+	}
+	made, err := t.newHost(name, b)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if h := t.hosts[name]; h != nil && h.safe.Breaker() == b { // Another request was first.
+		return h, nil
+	}
+	if len(t.hosts) >= maxHosts {
+		for other := range t.hosts { // Any one: its breaker lives in the registry.
+			delete(t.hosts, other)
+			break
+		}
+	}
+	t.hosts[name] = made
+	return made, nil
+}
+
+// RoundTrip sends the request, again if it may be repeated and failed in a way that
+// passes. A response, of whatever status, is returned as such: the last one, if
+// retries did not help. An error matches its cause; an open breaker gives a
+// *resilience.BreakerOpenError.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.opts.Disabled || r.URL == nil {
+		return t.base.RoundTrip(r)
+	}
+	h, err := t.hostOf(r)
+	if err != nil {
+		closeBody(r)
+		return nil, err
+	}
+	p := h.unsafe
+	if idempotent(r) {
+		p = h.safe
+	}
+	x := exchange{t: t, req: r}
+	resp, err := resilience.Do(r.Context(), p, x.attempt)
+	if !x.sent {
+		closeBody(r)
+	}
+	switch {
+	case err == nil:
+		return resp, nil
+	case x.last != nil && r.Context().Err() == nil:
+		return x.last, nil
+	}
+	x.discard()
+	return nil, err
+}
+
+// CloseIdleConnections closes those of the base, if it can.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// Breakers yields the breakers in use by name; nothing when they are disabled.
+func (t *Transport) Breakers() iter.Seq2[string, *resilience.Breaker] {
+	if t.opts.DisableBreaker {
+		return func(func(string, *resilience.Breaker) bool) {}
+	}
+	return t.opts.Registry.All()
+}
+
+// Stats returns the sum of the counters over the hosts that are kept.
+func (t *Transport) Stats() resilience.Stats {
+	var sum resilience.Stats
+	for _, h := range t.snapshot() {
+		s := h.safe.Stats()
+		sum.Calls += s.Calls
+		sum.Successes += s.Successes
+		sum.Failures += s.Failures
+		sum.Retries += s.Retries
+		sum.Recovered += s.Recovered
+		sum.Rejected += s.Rejected
+		sum.BudgetStops += s.BudgetStops
+		sum.DeadlineStops += s.DeadlineStops
+		sum.Canceled += s.Canceled
+	}
+	return sum
+}
+
+// Metrics yields the figures of every host's pipeline, budget and breaker under
+// Prometheus names, read afresh at each iteration.
+func (t *Transport) Metrics() iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for _, h := range t.snapshot() {
+			for name, value := range h.safe.Metrics() {
+				if !yield(name, value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (t *Transport) snapshot() []*host {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]*host, 0, len(t.hosts))
+	for _, h := range t.hosts {
+		all = append(all, h)
+	}
+	return all
+}
+
+// idempotent reports whether the request may be executed twice (RFC 9110, 9.2.2).
+func idempotent(r *http.Request) bool {
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return r.Header.Get("Idempotency-Key") != "" || r.Header.Get("X-Idempotency-Key") != ""
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		_ = r.Body.Close() // Nothing was sent, so nothing is lost.
+	}
+}
+
+// exchange is one request with all its attempts.
+type exchange struct {
+	t    *Transport
+	req  *http.Request
+	sent bool           // the original body went to the base, which closes it
+	last *http.Response // of a failed status, not yet discarded
+}
+
+// maxDrain is how much of a discarded body is read to keep the connection.
+const maxDrain = 64 << 10
+
+// discard reads the rest of the last failed response, so that its connection can
+// serve again, and closes it.
+func (x *exchange) discard() {
+	if x.last == nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, x.last.Body, maxDrain) // Reading is a courtesy to the connection.
+	_ = x.last.Body.Close()
+	x.last = nil
+}
+
+func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
+	x.discard()
+	r, err := x.request()
+	if err != nil {
+		return nil, err
+	}
+	var resp *http.Response
+	if d := x.t.opts.AttemptTimeout; d > 0 {
+		resp, err = x.timed(ctx, r, d)
+	} else {
+		resp, err = x.t.base.RoundTrip(r)
+	}
+	if err != nil {
+		if !x.replayable() {
+			err = resilience.Permanent(err)
+		}
+		return nil, err
+	}
+	if resp.StatusCode < 400 {
+		return resp, nil
+	}
+	failure := &StatusError{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
+	if i := failure.ResilienceInfo(); !i.Counts && !i.Retryable {
+		return resp, nil
+	}
+	x.last = resp
+	if !x.replayable() {
+		return nil, resilience.Permanent(failure)
+	}
+	return nil, failure
+}
+
+func (x *exchange) replayable() bool {
+	return x.req.Body == nil || x.req.Body == http.NoBody || x.req.GetBody != nil
+}
+
+// request returns the request for the next attempt; the caller's stays as it is.
+func (x *exchange) request() (*http.Request, error) {
+	if !x.sent {
+		x.sent = true
+		return x.req, nil
+	}
+	r := x.req.WithContext(x.req.Context())
+	if x.req.Body != nil && x.req.GetBody != nil {
+		body, err := x.req.GetBody()
+		if err != nil {
+			return nil, resilience.Permanent(fmt.Errorf("resiliencehttp: replay body: %w", err))
+		}
+		r.Body = body
+	}
+	return r, nil
+}
+
+// timed bounds the attempt up to the response's header. The attempt's context
+// lives on until the body is read or closed.
+func (x *exchange) timed(ctx context.Context, r *http.Request, d time.Duration) (*http.Response, error) {
+	inner, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(d, func() { cancel(resilience.ErrTimeout) })
+	resp, err := x.t.base.RoundTrip(r.WithContext(inner))
+	inTime := timer.Stop()
+	if err != nil {
+		cause := context.Cause(inner)
+		cancel(nil)
+		if !inTime && ctx.Err() == nil && errors.Is(cause, resilience.ErrTimeout) {
+			return nil, resilience.Mark(fmt.Errorf("%w: %w", resilience.ErrTimeout, err), resilience.ClassTimeout)
+		}
+		return nil, err
+	}
+	body := &attemptBody{ReadCloser: resp.Body, cancel: cancel}
+	resp.Body = body
+	if w, ok := body.ReadCloser.(io.Writer); ok { // 101 Switching Protocols
+		resp.Body = struct {
+			*attemptBody
+			io.Writer
+		}{body, w}
+	}
+	return resp, nil
+}
+
+// attemptBody ends the attempt's context when the body is done with.
+type attemptBody struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *attemptBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.cancel(nil)
+	}
+	return n, err
+}
+
+func (b *attemptBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}
