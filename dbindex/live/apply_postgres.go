@@ -1,0 +1,416 @@
+package live
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+// pgApply is one run. work executes DDL; ctl holds the advisory lock, is idle in
+// between (so it holds no snapshot that a build would wait for), watches and cancels.
+type pgApply struct {
+	db   *sql.DB
+	d    dbindex.Dialect
+	o    Options
+	plan dbindex.Plan
+	ctl  *sql.Conn
+	work *sql.Conn
+	pid  int64             // server process of work
+	old  map[string]string // settings of work to restore
+
+	// normal and normalOld are how the server prints the Index and Old of each step.
+	normal, normalOld []dbindex.Index
+}
+
+func applyPostgres(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options, r *Report) (err error) {
+	if n := db.Stats().MaxOpenConnections; n == 1 {
+		return fmt.Errorf("%w: the pool allows one connection, Apply needs two", ErrOptions)
+	}
+	a := &pgApply{db: db, d: plan.Dialect, o: o, plan: plan}
+	if a.ctl, err = db.Conn(ctx); err != nil {
+		return fmt.Errorf("dbindex/live: connect: %w", err)
+	}
+	defer a.ctl.Close()
+	if err := checkPooler(ctx, a.ctl); err != nil {
+		return err
+	}
+	r.Waited, err = o.poll(ctx, func() (ok bool, err error) {
+		err = a.ctl.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, o.LockKey).Scan(&ok)
+		return ok, err
+	})
+	if err != nil {
+		return fmt.Errorf("dbindex/live: advisory lock: %w", err)
+	}
+	defer a.unlock(ctx)
+	if err := a.normalize(ctx); err != nil {
+		return err
+	}
+	if err := a.connect(ctx); err != nil {
+		return err
+	}
+	defer func() { a.disconnect(ctx) }()
+	for i := range r.Steps {
+		s, start := &r.Steps[i], time.Now()
+		if ctx.Err() != nil {
+			return nil // withCause tells
+		}
+		out, err := a.step(ctx, i, s)
+		o.finish(ctx, s, start, out, err)
+	}
+	return nil
+}
+
+func checkPooler(ctx context.Context, conn *sql.Conn) error {
+	var first, second int64
+	for _, pid := range []*int64{&first, &second} {
+		if err := conn.QueryRowContext(ctx, `SELECT pg_backend_pid()`).Scan(pid); err != nil {
+			return fmt.Errorf("dbindex/live: connect: %w", err)
+		}
+	}
+	if first != second {
+		return ErrPooler
+	}
+	return nil
+}
+
+func (a *pgApply) unlock(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.CleanupTimeout)
+	defer cancel()
+	if _, err := a.ctl.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, a.o.LockKey); err != nil {
+		// A broken connection has lost the lock; a living one must not go back to
+		// the pool with it.
+		_ = a.ctl.Raw(func(any) error { return errBadConn })
+	}
+}
+
+// normalize asks the server how it prints what the steps mention, on ctl before any
+// build. A dropped definition that the server refuses by now stays as it is.
+func (a *pgApply) normalize(ctx context.Context) error {
+	a.normal = make([]dbindex.Index, len(a.plan.Steps))
+	a.normalOld = make([]dbindex.Index, len(a.plan.Steps))
+	var wanted []dbindex.Index
+	for _, s := range a.plan.Steps {
+		if s.Op != dbindex.Drop {
+			wanted = append(wanted, s.Index)
+		}
+	}
+	normal, err := normalize(ctx, a.ctl, a.d, wanted)
+	if err != nil {
+		return err
+	}
+	for i, s := range a.plan.Steps {
+		if s.Op != dbindex.Drop {
+			a.normal[i], normal = normal[0], normal[1:]
+		} else {
+			a.normal[i] = a.normalizeGone(ctx, s.Index)
+		}
+		if s.Op == dbindex.Replace || s.Op == dbindex.Rename {
+			a.normalOld[i] = a.normalizeGone(ctx, s.Old)
+		}
+	}
+	return nil
+}
+
+func (a *pgApply) normalizeGone(ctx context.Context, ix dbindex.Index) dbindex.Index {
+	if n, err := normalize(ctx, a.ctl, a.d, []dbindex.Index{ix}); err == nil {
+		return n[0]
+	}
+	return ix
+}
+
+// connect pins a connection for DDL. Builds wait for locks and old snapshots as long
+// as it takes, since a timeout there leaves an invalid index; ctx bounds them.
+func (a *pgApply) connect(ctx context.Context) error {
+	var err error
+	if a.work, err = a.db.Conn(ctx); err != nil {
+		return fmt.Errorf("dbindex/live: connect: %w", err)
+	}
+	if err := a.work.QueryRowContext(ctx, `SELECT pg_backend_pid()`).Scan(&a.pid); err != nil {
+		return fmt.Errorf("dbindex/live: connect: %w", err)
+	}
+	a.old = map[string]string{}
+	for _, name := range []string{"lock_timeout", "statement_timeout"} {
+		var v string
+		if err := a.work.QueryRowContext(ctx, `SELECT current_setting($1)`, name).Scan(&v); err != nil {
+			return fmt.Errorf("dbindex/live: read setting %s: %w", name, err)
+		}
+		a.old[name] = v
+		if err := a.set(ctx, name, "0"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *pgApply) set(ctx context.Context, name, value string) error {
+	if _, err := a.work.ExecContext(ctx, `SELECT set_config($1, $2, false)`, name, value); err != nil {
+		return fmt.Errorf("dbindex/live: change setting %s: %w", name, err)
+	}
+	return nil
+}
+
+// disconnect restores the settings before the connection returns to the pool.
+func (a *pgApply) disconnect(ctx context.Context) {
+	if a.work == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.CleanupTimeout)
+	defer cancel()
+	for name, v := range a.old {
+		if a.set(ctx, name, v) != nil {
+			_ = a.work.Raw(func(any) error { return errBadConn })
+			break
+		}
+	}
+	_ = a.work.Close()
+	a.work = nil
+}
+
+// alive replaces a work connection whose server process is gone.
+func (a *pgApply) alive(ctx context.Context) error {
+	if a.work != nil {
+		var one int
+		if a.work.QueryRowContext(ctx, `SELECT 1`).Scan(&one) == nil {
+			return nil
+		}
+		a.disconnect(ctx)
+	}
+	return a.connect(ctx)
+}
+
+// step brings one step about.
+func (a *pgApply) step(ctx context.Context, i int, s *StepReport) (Outcome, error) {
+	switch s.Step.Op {
+	case dbindex.Create:
+		return a.create(ctx, s, s.Step.Index, a.normal[i])
+	case dbindex.Drop:
+		return a.drop(ctx, s, a.normal[i])
+	case dbindex.Rename:
+		return a.rename(ctx, s, s.Step.Index, a.normal[i], nameOf(s.Step.Old), a.normalOld[i])
+	}
+	return a.replace(ctx, i, s)
+}
+
+// replace builds under a temporary name, drops the old definition, renames. Each part
+// finds out by itself whether an earlier run has done it.
+func (a *pgApply) replace(ctx context.Context, i int, s *StepReport) (Outcome, error) {
+	name, want, old := nameOf(s.Step.Index), a.normal[i], a.normalOld[i]
+	tmp, tmpWant := s.Step.Index, want
+	tmp.Name = s.Step.TempName()
+	tmpWant.Name = tmp.Name
+	have, err := a.find(ctx, want, name)
+	if err != nil {
+		return Failed, err
+	}
+	if have != nil && have.index.Equivalent(a.d, want) && have.Valid {
+		_, err := a.dropInvalid(ctx, tmpWant) // a leftover of a cancelled run
+		return Present, err
+	}
+	if have != nil && have.Valid && !have.index.Equivalent(a.d, old) || have != nil && have.Con != "" {
+		return Failed, conflict(a.d, have.index, s.Step.Old)
+	}
+	if _, err := a.create(ctx, s, tmp, tmpWant); err != nil {
+		return Failed, err
+	}
+	if have != nil {
+		s.Repaired = s.Repaired || !have.Valid
+		if _, err := a.drop(ctx, s, have.index); err != nil {
+			return Failed, err
+		}
+	}
+	return a.rename(ctx, s, s.Step.Index, want, tmp.Name, tmpWant)
+}
+
+// find returns the live index called name in the schema of ix, or nil.
+func (a *pgApply) find(ctx context.Context, ix dbindex.Index, name string) (*pgIndex, error) {
+	var o InspectOptions
+	if ix.Schema != "" {
+		o.Schemas = []string{ix.Schema}
+	}
+	list, err := readPostgres(ctx, a.ctl, a.d, o, name)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	p := &list[0]
+	if p.err != nil {
+		return nil, &ConflictError{Name: name, Have: p.SQL, Want: "a definition that this package can read"}
+	}
+	return p, nil
+}
+
+// create makes ix exist and be valid, or be absent.
+func (a *pgApply) create(ctx context.Context, s *StepReport, ix, want dbindex.Index) (Outcome, error) {
+	name := nameOf(ix)
+	for {
+		have, err := a.find(ctx, want, name)
+		switch {
+		case err != nil:
+			return Failed, err
+		case have != nil && have.Con != "" && !have.index.Equivalent(a.d, want):
+			return Failed, conflict(a.d, have.index, ix)
+		case have != nil && have.Valid && !have.index.Equivalent(a.d, want):
+			return Failed, conflict(a.d, have.index, ix)
+		case have != nil && have.Valid && s.Attempts == 0:
+			return Present, nil
+		case have != nil && have.Valid:
+			return Done, nil
+		case have != nil:
+			if s.Repaired, err = a.dropInvalid(ctx, want); err != nil {
+				return Failed, err
+			}
+			continue
+		}
+		if s.Attempts >= a.o.Attempts {
+			return Failed, fmt.Errorf("no attempt of %d left it valid", s.Attempts)
+		}
+		err = a.build(ctx, s, ix)
+		if err == nil {
+			continue // find it valid, or repair it
+		}
+		if err = a.failed(ctx, ix, want, err); err != nil && (!retryable(err) || s.Attempts >= a.o.Attempts) {
+			return Failed, err
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return Failed, err
+		}
+	}
+}
+
+// build runs the CREATE statement once.
+func (a *pgApply) build(ctx context.Context, s *StepReport, ix dbindex.Index) error {
+	st, err := dbindex.Step{Op: dbindex.Create, Index: ix}.Statements(a.d, !a.plan.Blocking)
+	if err != nil {
+		return err
+	}
+	return a.run(ctx, s, st[0].SQL, !a.plan.Blocking)
+}
+
+// failed removes what a failed build left, and returns the error to report.
+func (a *pgApply) failed(ctx context.Context, ix, want dbindex.Index, cause error) error {
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.CleanupTimeout)
+	defer cancel()
+	if _, err := a.dropInvalid(clean, want); err != nil {
+		return errors.Join(cause, &InvalidError{Name: nameOf(ix), Cause: err})
+	}
+	if sqlState(cause) == "23505" {
+		return &UniqueError{Name: nameOf(ix), Cause: cause}
+	}
+	return cause
+}
+
+// dropInvalid removes the index called want.Name if it is invalid and nobody is
+// building it. It reports whether it did.
+func (a *pgApply) dropInvalid(ctx context.Context, want dbindex.Index) (bool, error) {
+	for try := 0; ; try++ {
+		have, err := a.find(ctx, want, want.Name)
+		if err != nil || have == nil || have.Valid {
+			return false, err
+		}
+		if have.Con != "" {
+			return false, conflict(a.d, have.index, want)
+		}
+		var busy bool
+		err = a.ctl.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity s ON s.pid = l.pid
+			WHERE l.relation = $1::oid AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'AccessExclusiveLock') AND s.query ~* '^\s*(create|reindex)')`, have.OID).Scan(&busy)
+		if err != nil {
+			return false, fmt.Errorf("read locks: %w", err)
+		}
+		if !busy {
+			if err = a.alive(ctx); err == nil {
+				_, err = a.work.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+qualified(have.index.Schema, have.Name))
+			}
+			if err == nil {
+				return true, nil
+			}
+			if ctx.Err() != nil || try >= 10 {
+				return false, err
+			}
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return false, err
+		}
+	}
+}
+
+// drop removes an index of the given definition, or finds it gone.
+func (a *pgApply) drop(ctx context.Context, s *StepReport, want dbindex.Index) (Outcome, error) {
+	for tries := 0; ; {
+		have, err := a.find(ctx, want, nameOf(want))
+		if err != nil {
+			return Failed, err
+		}
+		if have == nil {
+			if tries == 0 {
+				return Present, nil
+			}
+			return Done, nil
+		}
+		if have.Con != "" || have.Valid && !have.index.Equivalent(a.d, want) {
+			return Failed, conflict(a.d, have.index, want)
+		}
+		if tries++; tries > a.o.Attempts {
+			return Failed, fmt.Errorf("still there after %d attempts", a.o.Attempts)
+		}
+		st, err := dbindex.Step{Op: dbindex.Drop, Index: have.index}.Statements(a.d, !a.plan.Blocking)
+		if err != nil {
+			return Failed, err
+		}
+		err = a.run(ctx, s, st[0].SQL, !a.plan.Blocking)
+		if err != nil && (!retryable(err) || tries >= a.o.Attempts) {
+			return Failed, a.failed(ctx, want, want, err) // a cancelled drop leaves it invalid
+		}
+	}
+}
+
+// rename gives the index called from the name of ix.
+func (a *pgApply) rename(ctx context.Context, s *StepReport, ix, want dbindex.Index, from string, old dbindex.Index) (Outcome, error) {
+	for tries := 0; ; {
+		src, err := a.find(ctx, old, from)
+		if err != nil {
+			return Failed, err
+		}
+		dst, err := a.find(ctx, want, nameOf(ix))
+		switch {
+		case err != nil:
+			return Failed, err
+		case dst != nil && !dst.index.Equivalent(a.d, want):
+			return Failed, conflict(a.d, dst.index, ix)
+		case dst != nil && src == nil && tries == 0:
+			return Present, nil
+		case dst != nil && src == nil:
+			return Done, nil
+		case dst != nil:
+			return Failed, fmt.Errorf("both %q and %q exist", from, nameOf(ix))
+		case src == nil:
+			return Failed, fmt.Errorf("index %q is not there", from)
+		case !src.index.Equivalent(a.d, want):
+			return Failed, conflict(a.d, src.index, ix)
+		}
+		if tries++; tries > a.o.Attempts {
+			return Failed, fmt.Errorf("no attempt of %d got the lock", a.o.Attempts)
+		}
+		st, err := dbindex.Step{Op: dbindex.Rename, Index: ix, Old: src.index}.Statements(a.d, false)
+		if err != nil {
+			return Failed, err
+		}
+		if err := a.run(ctx, s, st[0].SQL, false); err != nil && (!retryable(err) || tries >= a.o.Attempts) {
+			return Failed, err
+		}
+	}
+}
+
+// retryable reports whether trying again can help: deadlock, lock timeout, name taken
+// in a race, lost connection.
+func retryable(err error) bool {
+	var invalid *InvalidError
+	if errors.As(err, &invalid) {
+		return false
+	}
+	return slices.Contains([]string{"40P01", "55P03", "42P07", "57P01", "57P02", "08006", "08003"}, sqlState(err)) || errors.Is(err, errBadConn)
+}

@@ -1,0 +1,212 @@
+package live
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+// pgIndexQuery yields one JSON object for each index, so that no driver's array type
+// is needed. $1 and $2 are JSON arrays of schemas (empty: the current one) and tables
+// (empty: all); $3 is the name of one index or empty.
+const pgIndexQuery = `
+SELECT json_build_object(
+  'oid', i.oid::bigint, 'schema', CASE WHEN $1 = '[]' THEN '' ELSE n.nspname END, 'table', t.relname, 'name', i.relname,
+  'sql', pg_get_indexdef(i.oid), 'tablespace', coalesce(ts.spcname, ''), 'kind', i.relkind,
+  'valid', x.indisvalid AND x.indisready AND x.indislive,
+  'con', coalesce((SELECT c.contype::text FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p','u','x') LIMIT 1), ''))::text
+FROM pg_index x
+JOIN pg_class i ON i.oid = x.indexrelid
+JOIN pg_class t ON t.oid = x.indrelid
+JOIN pg_namespace n ON n.oid = t.relnamespace
+LEFT JOIN pg_tablespace ts ON ts.oid = i.reltablespace
+WHERE n.nspname = ANY (CASE WHEN $1 = '[]' THEN ARRAY[current_schema()::text] ELSE ARRAY(SELECT json_array_elements_text($1::json)) END)
+  AND ($2 = '[]' OR t.relname = ANY (ARRAY(SELECT json_array_elements_text($2::json))))
+  AND ($3 = '' OR i.relname = $3)
+ORDER BY n.nspname, t.relname, i.relname`
+
+const pgForeignKeyQuery = `
+SELECT json_build_object(
+  'name', c.conname, 'schema', CASE WHEN $1 = '[]' THEN '' ELSE n.nspname END, 'table', t.relname, 'ref', r.relname,
+  'columns', (SELECT json_agg(a.attname ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k(attnum, n)
+              JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum))::text
+FROM pg_constraint c
+JOIN pg_class t ON t.oid = c.conrelid
+JOIN pg_class r ON r.oid = c.confrelid
+JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE c.contype = 'f'
+  AND n.nspname = ANY (CASE WHEN $1 = '[]' THEN ARRAY[current_schema()::text] ELSE ARRAY(SELECT json_array_elements_text($1::json)) END)
+  AND ($2 = '[]' OR t.relname = ANY (ARRAY(SELECT json_array_elements_text($2::json))))
+ORDER BY n.nspname, t.relname, c.conname`
+
+// pgIndex is one index of the catalog.
+type pgIndex struct {
+	OID        int64  `json:"oid"`
+	Schema     string `json:"schema"`
+	Table      string `json:"table"`
+	Name       string `json:"name"`
+	SQL        string `json:"sql"`
+	Tablespace string `json:"tablespace"`
+	Kind       string `json:"kind"`
+	Valid      bool   `json:"valid"`
+	Con        string `json:"con"`
+
+	index dbindex.Index // parsed from SQL
+	err   error         // why it could not be
+}
+
+func inspectPostgres(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions) (dbindex.Schema, error) {
+	var s dbindex.Schema
+	list, err := readPostgres(ctx, q, d, o, "")
+	if err != nil {
+		return s, err
+	}
+	for _, p := range list {
+		if p.err != nil {
+			s.Unknown = append(s.Unknown, dbindex.Unknown{Schema: p.Schema, Table: p.Table, Name: p.Name, SQL: p.SQL, Reason: p.err.Error()})
+			continue
+		}
+		s.Indexes = append(s.Indexes, p.index)
+	}
+	err = readJSON(ctx, q, pgForeignKeyQuery, []any{jsonList(o.Schemas), jsonList(o.Tables)}, func(row []byte) error {
+		var f struct {
+			Name, Schema, Table, Ref string
+			Columns                  []string
+		}
+		if err := json.Unmarshal(row, &f); err != nil {
+			return err
+		}
+		s.ForeignKeys = append(s.ForeignKeys, dbindex.ForeignKey{Name: f.Name, Schema: f.Schema, Table: f.Table, Columns: f.Columns, RefTable: f.Ref})
+		return nil
+	})
+	return s, err
+}
+
+// readPostgres reads the indexes, only the one called name if that is not empty.
+func readPostgres(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions, name string) (list []pgIndex, err error) {
+	err = readJSON(ctx, q, pgIndexQuery, []any{jsonList(o.Schemas), jsonList(o.Tables), name}, func(row []byte) error {
+		var p pgIndex
+		if err := json.Unmarshal(row, &p); err != nil {
+			return err
+		}
+		p.parse(d)
+		list = append(list, p)
+		return nil
+	})
+	return list, err
+}
+
+func (p *pgIndex) parse(d dbindex.Dialect) {
+	p.index, p.err = dbindex.Parse(d, p.SQL)
+	p.index.Schema, p.index.Table, p.index.Name = p.Schema, p.Table, p.Name
+	p.index.Tablespace = p.Tablespace
+	p.index.Invalid = !p.Valid
+	p.index.Constraint = constraintOf(p.Con)
+	if p.Kind == "I" && p.err == nil {
+		p.err = fmt.Errorf("dbindex/live: index %q is on a partitioned table", p.Name)
+	}
+}
+
+// constraintOf maps pg_constraint.contype.
+func constraintOf(contype string) dbindex.Constraint {
+	switch contype {
+	case "p":
+		return dbindex.PrimaryKey
+	case "u":
+		return dbindex.UniqueConstraint
+	case "x":
+		return dbindex.Exclusion
+	}
+	return dbindex.NoConstraint
+}
+
+func jsonList(list []string) string {
+	if len(list) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(list) // strings always marshal
+	return string(b)
+}
+
+// readJSON runs a query of one text column and hands each row to fn.
+func readJSON(ctx context.Context, q Querier, query string, args []any, fn func([]byte) error) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("dbindex/live: read catalog: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var row []byte
+		if err = rows.Scan(&row); err == nil {
+			err = fn(row)
+		}
+		if err != nil {
+			return fmt.Errorf("dbindex/live: read catalog: %w", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("dbindex/live: read catalog: %w", err)
+	}
+	return nil
+}
+
+// normalize returns the indexes as the server would print them. Each is created on
+// an empty temporary copy of its table in a transaction that is rolled back.
+func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []dbindex.Index) (out []dbindex.Index, err error) {
+	if len(want) == 0 {
+		return nil, nil
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("dbindex/live: begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	temps := map[string]string{} // by schema and table
+	for i, ix := range want {
+		key := ix.Schema + "\x00" + ix.Table
+		if temps[key] == "" {
+			temps[key] = fmt.Sprintf("dbindex_copy_%d", len(temps))
+			if _, err := tx.ExecContext(ctx, `CREATE TEMP TABLE "`+temps[key]+`" (LIKE `+qualified(ix.Schema, ix.Table)+`) ON COMMIT DROP`); err != nil {
+				return nil, fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
+			}
+		}
+		n, err := normalizeOne(ctx, tx, d, ix, temps[key], i)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func normalizeOne(ctx context.Context, tx *sql.Tx, d dbindex.Dialect, ix dbindex.Index, temp string, i int) (dbindex.Index, error) {
+	probe := ix
+	probe.Schema, probe.Table, probe.Name = "pg_temp", temp, fmt.Sprintf("dbindex_probe_%d", i)
+	probe.Tablespace, probe.Constraint, probe.Invalid = "", dbindex.NoConstraint, false
+	create, err := probe.SQL(d)
+	if err != nil {
+		return ix, err
+	}
+	if _, err := tx.ExecContext(ctx, create); err != nil {
+		return ix, fmt.Errorf("dbindex/live: index %q is refused by the server: %w", nameOf(ix), err)
+	}
+	p := pgIndex{Schema: ix.Schema, Table: ix.Table, Name: nameOf(ix), Tablespace: ix.Tablespace, Valid: true}
+	if err := tx.QueryRowContext(ctx, `SELECT pg_get_indexdef(('pg_temp.' || $1)::regclass)`, probe.Name).Scan(&p.SQL); err != nil {
+		return ix, fmt.Errorf("dbindex/live: read catalog: %w", err)
+	}
+	p.parse(d)
+	return p.index, p.err
+}
+
+// qualified quotes schema.table for PostgreSQL and SQLite; names were checked before.
+func qualified(schema, name string) string {
+	q := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+	if schema == "" {
+		return q(name)
+	}
+	return q(schema) + "." + q(name)
+}

@@ -1,0 +1,234 @@
+package live
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+var (
+	// ErrOptions matches every error about [Options] and about a database handle
+	// that cannot work, such as a pool limited to one connection.
+	ErrOptions = errors.New("dbindex/live: invalid options")
+
+	// ErrLocked says that another process held the advisory lock, or SQLite's write
+	// lock, for the whole of Options.LockWait. Nothing was changed.
+	ErrLocked = errors.New("dbindex/live: another process is applying indexes")
+
+	// ErrPooler says that one connection reached two server processes: a transaction
+	// pooler sits between, and session locks would protect nothing. Connect directly.
+	ErrPooler = errors.New("dbindex/live: connection goes through a transaction pooler")
+)
+
+// ConflictError says that an index of the wanted name exists with another meaning,
+// or belongs to a constraint. It is never skipped or dropped in silence.
+type ConflictError struct {
+	Name string // the index
+	Have string // definition of the existing one, as SQL
+	Want string // definition that the plan expects, as SQL
+}
+
+// Error names the index and both definitions.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("dbindex/live: index %q exists with another definition: have %s; want %s", e.Name, e.Have, e.Want)
+}
+
+// UniqueError says that rows already break a unique index. The failed index is gone;
+// building it again needs the data repaired first. It unwraps to the driver's error.
+type UniqueError struct {
+	Name  string // the index
+	Cause error  // the driver's error; its detail may hold key values
+}
+
+// Error names the index, and leaves the key values out.
+func (e *UniqueError) Error() string {
+	return fmt.Sprintf("dbindex/live: unique index %q: the table holds duplicate keys", e.Name)
+}
+
+// Unwrap returns the driver's error.
+func (e *UniqueError) Unwrap() error { return e.Cause }
+
+// InvalidError says that an index was left behind invalid, since cleaning up failed
+// too. The next Apply of the same plan repairs it.
+type InvalidError struct {
+	Name  string // the index
+	Cause error  // why it could not be dropped
+}
+
+// Error names the index and why it could not be dropped.
+func (e *InvalidError) Error() string {
+	return fmt.Sprintf("dbindex/live: index %q is left invalid: %v", e.Name, e.Cause)
+}
+
+// Unwrap returns why the index could not be dropped.
+func (e *InvalidError) Unwrap() error { return e.Cause }
+
+// Querier is what reading needs: *sql.DB, *sql.Conn and *sql.Tx have it.
+type Querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Detect asks the server which product and version it is. A product that is none of
+// the four gives an error matching [errors.ErrUnsupported].
+func Detect(ctx context.Context, q Querier) (dbindex.Dialect, error) {
+	var v string
+	if err := q.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&v); err == nil {
+		return dbindex.SQLite(), nil
+	}
+	if err := q.QueryRowContext(ctx, `SELECT version()`).Scan(&v); err != nil {
+		return dbindex.Dialect{}, fmt.Errorf("dbindex/live: detect dialect: %w", err)
+	}
+	if strings.HasPrefix(v, "PostgreSQL ") {
+		var num string
+		if err := q.QueryRowContext(ctx, `SHOW server_version_num`).Scan(&num); err != nil {
+			return dbindex.Dialect{}, fmt.Errorf("dbindex/live: detect dialect: %w", err)
+		}
+		n, err := strconv.Atoi(num)
+		if err != nil {
+			return dbindex.Dialect{}, fmt.Errorf("dbindex/live: detect dialect: %w", err)
+		}
+		return dbindex.Postgres(n / 10000), nil
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(v, "%d.%d", &major, &minor); n != 2 {
+		return dbindex.Dialect{}, fmt.Errorf("dbindex/live: detect dialect: %w: unknown server", errors.ErrUnsupported)
+	}
+	if strings.Contains(strings.ToLower(v), "mariadb") {
+		return dbindex.MariaDB(major, minor), nil
+	}
+	return dbindex.MySQL(major, minor), nil
+}
+
+// InspectOptions chooses what [Inspect] reads. The zero value reads all tables of
+// the connection's current schema.
+type InspectOptions struct {
+	// Schemas to read. Empty means the current one, whose indexes then have an empty
+	// Schema, as hand-written declarations have. SQLite reads "main" only and refuses
+	// others.
+	Schemas []string
+	// Tables to read, in each of the schemas. Empty means all.
+	Tables []string
+}
+
+// Inspect reads indexes and foreign keys of a PostgreSQL or SQLite database from its
+// catalog. Expressions and predicates come back as the server prints them. MySQL and
+// MariaDB give an error matching [errors.ErrUnsupported].
+func Inspect(ctx context.Context, q Querier, o InspectOptions) (dbindex.Schema, error) {
+	d, err := Detect(ctx, q)
+	if err != nil {
+		return dbindex.Schema{}, err
+	}
+	switch d.Name() {
+	case "postgres":
+		return inspectPostgres(ctx, q, d, o)
+	case "sqlite":
+		return inspectSQLite(ctx, q, d, o)
+	}
+	return dbindex.Schema{}, unsupported(d, "live inspection")
+}
+
+func unsupported(d dbindex.Dialect, what string) error {
+	return &dbindex.FeatureError{Dialect: d, Feature: what + " in this package",
+		Alternative: "use dbindex.Diff and Plan.Migration with declared indexes"}
+}
+
+// DiffOptions configures [Diff].
+type DiffOptions struct {
+	// AllTables compares every table of the current schema, so that indexes on tables
+	// that want does not mention are dropped. Default: only tables of want.
+	AllTables bool
+}
+
+// Diff compares the wanted indexes with the database by meaning and returns the plan
+// that makes them equal. PostgreSQL is asked how it would print each wanted index: it
+// is created on an empty temporary copy of its table, in a transaction that is rolled
+// back. Use [dbindex.Plan.Without] to keep indexes that others made.
+func Diff(ctx context.Context, db *sql.DB, want []dbindex.Index, o DiffOptions) (dbindex.Plan, error) {
+	d, err := Detect(ctx, db)
+	if err != nil {
+		return dbindex.Plan{}, err
+	}
+	if _, err := dbindex.Diff(d, want, nil); err != nil { // bad definitions first, all of them
+		return dbindex.Plan{}, err
+	}
+	var io InspectOptions
+	for _, ix := range want {
+		io.Tables = appendNew(io.Tables, ix.Table)
+		if ix.Schema != "" {
+			io.Schemas = appendNew(io.Schemas, ix.Schema)
+		}
+	}
+	if o.AllTables {
+		io.Tables = nil
+	} else if len(want) == 0 {
+		return dbindex.Plan{Dialect: d}, nil
+	}
+	have, err := inspectBoth(ctx, db, io)
+	if err != nil {
+		return dbindex.Plan{}, err
+	}
+	if d.Name() != "postgres" {
+		return dbindex.Diff(d, want, have)
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return dbindex.Plan{}, fmt.Errorf("dbindex/live: connect: %w", err)
+	}
+	defer conn.Close()
+	normal, err := normalize(ctx, conn, d, want)
+	if err != nil {
+		return dbindex.Plan{}, err
+	}
+	return dbindex.Diff(d, want, substitute(d, want, normal, have))
+}
+
+// inspectBoth reads the current schema, and the named ones beside it.
+func inspectBoth(ctx context.Context, q Querier, o InspectOptions) ([]dbindex.Index, error) {
+	current, err := Inspect(ctx, q, InspectOptions{Tables: o.Tables})
+	if err != nil || len(o.Schemas) == 0 {
+		return current.Indexes, err
+	}
+	named, err := Inspect(ctx, q, o)
+	return append(current.Indexes, named.Indexes...), err
+}
+
+// substitute replaces live definitions by the wanted ones of the same meaning, so
+// that comparing texts is enough afterwards.
+func substitute(d dbindex.Dialect, want, normal, have []dbindex.Index) []dbindex.Index {
+	out := append([]dbindex.Index(nil), have...)
+	for i, h := range out {
+		best := -1
+		for j, n := range normal {
+			if n.Equivalent(d, h) && (best < 0 || nameOf(want[j]) == h.Name) {
+				best = j
+			}
+		}
+		if best >= 0 {
+			out[i] = want[best]
+			out[i].Name, out[i].Constraint, out[i].Invalid = h.Name, h.Constraint, h.Invalid
+		}
+	}
+	return out
+}
+
+func nameOf(ix dbindex.Index) string {
+	if ix.Name != "" {
+		return ix.Name
+	}
+	return ix.DerivedName()
+}
+
+func appendNew(list []string, s string) []string {
+	for _, x := range list {
+		if x == s {
+			return list
+		}
+	}
+	return append(list, s)
+}
