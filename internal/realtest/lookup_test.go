@@ -83,6 +83,8 @@ func TestReachable(t *testing.T) {
 
 // TestPings sends each ping what a server answers while it still starts.
 func TestPings(t *testing.T) {
+	redis := func(c net.Conn) error { return pingRedis(c, "secret") }
+	http := func(c net.Conn) error { return pingHTTP(c, "/secret") }
 	for _, tt := range []struct {
 		name, answer string
 		ping         func(net.Conn) error
@@ -90,11 +92,13 @@ func TestPings(t *testing.T) {
 	}{
 		{"postgres up", "R", pingPostgres, true},
 		{"postgres starting", "E", pingPostgres, false},
-		{"redis up", "+PONG\r\n", pingRedis, true},
-		{"redis with a password", "-NOAUTH Authentication required.\r\n", pingRedis, true},
-		{"redis loading", "-LOADING Redis is loading the dataset in memory\r\n", pingRedis, false},
+		{"redis up", "+OK\r\n+PONG\r\n", redis, true},
+		{"redis of others", "-WRONGPASS invalid username-password pair or user is disabled.\r\n-NOAUTH Authentication required.\r\n", redis, false},
+		{"redis loading", "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n", redis, false},
 		{"mariadb up", "\x4a\x00\x00\x00\x0a", pingMariaDB, true},
 		{"mariadb refusing", "\x4a\x00\x00\x00\xff", pingMariaDB, false},
+		{"http up", "HTTP/1.1 200 OK\r\n\r\n", http, true},
+		{"http of others", "HTTP/1.1 403 Forbidden\r\n\r\n", http, false},
 		{"closed", "", pingPostgres, false},
 	} {
 		ours, theirs := net.Pipe()

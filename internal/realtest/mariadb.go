@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -37,17 +38,24 @@ func MariaDB(t testing.TB) string {
 		"GRANT ALL PRIVILEGES ON *.* TO perf@'%' WITH GRANT OPTION;",
 		"CREATE DATABASE perf CHARACTER SET utf8mb4;",
 	}, "\n")+"\n")
+	pidFile := filepath.Join(h.dir, "pid")
 	addr := h.serve(t, spec{
 		name: "mariadbd",
 		stop: syscall.SIGKILL, // an orderly end takes a second and keeps what nobody reads
 		cmd: func(port string) *exec.Cmd {
 			return h.command(syscall.SIGKILL, server, "--no-defaults", "--datadir="+data,
 				"--bind-address=127.0.0.1", "--port="+port, "--socket="+filepath.Join(h.dir, "sock"),
-				"--pid-file="+filepath.Join(h.dir, "pid"), "--tmpdir="+h.dir, "--init-file="+initFile,
+				"--pid-file="+pidFile, "--tmpdir="+h.dir, "--init-file="+initFile,
 				"--skip-name-resolve", "--skip-log-bin", "--skip-ssl", "--innodb-flush-log-at-trx-commit=0",
 				"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=8M")
 		},
-		ready: pingMariaDB,
+		ready: func(c net.Conn) error {
+			// Written once our server has its port; read by nobody else.
+			if _, err := os.Stat(pidFile); err != nil {
+				return errNotReady
+			}
+			return pingMariaDB(c)
+		},
 	})
 	return fmt.Sprintf("perf:%s@tcp(%s)/perf", password, addr)
 }

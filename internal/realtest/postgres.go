@@ -1,6 +1,7 @@
 package realtest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -48,7 +49,13 @@ func Postgres(t testing.TB) string {
 		cmd: func(port string) *exec.Cmd {
 			return h.command(syscall.SIGQUIT, server, append(settings, "-p", port)...)
 		},
-		ready: pingPostgres,
+		ready: func(c net.Conn) error {
+			// The file is in our folder, so it speaks of our server.
+			if status, err := os.ReadFile(filepath.Join(data, "postmaster.pid")); err != nil || !bytes.Contains(status, []byte("ready")) {
+				return errNotReady
+			}
+			return pingPostgres(c)
+		},
 	})
 	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", password), Host: addr, Path: "/postgres", RawQuery: "sslmode=disable"}
 	return u.String()

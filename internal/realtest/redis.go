@@ -35,23 +35,26 @@ func Redis(t testing.TB) string {
 				"\ndaemonize no\nsave \"\"\nappendonly no\ndatabases 16\n")
 			return cmd
 		},
-		ready: pingRedis,
+		ready: func(c net.Conn) error { return pingRedis(c, password) },
 	})
 	u := url.URL{Scheme: "redis", User: url.UserPassword("default", password), Host: addr, Path: "/0"}
 	return u.String()
 }
 
-// pingRedis asks for an answer of any kind but "I am loading".
-func pingRedis(c net.Conn) error {
-	if _, err := c.Write([]byte("PING\r\n")); err != nil {
+// pingRedis presents the password, which only the server of this test takes.
+func pingRedis(c net.Conn, password string) error {
+	if _, err := c.Write([]byte("AUTH default " + password + "\r\nPING\r\n")); err != nil {
 		return err
 	}
-	line, err := bufio.NewReader(c).ReadString('\n')
-	if err != nil {
-		return err
-	}
-	if !strings.HasPrefix(line, "+PONG") && !strings.HasPrefix(line, "-NOAUTH") {
-		return fmt.Errorf("answered %q: %w", strings.TrimSpace(line), errNotReady)
+	in := bufio.NewReader(c)
+	for _, want := range []string{"+OK", "+PONG"} {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if got := strings.TrimSpace(line); got != want {
+			return fmt.Errorf("answered %q: %w", got, errNotReady)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package realtest
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -42,17 +43,18 @@ func S3(t testing.TB) S3Server {
 		missing(t, "s3", "PERF_S3_URL", "versitygw not found", "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
 	}
 	h := newHome(t, "nobody")
+	server = h.program(t, server)
 	s := S3Server{Region: "us-east-1", AccessKey: secret(), SecretKey: secret()}
-	data := h.mkdir(t, "data")
+	data, health := h.mkdir(t, "data"), "/"+secret()
 	addr := h.serve(t, spec{
 		name: "versitygw",
 		stop: syscall.SIGTERM,
 		cmd: func(port string) *exec.Cmd {
-			cmd := h.command(syscall.SIGKILL, server, "--port", "127.0.0.1:"+port, "--region", s.Region, "--quiet", "posix", data)
+			cmd := h.command(syscall.SIGKILL, server, "--port", "127.0.0.1:"+port, "--region", s.Region, "--health", health, "--quiet", "posix", data)
 			cmd.Env = append(cmd.Env, "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 			return cmd
 		},
-		ready: pingHTTP,
+		ready: func(c net.Conn) error { return pingHTTP(c, health) },
 	})
 	s.Endpoint = "http://" + addr
 	return s
@@ -90,9 +92,9 @@ func parseS3(addr string) (S3Server, error) {
 	return s, nil
 }
 
-// pingHTTP accepts any HTTP answer; without a signature it is a refusal.
-func pingHTTP(c net.Conn) error {
-	req, err := http.NewRequest(http.MethodGet, "http://"+c.RemoteAddr().String()+"/", http.NoBody)
+// pingHTTP asks for a page that only the server of this test has.
+func pingHTTP(c net.Conn, path string) error {
+	req, err := http.NewRequest(http.MethodGet, "http://"+c.RemoteAddr().String()+path, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -103,5 +105,9 @@ func pingHTTP(c net.Conn) error {
 	if err != nil {
 		return err
 	}
-	return res.Body.Close()
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %s: %w", res.Status, errNotReady)
+	}
+	return nil
 }

@@ -115,6 +115,25 @@ func (h *home) mkdir(t testing.TB, name string) string {
 	return path
 }
 
+// program returns a path by which the server's user may run a program: the
+// path itself, or that of a copy where a folder above it is closed to others,
+// as root's home with "go install" in it is.
+func (h *home) program(t testing.TB, path string) string {
+	t.Helper()
+	if h.cred == nil || openToAll(filepath.Dir(path)) {
+		return path
+	}
+	data, err := os.ReadFile(path)
+	if err == nil {
+		path = filepath.Join(h.dir, filepath.Base(path))
+		err = os.WriteFile(path, data, 0o755)
+	}
+	if err != nil {
+		t.Fatalf("realtest: copy %s to where it may run: %v", filepath.Base(path), err)
+	}
+	return path
+}
+
 // command prepares a program that runs in the folder as the server's user,
 // with an environment that holds nothing of the test's own settings.
 func (h *home) command(deathSignal syscall.Signal, path string, args ...string) *exec.Cmd {
@@ -193,12 +212,13 @@ type spec struct {
 	name  string
 	stop  syscall.Signal              // asks for a quick and complete end
 	cmd   func(port string) *exec.Cmd // may be asked again, for another port
-	ready func(c net.Conn) error      // one try; nil when the server answers
+	ready func(c net.Conn) error      // one try; nil when this very server answers
 }
 
 // serve starts the server on a free port, waits until it answers, and returns
 // its address, host:port. A port that another process took between its choice
-// and its use is replaced, a few times.
+// and its use is replaced, a few times; spec.ready tells our server from one
+// of the same kind that took the port.
 func (h *home) serve(t testing.TB, s spec) string {
 	t.Helper()
 	for attempt := 1; ; attempt++ {
