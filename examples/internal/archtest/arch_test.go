@@ -29,6 +29,7 @@ var rules = map[string]func(*archtest.Tree, archtest.Policy) []archtest.Finding{
 	"InitFuncs":       archtest.InitFuncs,
 	"Docs":            archtest.Docs,
 	"Testdata":        archtest.Testdata,
+	"Sizes":           archtest.Sizes,
 	"TopLevel":        archtest.TopLevel,
 	"GoMod":           archtest.GoMod,
 }

@@ -165,6 +165,10 @@ func plantedLayout() []breach {
 	return []breach{
 		{rule: "Testdata", name: "too big", want: "memory/testdata/deep/big.txt",
 			change: "-- memory/testdata/deep/big.txt --\n" + strings.Repeat("0123456789\n", 10)},
+		{rule: "Sizes", name: "long file", want: "memory/a.go: 801 lines",
+			change: "-- memory/a.go --\npackage memory\n" + strings.Repeat("\n", 799) + "const x = 1\n"},
+		{rule: "Sizes", name: "long function", want: "func F has 81 lines",
+			change: "-- memory/a.go --\npackage memory\n\nfunc F() {" + strings.Repeat("\n", 80) + "}\n"},
 		{rule: "TopLevel", name: "unknown folder", want: "util", change: "-- util/notes.txt --\nx\n"},
 		{rule: "TopLevel", name: "missing folder", want: "resilience: missing", change: "-- resilience/doc.go --\n"},
 		{rule: "TopLevel", name: "shared internal package", want: "internal/helper", also: []string{"Docs"},

@@ -23,6 +23,8 @@ type Policy struct {
 	Vars map[string]Var
 	// TestdataBytes bounds the sum of all files in testdata folders.
 	TestdataBytes int64
+	// FileLines and FuncLines are the most lines of a file and of a function.
+	FileLines, FuncLines int
 	// Headings are those of a public library package's comment, in order.
 	Headings []string
 }
@@ -117,6 +119,8 @@ func Repository() Policy {
 		},
 		Vars:          repositoryVars(),
 		TestdataBytes: 1 << 20,
+		FileLines:     800,
+		FuncLines:     80,
 		Headings:      []string{"Getting started", "Units", "Concurrency", "Errors", "Cost", "Limits", "Background"},
 	}
 }

@@ -10,13 +10,16 @@ func repositoryVars() map[string]Var {
 		}
 	}
 	permit(Table, "texts of an enum's values, read by String and UnmarshalText",
-		"dbindex.constraintNames", "dbindex.familyNames", "dbindex.methodNames", "dbindex.nullsNames", "dbindex.opNames",
+		"dbindex.constraintNames", "dbindex.familyNames", "dbindex.methodNames", "dbindex.kindNames", "dbindex.nullsNames",
+		"dbindex.opNames", "dbindex.severityNames", "dbindex/live.outcomeNames",
 		"imageopt.anchorNames", "imageopt.filterNames", "imageopt.fitNames", "imageopt.formatNames", "imageopt.placeholderNames",
 		"resilience.classNames", "resilience.jitterNames", "resilience.stateNames", "resilience.stopNames")
 	permit(Table, "CRC-32C, which the standard library builds at run time only",
 		"cache.castagnoli", "cdn.castagnoli")
 	permit(Table, "escapes label values; a strings.Replacer does not change",
 		"resilience.labelEscaper")
+	permit(Table, "media types and their file name extensions",
+		"cdn.knownExt", "cdn/cloudinarycdn.media", "cdn/cloudinarycdn.extensions")
 	permit(Table, "order of a plan's steps", "dbindex.stepRank")
 	permit(Table, "matrix of a colour space", "imageopt/internal/icc.d50ToSRGB")
 	permit(Table, "names of the runtime's metrics, by index", "memory.metricNames")
@@ -26,6 +29,13 @@ func repositoryVars() map[string]Var {
 	permit(Table, "headers that an emulated object keeps", "examples/chatserver/internal/emulate.kept")
 	permit(Table, "words and the last moment of the seeded data",
 		"examples/chatserver/internal/store.topics", "examples/chatserver/internal/store.words", "examples/chatserver/internal/store.end")
+	permit(Table, "what the emulated services do in a minute",
+		"examples/chatserver.aiScript", "examples/chatserver.cdnScript")
+	permit(Table, "the blocks' errors as problems", "examples/chatserver.known")
+	permit(Table, "fixed time of the first migration file", "examples/chatserver.migratedAt")
+	permit(Table, "widths of an upload's variants", "examples/chatserver.uploadWidths")
+	permit(Memo, "how to size a type, by reflect.Type", "memory.plans")
+	permit(Table, "size classes of the runtime's allocator", "memory.sizeClasses")
 	permit(Embedded, "files of the pages",
 		"examples/chatserver.webFiles", "examples/chatserver.photoFiles",
 		"examples/chatserver/internal/perfpage.assets", "examples/chatserver/internal/perfpage.pageHTML")
