@@ -1,0 +1,399 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Cache holds the entries of all its views under one bound and one tag space. It
+// must not be copied. Make one with [New] and views with [Add].
+type Cache struct {
+	opts    Options
+	start   time.Time
+	engine  Engine
+	max     int64 // bound of the engine
+	tags    *tagTable
+	flights *flightTable
+	pack    packer
+	remote  *remoteLevel // nil without Options.Remote
+
+	ctx    context.Context // ends with Close; for background work only
+	cancel context.CancelCauseFunc
+
+	lifeMu sync.Mutex
+	closed atomic.Bool    // written under lifeMu
+	work   sync.WaitGroup // Add under lifeMu
+	sweeps *time.Timer    // guarded by lifeMu
+	armed  atomic.Bool    // a sweep is due
+
+	coreMu sync.RWMutex
+	byName map[string]*core // guarded by coreMu
+	cores  []*core          // guarded by coreMu, in the order of Add
+
+	resizeMu sync.Mutex // one Shrink at a time
+
+	evictMu sync.Mutex
+	evicted []EvictEvent // guarded by evictMu: to be told once locks are released
+	pending atomic.Bool  // evicted is not empty
+}
+
+// core is the part of a view that does not depend on its type.
+type core struct {
+	c         *Cache
+	id        uint32
+	name      string
+	tagPrefix string // of View.Tag
+	remoteKey string // prefix of keys on the Remote
+	static    []*node
+	ttl       int64
+	swr       int64
+	sie       int64
+	neg       int64
+	idle      int64
+	hard      time.Duration
+	jitter    float64
+	ahead     float64
+	version   int
+	codec     string                   // name of the codec, empty without one
+	open      func(*Item) (any, error) // the value of an item
+	counters  counters
+}
+
+// New returns an empty cache. The error matches [ErrOptions] and lists every bad
+// field, or is what Options.Engine returned. With Options.Remote it starts one
+// goroutine; otherwise none.
+func New(o Options) (*Cache, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{opts: o, start: time.Now(), tags: newTagTable(), flights: newFlightTable(), byName: make(map[string]*core)}
+	c.max = o.MaxBytes
+	if c.max == 0 {
+		c.max = int64(o.MaxEntries)
+	}
+	c.engine, err = o.Engine(EngineOptions{MaxWeight: c.max, OnRemove: c.removed})
+	if err != nil {
+		return nil, fmt.Errorf("cache: new engine: %w", err)
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	if o.Remote != nil && !o.Disabled {
+		c.remote = newRemoteLevel(c, o.Remote)
+		c.spawn(c.remote.watch)
+	}
+	return c, nil
+}
+
+// Add makes a view with the strategy s. The error matches [ErrOptions] for bad
+// fields and for a name that the cache has already, and ErrClosed after Close.
+func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
+	s, err := s.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	co := &core{
+		c: c, name: s.Name, tagPrefix: string(entryMark) + s.Name + ":",
+		remoteKey: fmt.Sprintf("%s:%d:", s.Name, s.Version),
+		ttl:       int64(s.TTL), swr: int64(s.StaleWhileRevalidate), sie: int64(s.StaleIfError),
+		neg: int64(s.NegativeTTL), idle: int64(s.Idle), hard: s.HardTimeout,
+		jitter: s.Jitter, ahead: s.RefreshAhead, version: s.Version,
+	}
+	if s.Codec != nil {
+		co.codec = s.Codec.Name()
+	}
+	c.coreMu.Lock()
+	defer c.coreMu.Unlock()
+	if c.closed.Load() {
+		return nil, ErrClosed
+	}
+	if c.byName[s.Name] != nil {
+		return nil, fmt.Errorf("%w: strategy %q: Name is taken", ErrOptions, s.Name)
+	}
+	slices.Sort(s.Tags) // withDefaults made a copy
+	for _, tag := range slices.Compact(s.Tags) {
+		co.static = append(co.static, c.tags.acquire(tag))
+	}
+	co.static = slices.Clip(co.static)
+	v := &View[V]{core: co, s: s}
+	co.open = func(it *Item) (any, error) { return v.value(it) }
+	co.id = uint32(len(c.cores))
+	c.cores = append(c.cores, co)
+	c.byName[s.Name] = co
+	return v, nil
+}
+
+// DeleteTag removes all entries that have one of the tags, and all that depend on
+// them: none of them is served again, not even as stale. Loads under way do not
+// store what they read before. A tag of [View.Tag] means that entry. The error is
+// that of the second level; memory is invalidated in any case, and the second
+// level is not read again before it took the invalidation.
+func (c *Cache) DeleteTag(ctx context.Context, tags ...string) error {
+	return c.invalidate(ctx, tags, true)
+}
+
+// ExpireTag ends the freshness of all entries that have one of the tags and of all
+// that depend on them. They still serve within their stale windows, counted from
+// when a read first notices. Otherwise it is like [Cache.DeleteTag].
+func (c *Cache) ExpireTag(ctx context.Context, tags ...string) error {
+	return c.invalidate(ctx, tags, false)
+}
+
+// Depend makes child depend on the parents: what invalidates a parent invalidates
+// child, and so on downwards. Tags are any strings, or entries by [View.Tag]. Edges
+// stay until Close, and repeating one does nothing. It returns ErrCycle, and adds
+// nothing, if child is above a parent already. Edges are per process.
+func (c *Cache) Depend(child string, parents ...string) error {
+	if c.bypass() {
+		return nil
+	}
+	for _, p := range parents {
+		c.watchEntry(p)
+	}
+	if err := c.tags.depend(child, parents); err != nil {
+		return fmt.Errorf("cache: depend %d tags: %w", len(parents), err)
+	}
+	// A parent that was invalidated before has raised the stamps below it; entries
+	// do not hold their own node, so look after those here.
+	n := c.tags.acquire(child)
+	for _, below := range c.tags.closure([]*node{n}) {
+		c.dropOlder(below)
+	}
+	c.tags.release(n)
+	return nil
+}
+
+// Stats returns the sum over all strategies. It walks all counters: cheap, but not
+// meant for every request.
+func (c *Cache) Stats() Stats {
+	var sum Stats
+	var hist [histBuckets]int64
+	for _, co := range c.strategies() {
+		sum.add(co.counters.snapshot())
+		co.counters.histogram(hist[:])
+	}
+	sum.LoadTimeP50 = percentile(hist[:], 0.5)
+	sum.LoadTimeP99 = percentile(hist[:], 0.99)
+	if c.remote != nil {
+		sum.RemoteErrors += uint64(c.remote.errors.Load())
+	}
+	sum.Tags = int64(c.tags.size())
+	return sum
+}
+
+// Strategies yields the name and figures of each strategy, in the order of Add.
+func (c *Cache) Strategies() iter.Seq2[string, Stats] {
+	return func(yield func(string, Stats) bool) {
+		for _, co := range c.strategies() {
+			if !yield(co.name, co.counters.stats()) {
+				return
+			}
+		}
+	}
+}
+
+// strategies returns the cores made so far; the slice only ever grows elsewhere.
+func (c *Cache) strategies() []*core {
+	c.coreMu.RLock()
+	defer c.coreMu.RUnlock()
+	return c.cores[:len(c.cores):len(c.cores)]
+}
+
+// Shrink frees memory: dead entries first, then the coldest ones until all entries
+// together count for at most target times the bound (1 = the bound, 0 = empty the
+// cache; values outside and NaN mean the nearest of the two, NaN means 1). The bound
+// itself stays, so the cache may grow again. It returns the bytes that entries
+// counted for and no longer do; the garbage collector frees them. A ctx that ends
+// before or between the two steps stops it.
+func (c *Cache) Shrink(ctx context.Context, target float64) (freed int64) {
+	if c.bypass() || ctx.Err() != nil {
+		return 0
+	}
+	c.resizeMu.Lock()
+	defer c.resizeMu.Unlock()
+	defer c.tellEvictions()
+	before := c.liveBytes()
+	c.sweep(ctx)
+	if math.IsNaN(target) {
+		target = 1
+	}
+	if limit := int64(min(max(target, 0), 1) * float64(c.max)); limit < c.max && ctx.Err() == nil {
+		c.evictTo(limit)
+	}
+	return max(before-c.liveBytes(), 0)
+}
+
+// evictTo makes the engine evict down to limit. Below 1 everything goes.
+func (c *Cache) evictTo(limit int64) {
+	if r, ok := c.engine.(resizer); ok && limit > 0 {
+		r.Resize(limit)
+		r.Resize(c.max)
+		return
+	}
+	r, ok := c.engine.(ranger)
+	if !ok {
+		return
+	}
+	used := c.liveWeight()
+	var victims []*Item
+	r.Range(func(_ Key, it *Item) bool {
+		if limit > 0 && used <= limit {
+			return false
+		}
+		used -= it.weight
+		victims = append(victims, it)
+		return true
+	})
+	for _, it := range victims {
+		if c.engine.DeleteIf(it.key, it) {
+			c.removed(it, true)
+		}
+	}
+}
+
+func (c *Cache) liveBytes() (n int64) {
+	for _, co := range c.strategies() {
+		n += co.counters.bytes.Load()
+	}
+	return n
+}
+
+func (c *Cache) liveWeight() (n int64) {
+	if c.opts.MaxBytes > 0 && c.opts.MaxEntries == 0 {
+		return c.liveBytes()
+	}
+	if r, ok := c.engine.(ranger); ok {
+		r.Range(func(_ Key, it *Item) bool { n += it.weight; return true })
+	}
+	return n
+}
+
+// Close cancels the loads under way, waits for all goroutines of the cache, loaders
+// included, and frees what the engine holds. Repeats do nothing. Afterwards Load
+// runs its loader without the cache, Get misses, and writes return ErrClosed. A
+// loader must not call it.
+func (c *Cache) Close() error {
+	c.lifeMu.Lock()
+	first := !c.closed.Swap(true)
+	if c.sweeps != nil {
+		c.sweeps.Stop()
+	}
+	c.lifeMu.Unlock()
+	c.cancel(ErrClosed)
+	c.work.Wait()
+	if !first {
+		return nil
+	}
+	if cl, ok := c.engine.(engineCloser); ok {
+		if err := cl.Close(); err != nil {
+			return fmt.Errorf("cache: close engine: %w", err)
+		}
+	}
+	return nil
+}
+
+// bypass tells whether calls go past the cache.
+func (c *Cache) bypass() bool { return c.opts.Disabled || c.closed.Load() }
+
+// spawn runs fn in a goroutine that Close waits for, unless the cache is closed.
+func (c *Cache) spawn(fn func()) bool {
+	c.lifeMu.Lock()
+	defer c.lifeMu.Unlock()
+	if c.closed.Load() {
+		return false
+	}
+	c.work.Go(fn)
+	return true
+}
+
+// removed is EngineOptions.OnRemove, and is called for what the cache itself takes
+// out. Locks may be held.
+func (c *Cache) removed(it *Item, evicted bool) {
+	if it.gone.Swap(true) {
+		return
+	}
+	s := &it.core.counters
+	s.entries.Add(-1)
+	s.bytes.Add(-it.bytes)
+	if p, ok := it.value.(packed); ok {
+		s.saved.Add(-p.saved)
+	}
+	if evicted {
+		s.evictions.Add(1)
+		if c.opts.Hooks.Evict != nil {
+			c.evictMu.Lock()
+			c.evicted = append(c.evicted, EvictEvent{Strategy: it.core.name, Key: it.key.ID, Bytes: it.bytes})
+			c.pending.Store(true)
+			c.evictMu.Unlock()
+		}
+	}
+	c.tags.release(it.nodes[len(it.core.static):]...)
+}
+
+// store puts it into the engine. The shard of its key is locked.
+func (c *Cache) store(it *Item) error {
+	s := &it.core.counters
+	s.entries.Add(1)
+	s.bytes.Add(it.bytes)
+	if p, ok := it.value.(packed); ok {
+		s.saved.Add(p.saved)
+	}
+	err := c.engine.Set(it.key, it)
+	if err != nil {
+		c.removed(it, false)
+	}
+	return err
+}
+
+// tellEvictions calls the Evict hook for what was evicted. No lock is held.
+func (c *Cache) tellEvictions() {
+	if !c.pending.Load() {
+		return
+	}
+	c.evictMu.Lock()
+	events := c.evicted
+	c.evicted = nil
+	c.pending.Store(false)
+	c.evictMu.Unlock()
+	for _, e := range events {
+		c.guard(func() { c.opts.Hooks.Evict(e) })
+	}
+}
+
+// guard runs a hook, and keeps its panic from whoever runs it.
+func (c *Cache) guard(hook func()) {
+	defer func() {
+		if r := recover(); r != nil && c.opts.Logger != nil {
+			c.opts.Logger.Error("cache: hook panicked", slog.String("cache", c.opts.Name))
+		}
+	}()
+	hook()
+}
+
+// entryOf returns the core and key of a tag that View.Tag made.
+func (c *Cache) entryOf(tag string) (*core, Key, bool) {
+	if !isEntryTag(tag) {
+		return nil, Key{}, false
+	}
+	name, id, ok := strings.Cut(tag[1:], ":")
+	if !ok {
+		return nil, Key{}, false
+	}
+	c.coreMu.RLock()
+	co := c.byName[name]
+	c.coreMu.RUnlock()
+	if co == nil {
+		return nil, Key{}, false
+	}
+	return co, Key{Strategy: co.id, ID: id}, true
+}
+
+var errEmptyTag = errors.New("cache: empty tag")

@@ -1,0 +1,219 @@
+package cache
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A flight is the one load of a key that is running. A call is one run of a loader:
+// it carries one flight, or several for LoadMany.
+
+const flightShards = 128
+
+type flightShard struct {
+	// mu also orders all writes of a key: Set, Delete, Expire and the end of a load.
+	mu sync.Mutex
+	m  map[Key]*flight // guarded by mu
+	_  [40]byte        // keeps neighbours off one cache line
+}
+
+type flightTable struct {
+	seed   maphash.Seed
+	shards [flightShards]flightShard
+
+	waitMu sync.Mutex
+	waits  map[*call]map[*call]int // guarded by waitMu: who waits for whom inside loaders
+}
+
+type flight struct {
+	key   Key
+	call  *call
+	stamp uint64        // the epoch before the load
+	done  chan struct{} // closed when the fields below are set
+
+	superseded bool // guarded by the shard's mu: a write of the key came between
+
+	// Set before done is closed.
+	value   any // a V, or nil with err
+	err     error
+	nodes   []*node
+	stale   bool // value is an old one, served because of an error
+	unmoved bool // no tag of it was invalidated between stamp and the end
+	ended   bool // guarded by the shard's mu
+}
+
+type call struct {
+	core       *core
+	flights    []*flight
+	rec        *recorder
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
+	timer      *time.Timer // HardTimeout, or nil
+	background bool
+	ahead      bool // the value is still fresh
+	begun      int64
+	rgen       uint64
+	rpos       uint64
+	waiters    atomic.Int32 // 0: abandoned, nobody may join any more
+}
+
+func newFlightTable() *flightTable {
+	t := &flightTable{seed: maphash.MakeSeed(), waits: make(map[*call]map[*call]int)}
+	for i := range t.shards {
+		t.shards[i].m = make(map[Key]*flight)
+	}
+	return t
+}
+
+func (t *flightTable) shard(key Key) *flightShard {
+	return &t.shards[maphash.Comparable(t.seed, key)%flightShards]
+}
+
+// supersedeLocked detaches the running load of key: its result goes to those who
+// wait for it, and is not stored; later callers start anew.
+func (s *flightShard) supersedeLocked(key Key) {
+	if f := s.m[key]; f != nil {
+		f.superseded = true
+		delete(s.m, key)
+	}
+}
+
+// join adds a waiter, unless all have left already.
+func (cl *call) join() bool {
+	for {
+		n := cl.waiters.Load()
+		if n == 0 {
+			return false
+		}
+		if cl.waiters.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// leave removes a waiter; when the last one has gone, the loader is cancelled.
+func (cl *call) leave(cause error) {
+	if cl.waiters.Add(-1) == 0 {
+		cl.cancel(cause)
+	}
+}
+
+// enterWait notes that loader from waits for to, or returns ErrCycle if to waits
+// for from already. A nil from is not inside a loader.
+func (t *flightTable) enterWait(from, to *call) error {
+	if from == nil {
+		return nil
+	}
+	t.waitMu.Lock()
+	defer t.waitMu.Unlock()
+	if t.reachesLocked(to, from, map[*call]bool{}) {
+		return ErrCycle
+	}
+	if t.waits[from] == nil {
+		t.waits[from] = make(map[*call]int)
+	}
+	t.waits[from][to]++
+	return nil
+}
+
+func (t *flightTable) reachesLocked(from, to *call, seen map[*call]bool) bool {
+	if from == to {
+		return true
+	}
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	for next := range t.waits[from] {
+		if t.reachesLocked(next, to, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *flightTable) leaveWait(from, to *call) {
+	if from == nil {
+		return
+	}
+	t.waitMu.Lock()
+	defer t.waitMu.Unlock()
+	m := t.waits[from]
+	if m[to]--; m[to] <= 0 {
+		delete(m, to)
+	}
+	if len(m) == 0 {
+		delete(t.waits, from)
+	}
+}
+
+// recorder collects what a running loader depends on. It travels in the loader's ctx.
+type recorder struct {
+	c    *Cache
+	call *call
+
+	mu      sync.Mutex
+	nodes   []*node // guarded by mu; one reference each
+	tainted bool    // guarded by mu: the loader saw a stale value
+	closed  bool    // guarded by mu: the load has ended
+}
+
+type recorderKey struct{}
+
+// recorderOf returns the recorder of the loader that ctx belongs to, if its cache is c.
+func recorderOf(ctx context.Context, c *Cache) *recorder {
+	if r, ok := ctx.Value(recorderKey{}).(*recorder); ok && r.c == c {
+		return r
+	}
+	return nil
+}
+
+// add records a dependency on the tag name and returns its node, nil after the end.
+func (r *recorder) add(name string) *node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	for _, n := range r.nodes {
+		if n.name == name {
+			return n
+		}
+	}
+	n := r.c.tags.acquire(name)
+	r.nodes = append(r.nodes, n)
+	return n
+}
+
+// inherit records all that a value read inside the loader depends on. Nodes are
+// acquired by name: their owner may have left, and a forgotten node is deaf.
+func (r *recorder) inherit(nodes []*node) {
+	for _, n := range nodes {
+		r.add(n.name)
+	}
+}
+
+func (r *recorder) taint() {
+	r.mu.Lock()
+	r.tainted = true
+	r.mu.Unlock()
+}
+
+// close ends recording and hands the nodes with their references to the caller.
+func (r *recorder) close() (nodes []*node, tainted bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	nodes, r.nodes = r.nodes, nil
+	return nodes, r.tainted
+}
+
+func (r *recorder) caller() *call {
+	if r == nil {
+		return nil
+	}
+	return r.call
+}

@@ -1,0 +1,200 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// invalidate is DeleteTag (hard) and ExpireTag.
+func (c *Cache) invalidate(ctx context.Context, tags []string, hard bool) error {
+	if c.opts.Disabled || len(tags) == 0 {
+		return nil
+	}
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	if slices.Contains(tags, "") {
+		return fmt.Errorf("cache: invalidate: %w", errEmptyTag)
+	}
+	for _, tag := range tags {
+		if co, _, ok := c.entryOf(tag); ok {
+			co.counters.invalidations.Add(1)
+		}
+	}
+	nodes := c.acquireAll(tags)
+	defer c.tags.release(nodes...)
+	var err error
+	if c.remote != nil {
+		// The second level first: a load that starts once memory is invalidated must
+		// not find the old record there.
+		_, err = c.remote.invalidate(ctx, namesOf(c.tags.closure(nodes)), !hard)
+	}
+	c.apply(nodes, tags, hard, 0, false)
+	if err != nil {
+		return fmt.Errorf("cache: invalidate: %w", err)
+	}
+	return nil
+}
+
+// pushed applies an invalidation of another node, at the position pos of the remote.
+func (c *Cache) pushed(tags []string, soft bool, pos uint64) {
+	nodes := c.acquireAll(tags)
+	defer c.tags.release(nodes...)
+	c.apply(nodes, slices.Clone(tags), !soft, pos, true)
+}
+
+// apply invalidates the nodes and all below them in memory. Entries that are named
+// go before the stamps rise: then whoever read one of them had begun before, and is
+// hit by the stamp of its node.
+func (c *Cache) apply(nodes []*node, tags []string, hard bool, pos uint64, remote bool) {
+	before := c.tags.closure(nodes)
+	for _, n := range before {
+		c.dropEntry(n.name, hard, pos)
+	}
+	reached := c.tags.stamp(nodes, hard)
+	if len(reached) > len(before) { // an edge was added meanwhile
+		for _, n := range reached {
+			if !slices.Contains(before, n) {
+				c.dropEntry(n.name, hard, pos)
+			}
+		}
+	}
+	c.tellEvictions()
+	if h := c.opts.Hooks.Invalidate; h != nil {
+		ev := InvalidateEvent{Tags: slices.Clone(tags), Reached: namesOf(reached), Hard: hard, Remote: remote}
+		c.guard(func() { h(ev) })
+	}
+}
+
+func (c *Cache) acquireAll(tags []string) []*node {
+	nodes := make([]*node, len(tags))
+	for i, tag := range tags {
+		nodes[i] = c.tags.acquire(tag)
+	}
+	return nodes
+}
+
+func namesOf(nodes []*node) []string {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = n.name
+	}
+	return names
+}
+
+// dropEntry deletes or expires the entry that tag names, if it names one. With a
+// position, an entry that was written after it stays.
+func (c *Cache) dropEntry(tag string, hard bool, pos uint64) {
+	if _, key, ok := c.entryOf(tag); ok {
+		c.dropKey(key, hard, pos)
+	}
+}
+
+func (c *Cache) dropKey(key Key, hard bool, pos uint64) {
+	s := c.flights.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.supersedeLocked(key)
+	it, ok := c.engine.Get(key)
+	if !ok || pos != 0 && it.rpos >= pos {
+		return
+	}
+	if !hard {
+		it.expire(c.now())
+		return
+	}
+	if c.engine.DeleteIf(key, it) {
+		c.removed(it, false)
+	}
+}
+
+// dropOlder deletes the entry of n if it is older than the stamps of n.
+func (c *Cache) dropOlder(n *node) {
+	_, key, ok := c.entryOf(n.name)
+	if !ok {
+		return
+	}
+	s := c.flights.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, ok := c.engine.Get(key)
+	switch {
+	case !ok:
+	case it.stamp < n.hard.Load():
+		if c.engine.DeleteIf(key, it) {
+			c.removed(it, false)
+		}
+	case it.stamp < n.soft.Load():
+		it.expire(c.now())
+	}
+}
+
+// wrote tells what depends on the entry of key that it was written by hand.
+func (c *Cache) wrote(co *core, key Key, hard bool) {
+	if c.tags.entry.Load() == 0 {
+		return
+	}
+	tag := co.tagPrefix + key.ID
+	if c.tags.find(tag) == nil {
+		return
+	}
+	n := c.tags.acquire(tag)
+	defer c.tags.release(n)
+	below := c.tags.closure([]*node{n})
+	for _, b := range below[1:] {
+		c.dropEntry(b.name, hard, 0)
+	}
+	c.tags.stamp([]*node{n}, hard)
+}
+
+// watchEntry makes sure that, from now on, the tag of an entry is hit by what
+// invalidates the entry, although nobody loads it through its dependent.
+func (c *Cache) watchEntry(tag string) {
+	_, key, ok := c.entryOf(tag)
+	if !ok {
+		return
+	}
+	n := c.tags.acquire(tag)
+	defer c.tags.release(n)
+	if !n.linked.Swap(true) {
+		c.tags.linked.Add(1)
+	}
+	c.linkEntry(n, key)
+}
+
+// linkEntry hangs n, the node of the entry of key, below all that the entry depends
+// on now. Nodes are acquired by name, since the item may leave at any moment.
+func (c *Cache) linkEntry(n *node, key Key) {
+	it, ok := c.engine.Get(key)
+	for ok {
+		parents := c.acquireAll(namesOf(it.nodes))
+		changed := c.tags.link(n, parents)
+		c.tags.release(parents...)
+		if changed {
+			// What depended on the entry also depended on the tags that it had before.
+			c.wrote(it.core, key, true)
+		}
+		for _, below := range c.tags.closure([]*node{n})[1:] {
+			c.dropOlder(below)
+		}
+		linked := it
+		if it, ok = c.engine.Get(key); it == linked {
+			return
+		}
+	}
+}
+
+// stored keeps the derived edges of a newly stored entry up to date.
+func (c *Cache) stored(it *Item) {
+	if c.tags.linked.Load() == 0 {
+		return
+	}
+	n := c.tags.find(it.core.tagPrefix + it.key.ID)
+	if n == nil || !n.linked.Load() {
+		return
+	}
+	n = c.tags.acquire(n.name)
+	c.linkEntry(n, it.key)
+	c.tags.release(n)
+}

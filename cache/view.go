@@ -1,0 +1,268 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// View is the typed door to the entries of one strategy. It is safe for concurrent
+// use and must not be copied. Make one with [Add].
+type View[V any] struct {
+	core *core
+	s    Strategy[V]
+}
+
+// Get returns the value of key if memory holds a fresh one. It never loads, and
+// never serves a stale value. Inside a loader it makes the loaded entry depend on
+// key, whether present or not. A value of a strategy without Clone is shared: do
+// not modify it.
+func (v *View[V]) Get(ctx context.Context, key string) (V, bool) {
+	var zero V
+	c := v.core.c
+	if c.bypass() {
+		return zero, false
+	}
+	now := c.now()
+	rec := recorderOf(ctx, c)
+	if rec != nil {
+		rec.add(v.Tag(key))
+	}
+	it, st := c.lookup(v.key(key), now)
+	if st == stateFresh || st == stateAhead {
+		if val, err, ok := v.serve(it, rec, now); ok {
+			return val, err == nil
+		}
+	}
+	v.core.counters.miss(c.now() - now)
+	return zero, false
+}
+
+// Set stores val for key, fresh for the TTL of the strategy and with its Tags. When
+// it returns nil, Get returns val until something newer, an invalidation or an
+// eviction. What depends on key is deleted, and a load of key under way is not
+// stored. Errors: ErrTooLarge and ErrClosed, and then the old value is gone too; or
+// that of the second level, and then memory holds val.
+func (v *View[V]) Set(ctx context.Context, key string, val V) error {
+	c := v.core.c
+	if c.opts.Disabled {
+		return nil
+	}
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	if v.s.Clone != nil {
+		val = v.s.Clone(val)
+	}
+	ld := loaded{value: val, stamp: c.tags.epoch.Load(), begun: c.now()}
+	var remoteErr error
+	if c.remote != nil {
+		ld.rgen = c.remote.gen.Load()
+		ld.rpos, remoteErr = c.remote.invalidateEntry(ctx, v.core, key)
+	}
+	it, frame := v.newItem(key, ld)
+	err := c.put(it)
+	c.wrote(v.core, it.key, true)
+	c.stored(it)
+	c.tellEvictions()
+	if err != nil {
+		return fmt.Errorf("cache: set: %w", err)
+	}
+	if remoteErr != nil {
+		return fmt.Errorf("cache: set: %w", remoteErr)
+	}
+	v.writeRemote(ctx, it, frame, ld.rpos)
+	return nil
+}
+
+// Delete removes the keys, and all that depends on them: they are not served again,
+// not even as stale. A load under way answers those who waited before and is not
+// stored. Unknown keys are fine. The error is ErrClosed or that of the second level.
+func (v *View[V]) Delete(ctx context.Context, keys ...string) error {
+	return v.invalidate(ctx, keys, true)
+}
+
+// Expire ends the freshness of the keys and of all that depends on them; they still
+// serve within their stale windows. Otherwise it is like [View.Delete].
+func (v *View[V]) Expire(ctx context.Context, keys ...string) error {
+	return v.invalidate(ctx, keys, false)
+}
+
+func (v *View[V]) invalidate(ctx context.Context, keys []string, hard bool) error {
+	c := v.core.c
+	tags := make([]string, len(keys))
+	for i, k := range keys {
+		tags[i] = v.Tag(k)
+	}
+	if c.remote != nil || c.opts.Hooks.Invalidate != nil || c.bypass() {
+		return c.invalidate(ctx, tags, hard)
+	}
+	for _, k := range keys {
+		v.core.counters.invalidations.Add(1)
+		c.dropKey(v.key(k), hard, 0)
+		c.wrote(v.core, v.key(k), hard)
+	}
+	return nil
+}
+
+// Tag returns the tag of the entry of key, for [Entry.DependsOn], [Cache.Depend],
+// [Cache.DeleteTag] and [Cache.ExpireTag]. Its form is "@" + strategy + ":" + key.
+func (v *View[V]) Tag(key string) string { return v.core.tagPrefix + key }
+
+// All yields the keys and fresh values in memory, in no order, while others write.
+// It does not count as use. It yields nothing with an engine that has no Range.
+func (v *View[V]) All() iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for it := range v.items() {
+			if val, err := v.value(it); err == nil && !yield(it.key.ID, val) {
+				return
+			}
+		}
+	}
+}
+
+// Keys yields the keys of all fresh values in memory, like [View.All].
+func (v *View[V]) Keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for it := range v.items() {
+			if !yield(it.key.ID) {
+				return
+			}
+		}
+	}
+}
+
+func (v *View[V]) items() iter.Seq[*Item] {
+	return func(yield func(*Item) bool) {
+		c := v.core.c
+		r, ok := c.engine.(ranger)
+		if !ok || c.bypass() {
+			return
+		}
+		var mine []*Item // the engine may hold locks during Range
+		r.Range(func(_ Key, it *Item) bool {
+			if it.core == v.core {
+				mine = append(mine, it)
+			}
+			return true
+		})
+		now := c.now()
+		for _, it := range mine {
+			if _, neg := it.value.(negative); neg {
+				continue
+			}
+			if st := c.judge(it, now, false); (st == stateFresh || st == stateAhead) && !yield(it) {
+				return
+			}
+		}
+	}
+}
+
+// Len returns the number of entries in memory, dead and negative ones included.
+func (v *View[V]) Len() int { return int(v.core.counters.entries.Load()) }
+
+// Stats returns the figures of this strategy.
+func (v *View[V]) Stats() Stats { return v.core.counters.stats() }
+
+func (v *View[V]) key(id string) Key { return Key{Strategy: v.core.id, ID: id} }
+
+// lookup asks the engine for key and judges what it holds.
+func (c *Cache) lookup(key Key, now int64) (*Item, state) {
+	it, ok := c.engine.Get(key)
+	if !ok || it.key != key {
+		return nil, stateMiss
+	}
+	return it, c.judge(it, now, true)
+}
+
+// put writes it by hand: over a load that is running.
+func (c *Cache) put(it *Item) error {
+	s := c.flights.shard(it.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.supersedeLocked(it.key)
+	err := c.store(it)
+	if err == nil {
+		c.armSweep()
+		return nil
+	}
+	if old, ok := c.engine.Get(it.key); ok && c.engine.DeleteIf(it.key, old) {
+		c.removed(old, false)
+	}
+	return err
+}
+
+// serve counts a hit and returns what it holds: a value, or the error of a cached
+// absence. ok is false if its bytes are damaged; then it is gone.
+func (v *View[V]) serve(it *Item, rec *recorder, begun int64) (val V, err error, ok bool) {
+	c := v.core.c
+	if n, neg := it.value.(negative); neg {
+		v.core.counters.negative.Add(1)
+		err = n.err
+	} else if val, err = v.value(it); err != nil {
+		v.damaged(it)
+		return val, nil, false
+	}
+	if rec != nil {
+		rec.inherit(it.nodes)
+	}
+	v.core.counters.hit(c, begun)
+	return val, err, true
+}
+
+// value returns the value of it for a caller.
+func (v *View[V]) value(it *Item) (V, error) {
+	var zero V
+	switch x := it.value.(type) {
+	case packed:
+		return v.decode(x.frame)
+	case negative:
+		return zero, ErrDecode
+	}
+	x, _ := it.value.(V) // a nil interface is a value too
+	if v.s.Clone != nil {
+		x = v.s.Clone(x)
+	}
+	return x, nil
+}
+
+// decode returns the value in a frame. A panic of the codec is an error.
+func (v *View[V]) decode(frame []byte) (val V, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: codec panicked", ErrDecode)
+		}
+	}()
+	plain, err := v.core.c.pack.unpack(frame)
+	if err != nil {
+		return val, err
+	}
+	return v.s.Codec.Decode(plain)
+}
+
+// encode frames val. A panic of the codec is an error.
+func (v *View[V]) encode(val V) (frame []byte, plain int, compressed bool, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cache: codec panicked with a %T", r)
+		}
+	}()
+	b, err := v.s.Codec.Encode(nil, val)
+	if err != nil || int64(len(b)) > maxUnpacked {
+		return nil, 0, false, fmt.Errorf("cache: encode: %w", err)
+	}
+	frame, compressed = v.core.c.pack.pack(b, v.s.Compression)
+	return frame, len(b), compressed, nil
+}
+
+// damaged removes an item whose bytes cannot be decoded.
+func (v *View[V]) damaged(it *Item) {
+	c := v.core.c
+	v.core.counters.decodeErrors.Add(1)
+	s := c.flights.shard(it.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.engine.DeleteIf(it.key, it) {
+		c.removed(it, false)
+	}
+}
