@@ -65,6 +65,8 @@ var ErrOptions = errors.New("cache: invalid options")
 
 var errInner error = inner{}
 
+var errTimeout = otter.ErrTimeout
+
 var errMarked = mark(errors.New("cache: marked"), 1)
 
 func mark(err error, n int) error { return err }

@@ -154,12 +154,13 @@ func headings(p Policy, doc *File, text string) []Finding {
 		}
 	}
 	var all []Finding
+	var missing []string
 	last := -1
 	for _, want := range p.Headings {
 		i := slices.Index(have, want)
 		switch {
 		case i < 0:
-			all = append(all, Finding{doc.Path, "no heading \"# " + want + "\"", "add it, in the order " + strings.Join(p.Headings, ", ")})
+			missing = append(missing, "# "+want)
 			continue
 		case i < last:
 			all = append(all, Finding{doc.Path, "heading \"# " + want + "\" out of order", "use the order " + strings.Join(p.Headings, ", ")})
@@ -167,6 +168,9 @@ func headings(p Policy, doc *File, text string) []Finding {
 			all = append(all, Finding{doc.Path, "nothing below \"# " + want + "\"", "say it, or say that there is none"})
 		}
 		last = max(last, i)
+	}
+	if len(missing) > 0 {
+		all = append(all, Finding{doc.Path, "no heading " + strings.Join(missing, ", "), "add what is missing, in the order " + strings.Join(p.Headings, ", ")})
 	}
 	return all
 }

@@ -154,8 +154,8 @@ func plantedDocs() []breach {
 		edit("no comment", "no package comment", docText[:strings.Index(docText, "package NAME")], ""),
 		edit("a declaration", "memory/doc.go", "package memory\n", "package memory\n\nconst X = 1\n"),
 		edit("first words", "Package memory", "// Package memory is", "// Memory is"),
-		edit("heading missing", `no heading "# Units"`, units, ""),
-		edit("heading misspelt", `no heading "# Errors"`, "# Errors", "# Error"),
+		edit("heading missing", "no heading # Units;", units, ""),
+		edit("heading misspelt", "no heading # Errors;", "# Errors", "# Error"),
 		edit("order", `"# Concurrency" out of order`, units+"// # Concurrency\n//\n// Safe.\n//\n", "// # Concurrency\n//\n// Safe.\n//\n"+units),
 		edit("empty section", `nothing below "# Cost"`, "// One lock.\n", ""),
 	}

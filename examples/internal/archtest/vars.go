@@ -110,6 +110,8 @@ func errorValue(e ast.Expr) bool {
 	case *ast.CallExpr:
 		made := types.ExprString(v.Fun)
 		return made == "errors.New" || made == "fmt.Errorf" || errorName(made) || slices.ContainsFunc(v.Args, errorValue)
+	case *ast.SelectorExpr: // another package's sentinel by a shorter name
+		return strings.HasPrefix(v.Sel.Name, "Err")
 	case *ast.CompositeLit:
 		return errorName(types.ExprString(v.Type))
 	case *ast.UnaryExpr:
