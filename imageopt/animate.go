@@ -122,7 +122,7 @@ func (j *job) decodeFrames(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return decoderError(ctx, FormatGIF, err)
+		return j.src.decodeError(ctx, err)
 	}
 	if len(g.Image) == 0 || len(g.Image) > j.src.head.Frames || len(g.Disposal) != len(g.Image) || len(g.Delay) != len(g.Image) {
 		return corrupt(FormatGIF, errors.New("frames differ from the header"))

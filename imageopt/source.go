@@ -314,12 +314,27 @@ func (s *source) decodeStill(ctx context.Context) (img image.Image, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, decoderError(ctx, s.format, err)
+		return nil, s.decodeError(ctx, err)
 	}
 	if b := img.Bounds(); b.Dx() < 1 || b.Dy() < 1 || s.format != FormatGIF && (b.Dx() != s.head.W || b.Dy() != s.head.H) {
 		return nil, corrupt(s.format, errors.New("size differs from the header"))
 	}
 	return img, nil
+}
+
+// decodeError sorts a decoder's error. Decoders often name the symptom of a missing
+// end; a file without its closing mark was cut off.
+func (s *source) decodeError(ctx context.Context, err error) error {
+	err = decoderError(ctx, s.format, err)
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	end := map[Format]string{FormatJPEG: "\xff\xd9", FormatPNG: "IEND", FormatGIF: "\x3b"}[s.format]
+	tail := s.data[max(0, len(s.data)-1024):]
+	if end == "" || bytes.Contains(tail, []byte(end)) {
+		return err
+	}
+	return truncated(s.format, errors.Unwrap(err))
 }
 
 func (o *Optimizer) inspect(r io.Reader) (Info, error) {
