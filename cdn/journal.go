@@ -28,7 +28,7 @@ type journal struct {
 // commit is one or more entries that become durable and visible together.
 type commit struct {
 	entries    []*entry
-	createOnly bool // refuse with ErrExists if the key is readable
+	createOnly bool // refuse with ErrExists if the key is taken
 	applied    bool // the last entry took effect
 	buf        []byte
 	err        error
@@ -123,13 +123,13 @@ func (l *Local) refuseExisting(batch []*commit) {
 	defer l.mu.Unlock()
 	for _, c := range batch {
 		for _, e := range c.entries {
-			if old := l.entries[e.Key]; c.createOnly && (old != nil && old.servable() || taken[e.Key]) {
+			if old := l.entries[e.Key]; c.createOnly && (old != nil && old.State <= stateDone || taken[e.Key]) {
 				c.err = fmt.Errorf("%w: %q", ErrExists, e.Key)
 			}
 		}
 		if c.err == nil {
 			for _, e := range c.entries {
-				taken[e.Key] = e.State != stateGone && e.State != stateDelete
+				taken[e.Key] = e.State <= stateDone
 			}
 		}
 	}

@@ -326,10 +326,18 @@ func (l *Local) begin(op, key string) (done func(), err error) {
 	if err := CheckKey(key); err != nil {
 		return nil, l.opError(op, key, err)
 	}
+	if done, err = l.use(); err != nil {
+		return nil, l.opError(op, key, err)
+	}
+	return done, nil
+}
+
+// use keeps the Local open until done is called.
+func (l *Local) use() (done func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, l.opError(op, key, ErrClosed)
+		return nil, ErrClosed
 	}
 	l.users.Add(1)
 	return l.users.Done, nil

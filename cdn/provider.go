@@ -18,7 +18,8 @@ type Provider interface {
 	// Put stores body under obj.Key, replacing what is there unless obj.CreateOnly.
 	// Repeating a Put of equal content is harmless. It returns once the provider
 	// has confirmed the object; Info.Verified tells whether it confirmed the
-	// content too, by an echoed checksum or signature.
+	// content too, by an echoed checksum or signature. The body is not read any more
+	// once Put has returned.
 	Put(ctx context.Context, obj Object, body io.ReaderAt) (Info, error)
 	// Head describes the object, or returns an error matching ErrNotFound.
 	Head(ctx context.Context, ref Ref) (Info, error)
@@ -79,7 +80,9 @@ type Info struct {
 	Disposition  string
 	Metadata     map[string]string
 	ETag         string
-	SHA256       [32]byte  // all zero: not told
+	SHA256       [32]byte // all zero: not told
+	CRC32C       uint32   // counts only when HasCRC32C is set
+	HasCRC32C    bool
 	ModTime      time.Time // zero: not told
 	// Verified is set by Put and Complete when the provider proved that it holds
 	// the content which was sent. Without it the Uploader checks by Head.

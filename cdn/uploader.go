@@ -2,8 +2,9 @@ package cdn
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
-	"iter"
 	"sync"
 	"time"
 )
@@ -25,6 +26,8 @@ type Uploader struct {
 	state  lifecycle          // guarded by mu
 	idle   chan struct{}      // guarded by mu; closed when draining and no upload is left
 	wakeup chan struct{}      // capacity 1: something is pending
+
+	tried map[string]*attempts // guarded by mu; by key: failed promotions
 }
 
 // Item is one upload of [Uploader.UploadBatch]. Body is read once; if it is an
@@ -62,7 +65,46 @@ type Pending struct {
 
 // New returns an Uploader for p. Errors match [ErrOptions]: a nil provider, a field
 // out of range, or a Fallback that is p itself or serves another Uploader.
-func New(p Provider, o Options) (*Uploader, error) { return nil, ErrOptions }
+func New(p Provider, o Options) (*Uploader, error) {
+	full, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return nil, fmt.Errorf("%w: the provider is nil", ErrOptions)
+	}
+	u := &Uploader{
+		p: p, name: "provider", opts: full, local: o.Fallback,
+		memory: &budget{limit: full.MaxMemory}, lanes: lanes{m: map[string]*lane{}},
+		calls: map[*call]struct{}{}, wakeup: make(chan struct{}, 1), tried: map[string]*attempts{},
+	}
+	if n, ok := p.(Namer); ok {
+		u.name = n.ProviderName()
+	}
+	if u.local != nil {
+		if err := u.local.attach(u); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+// attach makes u the one Uploader whose pending objects l holds.
+func (l *Local) attach(u *Uploader) error {
+	if other, ok := u.p.(*Local); ok && other == l {
+		return fmt.Errorf("%w: Fallback is the provider itself", ErrOptions)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return fmt.Errorf("%w: Fallback: %w", ErrOptions, ErrClosed)
+	}
+	if l.owner != nil {
+		return fmt.Errorf("%w: Fallback serves another Uploader", ErrOptions)
+	}
+	l.owner, l.primary = u, u.p
+	return nil
+}
 
 // Upload reads r to its end, checks it, stores it and returns once it is safe: when
 // the provider has confirmed the object or, if the provider is unavailable, when the
@@ -76,22 +118,69 @@ func New(p Provider, o Options) (*Uploader, error) { return nil, ErrOptions }
 // ErrExists, ErrAuth, ErrInvalid, ErrUnavailable, ErrRateLimited, ErrLocalFull,
 // ErrClosed or the context's error.
 func (u *Uploader) Upload(ctx context.Context, name string, r io.Reader, o UploadOptions) (*Result, error) {
-	return nil, ErrUnavailable
-}
-
-// UploadBatch uploads items and yields each result as it is ready, in no particular
-// order; the error belongs to that item alone. Items are pulled as workers become
-// free. Breaking out of the loop or ending ctx cancels what is under way; the loop
-// ends when all of it has ended.
-func (u *Uploader) UploadBatch(ctx context.Context, items iter.Seq[Item], o BatchOptions) iter.Seq2[BatchResult, error] {
-	return nil
+	ctx, leave, err := u.enter(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	u.count.active.Add(1)
+	defer u.count.active.Add(-1)
+	start := time.Now()
+	res, err := u.upload(ctx, name, r, o)
+	switch {
+	case err != nil:
+		u.count.failed.Add(1)
+		return nil, err
+	case res.Deduped:
+		u.count.deduped.Add(1)
+	case res.Fallback != nil:
+		u.count.fellBack.Add(1)
+	default:
+		u.count.stored.Add(1)
+	}
+	res.Elapsed = time.Since(start)
+	return res, nil
 }
 
 // Delete removes key everywhere. It also wins over a promotion under way. If the
 // provider is unavailable and there is a Fallback, the delete is journaled: Open,
 // Head and the Local handler say at once that the object is gone, and Promote
 // carries it out at the provider. Deleting a missing key is not an error.
-func (u *Uploader) Delete(ctx context.Context, key string) error { return nil }
+func (u *Uploader) Delete(ctx context.Context, key string) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	ctx, leave, err := u.enter(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	var seen uint64
+	if u.local != nil && u.local.lookup(key) != nil {
+		if seen, err = u.bury(key); err != nil {
+			return err
+		}
+	}
+	err = u.deleteRemote(ctx, key, seen)
+	if err == nil || u.local == nil {
+		return err
+	}
+	if seen != 0 {
+		u.wake()
+		if u.opts.FallbackIf(err) || ctx.Err() != nil {
+			return nil // journaled, which no reader can tell from done
+		}
+		return err
+	}
+	if ctx.Err() != nil || u.opts.Disabled || !u.opts.FallbackIf(err) {
+		return err
+	}
+	if _, lerr := u.bury(key); lerr != nil {
+		return errors.Join(err, lerr)
+	}
+	u.wake()
+	return nil
+}
 
 // Open reads the whole object. The caller closes the reader and keeps ctx alive
 // until then. A missing object is ErrNotFound.
@@ -102,39 +191,131 @@ func (u *Uploader) Open(ctx context.Context, key string) (io.ReadCloser, Info, e
 // OpenRange is [Uploader.Open] for length bytes from offset; a negative length
 // reads to the end. Info.Size is the size of the whole object.
 func (u *Uploader) OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error) {
-	return nil, Info{}, ErrNotFound
+	ref, there, err := u.locate(key)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	if !there {
+		r, info, err := u.openRemote(ctx, ref, offset, length)
+		if err == nil || u.local == nil || errors.Is(err, ErrNotFound) && !u.isLocal(key) {
+			return r, info, err
+		}
+		if r, info, lerr := u.local.Open(ctx, ref, offset, length); lerr == nil {
+			return r, info, nil // retained, or came back to local disk meanwhile
+		}
+		return nil, info, err
+	}
+	r, info, err := u.local.Open(ctx, ref, offset, length)
+	if errors.Is(err, ErrNotFound) { // promoted and dropped in between
+		return u.openRemote(ctx, ref, offset, length)
+	}
+	return r, info, err
 }
 
 // Head describes the object, from local disk while it is pending. A missing object
 // is ErrNotFound.
 func (u *Uploader) Head(ctx context.Context, key string) (Info, error) {
-	return Info{}, ErrNotFound
+	ref, there, err := u.locate(key)
+	if err != nil {
+		return Info{}, err
+	}
+	if there {
+		if info, err := u.local.Head(ctx, ref); !errors.Is(err, ErrNotFound) {
+			return info, err
+		}
+	}
+	ctx, leave, err := u.enter(ctx, false)
+	if err != nil {
+		return Info{}, err
+	}
+	defer leave()
+	wctx, w := u.bounded(ctx, "head", key)
+	defer w.end()
+	h := newHold(nil)
+	info, _, err := retry(wctx, u, request{op: "head", key: key, tries: u.tries(), w: w, h: h},
+		func(ctx context.Context) (Info, error) {
+			u.count.reqHead.Add(1)
+			return u.p.Head(ctx, ref)
+		}, nil)
+	if err != nil && u.local != nil {
+		if info, lerr := u.local.Head(ctx, ref); lerr == nil {
+			return info, nil
+		}
+	}
+	return info, err
 }
 
 // URL returns where the public reads key now, without I/O: the Local address while
 // it is pending, else the provider's. A Transform needs a provider that is a
 // [Transformer], else it is ErrOptions; while pending it is the original's address.
-func (u *Uploader) URL(key string, t Transform) (string, error) { return "", nil }
-
-// Pending yields what waits for the provider, dead objects included, by age.
-func (u *Uploader) Pending() iter.Seq[Pending] { return nil }
-
-// Promote makes one pass over all that is pending, whatever its back-off, and
-// returns how many objects and deletes were carried out. It stops early when the
-// provider turns out to be unavailable. The error joins what failed; nothing
-// pending is ever dropped.
-func (u *Uploader) Promote(ctx context.Context) (int, error) { return 0, nil }
-
-// Run promotes as things become pending, with back-off while the provider is
-// unavailable, until ctx ends or the Uploader is closed; then it returns nil. Without
-// a Fallback it only waits. Calling it more than once is harmless but useless.
-func (u *Uploader) Run(ctx context.Context) error { return nil }
+func (u *Uploader) URL(key string, t Transform) (string, error) {
+	if err := CheckKey(key); err != nil {
+		return "", err
+	}
+	tr, native := u.p.(Transformer)
+	if !t.IsZero() && !native {
+		return "", fmt.Errorf("%w: the provider cannot transform", ErrOptions)
+	}
+	ref := Ref{Key: key}
+	if u.local != nil {
+		switch e := u.local.lookup(key); {
+		case e == nil:
+		case e.State == statePending || e.State == stateDead:
+			return u.local.URL(ref)
+		case e.State == stateDone:
+			ref.Handle = e.Handle
+		}
+	}
+	if !t.IsZero() {
+		return tr.TransformURL(ref, t)
+	}
+	return u.p.URL(ref)
+}
 
 // Shutdown refuses new uploads with ErrClosed, waits for those under way, promotes
 // what is pending as far as ctx allows, and closes. The error tells what is left;
 // that stays on disk for the next start.
-func (u *Uploader) Shutdown(ctx context.Context) error { return nil }
+func (u *Uploader) Shutdown(ctx context.Context) error {
+	u.mu.Lock()
+	if u.state == open {
+		u.state = draining
+	}
+	var idle chan struct{}
+	if u.state == draining {
+		if u.idle == nil {
+			u.idle = make(chan struct{})
+		}
+		idle = u.idle
+		u.checkIdleLocked()
+	}
+	u.mu.Unlock()
+	var err error
+	if idle != nil {
+		select {
+		case <-idle:
+			err = u.drain(ctx)
+		case <-ctx.Done():
+			err = fmt.Errorf("cdn: shutdown: uploads still under way: %w", context.Cause(ctx))
+		}
+	}
+	return errors.Join(err, u.Close())
+}
 
 // Close cancels what is under way, waits for it, and releases the Fallback, which
 // it does not close. Nothing pending is dropped. It may be called more than once.
-func (u *Uploader) Close() error { return nil }
+func (u *Uploader) Close() error {
+	u.mu.Lock()
+	was := u.state
+	u.state = closed
+	for c := range u.calls {
+		c.cancel(ErrClosed)
+	}
+	u.mu.Unlock()
+	u.wg.Wait()
+	if was != closed && u.local != nil {
+		u.local.mu.Lock()
+		u.local.owner = nil // primary stays, for redirects
+		u.local.mu.Unlock()
+	}
+	return nil
+}

@@ -1,0 +1,420 @@
+package cdn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// attempts is the history of promoting one generation of a key. It is not kept over
+// a restart: a new process tries everything at once.
+type attempts struct {
+	gen  uint64
+	n    int
+	next time.Time
+	err  string
+}
+
+const (
+	giveUpAfter = 10 // failures that are neither outages nor refusals
+	stopAfter   = 3  // outages in a row that end a pass
+)
+
+// Pending yields what waits for the provider, dead objects included, by age.
+func (u *Uploader) Pending() iter.Seq[Pending] {
+	return func(yield func(Pending) bool) {
+		if u.local == nil {
+			return
+		}
+		for _, e := range u.local.waiting() {
+			p := Pending{
+				Key: e.Key, Size: e.Size, Since: e.Time, Delete: e.State == stateDelete, Dead: e.State == stateDead, Err: e.Err,
+			}
+			u.mu.Lock()
+			if t := u.tried[e.Key]; t != nil && t.gen == e.Gen && !p.Dead {
+				p.Attempts, p.NextTry, p.Err = t.n, t.next, t.err
+			}
+			u.mu.Unlock()
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// waiting is what the provider does not have or does not know yet, oldest first.
+func (l *Local) waiting() []*entry {
+	l.mu.Lock()
+	var es []*entry
+	for _, e := range l.entries {
+		if e.State == statePending || e.State == stateDead || e.State == stateDelete {
+			es = append(es, e)
+		}
+	}
+	l.mu.Unlock()
+	slices.SortFunc(es, func(a, b *entry) int { return int(min(max(int64(a.Gen-b.Gen), -1), 1)) })
+	return es
+}
+
+// Promote makes one pass over all that is pending, whatever its back-off, and
+// returns how many objects and deletes were carried out. It stops early when the
+// provider turns out to be unavailable. The error joins what failed; nothing
+// pending is ever dropped.
+func (u *Uploader) Promote(ctx context.Context) (int, error) {
+	ctx, leave, err := u.enter(ctx, false)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	n, _, err := u.pass(ctx, true)
+	return n, err
+}
+
+// Run promotes as things become pending, with back-off while the provider is
+// unavailable, until ctx ends or the Uploader is closed; then it returns nil. Without
+// a Fallback it only waits. Calling it more than once is harmless but useless.
+func (u *Uploader) Run(ctx context.Context) error {
+	ctx, leave, err := u.enter(ctx, false)
+	if err != nil {
+		return nil
+	}
+	defer leave()
+	for down := 0; ; {
+		n, outage, err := u.pass(ctx, false)
+		if err != nil && ctx.Err() == nil && u.opts.Logger != nil {
+			u.opts.Logger.Warn("cdn: promotion failed", "name", u.opts.Name, "promoted", n, "error", err)
+		}
+		wakeup, pause := u.wakeup, u.untilDue()
+		if down++; !outage || n > 0 {
+			down = 0
+		}
+		if down > 0 { // new uploads do not make the provider come back
+			wakeup, pause = nil, jitter(time.Second, time.Minute, down)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-wakeup:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// wake tells Run that something is pending.
+func (u *Uploader) wake() {
+	select {
+	case u.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// jitter is a wait after n failures: between half and all of base·2ⁿ⁻¹, at most most.
+func jitter(base, most time.Duration, n int) time.Duration {
+	d := most
+	if n < 30 && base < most>>(n-1) {
+		d = base << (n - 1)
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// untilDue is the time until the next pass has something to do.
+func (u *Uploader) untilDue() time.Duration {
+	due := time.Now().Add(time.Hour)
+	if u.local == nil {
+		return time.Until(due)
+	}
+	for _, e := range u.local.waiting() {
+		if e.State == stateDead {
+			continue
+		}
+		at := time.Now()
+		u.mu.Lock()
+		if t := u.tried[e.Key]; t != nil && t.gen == e.Gen {
+			at = t.next
+		}
+		u.mu.Unlock()
+		if at.Before(due) {
+			due = at
+		}
+	}
+	for _, e := range u.local.retained() {
+		if e.Until.Before(due) {
+			due = e.Until
+		}
+	}
+	return max(time.Until(due), 0)
+}
+
+// retained is the promoted entries whose local copies are still there.
+func (l *Local) retained() []*entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var es []*entry
+	for _, e := range l.entries {
+		if e.State == stateDone && e.Blob {
+			es = append(es, e)
+		}
+	}
+	return es
+}
+
+// pass promotes what is due, or everything, once. It reports how many objects and
+// deletes were carried out, and whether an outage ended it.
+func (u *Uploader) pass(ctx context.Context, all bool) (n int, outage bool, err error) {
+	if u.local == nil {
+		return 0, false, nil
+	}
+	u.dropRetained()
+	var (
+		mu   sync.Mutex
+		errs []error
+		row  int // outages in a row
+		wg   sync.WaitGroup
+	)
+	todo := u.due(all)
+	next := func() *entry {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(todo) == 0 || row >= stopAfter || ctx.Err() != nil {
+			return nil
+		}
+		e := todo[0]
+		todo = todo[1:]
+		return e
+	}
+	for range min(u.opts.Concurrency, len(todo)) {
+		wg.Go(func() {
+			for e := next(); e != nil; e = next() {
+				did, err := u.promote(ctx, e)
+				mu.Lock()
+				switch {
+				case err == nil:
+					row = 0
+				case IsUnavailable(err):
+					row++
+					outage = true
+				}
+				if did {
+					n++
+				}
+				if err != nil && len(errs) < 8 {
+					errs = append(errs, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		errs = append(errs, ended(ctx, err))
+	}
+	return n, outage, errors.Join(errs...)
+}
+
+// due is what to promote now. It forgets the history of what is no longer waiting.
+func (u *Uploader) due(all bool) []*entry {
+	now := time.Now()
+	var es []*entry
+	waiting := u.local.waiting()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	old := u.tried
+	u.tried = make(map[string]*attempts, len(old))
+	for _, e := range waiting {
+		t := old[e.Key]
+		if t != nil && t.gen == e.Gen {
+			u.tried[e.Key] = t
+		} else {
+			t = nil
+		}
+		if e.State != stateDead && (all || t == nil || !t.next.After(now)) {
+			es = append(es, e)
+		}
+	}
+	return es
+}
+
+// dropRetained removes the local copies whose grace time is over.
+func (u *Uploader) dropRetained() {
+	now := time.Now()
+	var drop []*entry
+	for _, e := range u.local.retained() {
+		if !e.Until.After(now) {
+			c := *e
+			c.Blob, c.If = false, e.Gen
+			drop = append(drop, &c)
+		}
+	}
+	done, err := u.local.use()
+	if err != nil {
+		return
+	}
+	defer done()
+	for chunk := range slices.Chunk(drop, 256) {
+		if _, err := u.local.commit(false, chunk...); err != nil {
+			return // the copies stay, and the next pass tries again
+		}
+	}
+}
+
+// promote carries out one pending object or delete; did tells whether it took
+// effect.
+func (u *Uploader) promote(ctx context.Context, e *entry) (did bool, err error) {
+	done, err := u.local.begin("promote", e.Key)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	if e.State == stateDelete {
+		err = u.deleteRemote(ctx, e.Key, e.Gen)
+		did = err == nil
+	} else {
+		did, err = u.promoteObject(ctx, e)
+	}
+	switch {
+	case err == nil:
+		if did {
+			u.count.promoted.Add(1)
+		}
+		if hook := u.opts.Hooks.Promoted; hook != nil && did && e.State != stateDelete {
+			hook(PromoteEvent{Key: e.Key, Size: e.Size, Age: time.Since(e.Time)})
+		}
+	case ctx.Err() == nil:
+		err = u.failed(e, err)
+	}
+	return did, err
+}
+
+// promoteObject sends a pending object and, once the provider has proved that it has
+// it, marks it done. A write or delete of the key in the meantime wins.
+func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err error) {
+	wctx, w := u.bounded(ctx, "promote", e.Key)
+	defer w.end()
+	release, err := u.lanes.acquire(wctx, e.Key)
+	if err != nil {
+		return false, ended(wctx, err)
+	}
+	lane := newHold(release)
+	defer lane.done()
+	f, now, err := u.local.openKey(e.Key)
+	if errors.Is(err, ErrNotFound) || err == nil && (now.Gen != e.Gen || now.State != statePending) {
+		if f != nil {
+			f.Close()
+		}
+		return false, nil // overwritten, deleted or promoted since
+	}
+	if err != nil {
+		return false, err
+	}
+	b := &body{size: e.Size, at: io.NewSectionReader(f, 0, e.Size), memory: u.memory}
+	defer func() { b.detach(); f.Close() }()
+	if err := checkContent(b, e); err != nil {
+		return false, err
+	}
+	obj := e.object()
+	q := request{op: "put", key: e.Key, bytes: e.Size, tries: 1, w: w, h: lane}
+	info, _, err := retry(wctx, u, q, func(ctx context.Context) (Info, error) {
+		return u.putVerified(ctx, obj, progressReader{b, w})
+	}, nil)
+	if errors.Is(err, ErrExists) { // an attempt that was thought lost may have stored it
+		if same, serr := try(wctx, u, lane, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil); serr == nil {
+			info, err = same, nil
+		} else if IsUnavailable(serr) && !errors.Is(serr, ErrChecksum) {
+			err = serr
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	c := *e
+	c.State, c.If, c.Handle, c.Until = stateDone, e.Gen, info.Ref.Handle, time.Now().UTC().Add(u.opts.Retain)
+	c.URL, _ = u.p.URL(Ref{Key: e.Key, Handle: c.Handle})
+	c.Blob = u.opts.Retain > 0
+	return u.local.commit(false, &c)
+}
+
+// errLocalDamage is a local copy that is not what was acknowledged.
+var errLocalDamage = errors.New("cdn: local copy is damaged")
+
+// checkContent reads the local copy once more before it is sent.
+func checkContent(b *body, e *entry) error {
+	h := newHasher()
+	if _, err := io.Copy(h, io.NewSectionReader(b, 0, b.size)); err != nil {
+		return localError("read file", err)
+	}
+	if sum, _ := h.sums(); sum != e.Sum {
+		return fmt.Errorf("%w: %q", errLocalDamage, e.Key)
+	}
+	return nil
+}
+
+// failed notes a failed promotion. A refusal, or the tenth failure that is no outage,
+// makes the object dead: listed and readable, but not tried again.
+func (u *Uploader) failed(e *entry, err error) error {
+	u.count.promoteFailures.Add(1)
+	u.mu.Lock()
+	t := u.tried[e.Key]
+	if t == nil || t.gen != e.Gen {
+		t = &attempts{gen: e.Gen}
+		u.tried[e.Key] = t
+	}
+	t.n++
+	t.err = err.Error()
+	t.next = time.Now().Add(jitter(time.Second, 5*time.Minute, t.n))
+	n := t.n
+	u.mu.Unlock()
+	refused := isFinal(err) && !errors.Is(err, ErrAuth) && !errors.Is(err, ErrClosed)
+	other := !isFinal(err) && !IsUnavailable(err)
+	if e.State != statePending || !refused && !(other && (n >= giveUpAfter || errors.Is(err, errLocalDamage))) {
+		return err
+	}
+	c := *e
+	c.State, c.If, c.Err = stateDead, e.Gen, err.Error()
+	applied, cerr := u.local.commit(false, &c)
+	if cerr != nil || !applied {
+		return errors.Join(err, cerr)
+	}
+	if log := u.opts.Logger; log != nil {
+		log.Error("cdn: promotion given up, kept on local disk", "name", u.opts.Name, "key", e.Key, "error", err)
+	}
+	if hook := u.opts.Hooks.Dead; hook != nil {
+		hook(PromoteEvent{Key: e.Key, Size: e.Size, Age: time.Since(e.Time), Err: err})
+	}
+	return err
+}
+
+// drain promotes until nothing is left or ctx ends.
+func (u *Uploader) drain(ctx context.Context) error {
+	ctx, leave, err := u.enter(ctx, false)
+	if err != nil {
+		return nil // closed meanwhile
+	}
+	defer leave()
+	for n := 1; ; n++ {
+		_, _, err := u.pass(ctx, true)
+		if u.local == nil {
+			return nil
+		}
+		s := u.local.Stats()
+		if s.Pending+s.Deletes == 0 {
+			return nil
+		}
+		timer := time.NewTimer(jitter(100*time.Millisecond, 10*time.Second, n))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("cdn: shutdown: %d objects and %d deletes stay pending on local disk: %w",
+				s.Pending, s.Deletes, errors.Join(ctx.Err(), err))
+		case <-timer.C:
+		}
+	}
+}
