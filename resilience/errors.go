@@ -87,9 +87,14 @@ func (e *BreakerOpenError) RetryAfter() time.Duration {
 	return max(0, time.Until(e.until))
 }
 
-// ResilienceInfo classifies the rejection: not sent, does not count, worth
-// repeating after RetryAfter.
-func (e *BreakerOpenError) ResilienceInfo() Info { return rejectedInfo("breaker_open", e.RetryAfter()) }
+// ResilienceInfo classifies the rejection: not sent, does not count, and not to be
+// repeated by a retry around the breaker, which is there to stop just that. To
+// ride out a short open period, use Options.MaxOpenWait or [Breaker.Wait].
+func (e *BreakerOpenError) ResilienceInfo() Info {
+	i := rejectedInfo("breaker_open", e.RetryAfter())
+	i.Retryable = false
+	return i
+}
 
 // StopReason says why a call was not tried again. The zero value is StopNotRetryable.
 type StopReason uint8
