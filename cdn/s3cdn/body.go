@@ -17,10 +17,12 @@ import (
 // that the caller may reuse its buffer at once.
 type body struct {
 	size int64
+	want *uint32 // checksum to check here, when no server does; nil: none
 
 	mu  sync.Mutex
 	r   io.ReaderAt // nil once released; guarded by mu
 	off int64       // guarded by mu
+	sum uint32      // CRC32C of what was read in order; guarded by mu
 	err error       // first failure to read the body; guarded by mu
 }
 
@@ -31,15 +33,20 @@ func (e *bodyError) Error() string { return "read body: " + e.err.Error() }
 func (e *bodyError) Unwrap() error { return e.err }
 
 func (e *bodyError) kind() error {
-	if errors.Is(e.err, cdn.ErrTruncated) {
+	switch {
+	case errors.Is(e.err, cdn.ErrTruncated):
 		return cdn.ErrTruncated
+	case errors.Is(e.err, cdn.ErrChecksum):
+		return cdn.ErrChecksum
 	}
 	return nil
 }
 
 func newBody(r io.ReaderAt, size int64) *body { return &body{r: r, size: size} }
 
-// Read implements io.Reader. An early end of the body is an error.
+// Read implements io.Reader. An early end of the body is an error, and so is a body
+// that is not what its checksum says: its last bytes are then withheld, so that the
+// server never has a whole request.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,6 +61,13 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.ReadAt(p, b.off)
 	b.off += int64(n)
+	if b.want != nil {
+		b.sum = crc32.Update(b.sum, castagnoli(), p[:n])
+		if b.off == b.size && b.sum != *b.want {
+			b.err = &bodyError{fmt.Errorf("%w: the body is not what its CRC32C says", cdn.ErrChecksum)}
+			return 0, b.err
+		}
+	}
 	if err == nil || n == len(p) {
 		return n, nil
 	}
@@ -77,7 +91,7 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 	if offset < 0 {
 		return 0, errors.New("s3cdn: seek before the start of the body")
 	}
-	b.off = offset
+	b.off, b.sum = offset, 0
 	return offset, nil
 }
 
@@ -90,9 +104,12 @@ func (b *body) release() error {
 	return b.err
 }
 
+// castagnoli is the table that hash/crc32 keeps for CRC32C.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
 // checksum reads size bytes of r and returns their CRC32C.
 func checksum(r io.ReaderAt, size int64) (uint32, error) {
-	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	h := crc32.New(castagnoli())
 	n, err := io.Copy(h, io.NewSectionReader(r, 0, size))
 	switch {
 	case err != nil:
@@ -115,7 +132,7 @@ func compositeCRC(parts []cdn.PartInfo) string {
 	for _, part := range parts {
 		all = binary.BigEndian.AppendUint32(all, part.CRC32C)
 	}
-	sum := crc32.Checksum(all, crc32.MakeTable(crc32.Castagnoli))
+	sum := crc32.Checksum(all, castagnoli())
 	return fmt.Sprintf("%s-%d", encodeCRC(sum), len(parts))
 }
 

@@ -2,6 +2,7 @@ package s3cdn
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"mime"
@@ -35,9 +36,9 @@ func optional(s string) *string {
 }
 
 // payloadHash gives the SDK a known SHA-256, so that a body over plain http is not
-// read twice. Over https the SDK sends UNSIGNED-PAYLOAD and ignores it.
-func payloadHash(sum [32]byte) func(*s3.Options) {
-	if sum == ([32]byte{}) {
+// read twice. Over https the SDK sends UNSIGNED-PAYLOAD, which servers need not hash.
+func (p *Provider) payloadHash(sum [32]byte) func(*s3.Options) {
+	if p.https || sum == ([32]byte{}) {
 		return func(*s3.Options) {}
 	}
 	set := middleware.InitializeMiddlewareFunc("perfblocks:PayloadHash",
@@ -59,7 +60,7 @@ func encodeMeta(m map[string]string) (map[string]string, error) {
 			return nil, fmt.Errorf("metadata key %q is not a lower-case header name", k)
 		}
 		if !plain(v) {
-			v = mime.BEncoding.Encode("utf-8", v)
+			v = "=?utf-8?b?" + base64.StdEncoding.EncodeToString([]byte(v)) + "?="
 		}
 		out[k] = v
 	}

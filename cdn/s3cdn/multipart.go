@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -115,6 +116,9 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 		in.ChecksumCRC32C = aws.String(encodeCRC(info.CRC32C))
 	}
 	b := newBody(r, part.Size)
+	if !crc && part.CRC32C != 0 {
+		b.want = &part.CRC32C
+	}
 	in.Body = b
 	out, err := p.client.UploadPart(ctx, in)
 	if err = errors.Join(err, b.release()); err != nil {
@@ -130,7 +134,7 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 }
 
 // Parts lists the parts that S3 holds of an upload. Some servers cannot; the error
-// then matches [cdn.ErrInvalid]. An unknown upload matches [cdn.ErrNotFound].
+// then matches [cdn.ErrInvalid] and errors.ErrUnsupported. An unknown upload matches [cdn.ErrNotFound].
 func (p *Provider) Parts(ctx context.Context, obj cdn.Object, uploadID string) ([]cdn.PartInfo, error) {
 	const op = "parts"
 	raw, crc, err := p.upload(op, obj.Key, uploadID)
@@ -144,7 +148,7 @@ func (p *Provider) Parts(ctx context.Context, obj cdn.Object, uploadID string) (
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, p.fail(ctx, op, obj.Key, err)
+			return nil, p.unsupported(p.fail(ctx, op, obj.Key, err))
 		}
 		for _, v := range page.Parts {
 			info := cdn.PartInfo{Number: int(aws.ToInt32(v.PartNumber)), Size: aws.ToInt64(v.Size), ETag: aws.ToString(v.ETag)}
@@ -159,6 +163,15 @@ func (p *Provider) Parts(ctx context.Context, obj cdn.Object, uploadID string) (
 		}
 	}
 	return parts, nil
+}
+
+// unsupported marks the refusal of a server that does not have the call at all.
+func (p *Provider) unsupported(err error) error {
+	oe, ok := errors.AsType[*cdn.OpError](err)
+	if ok && (oe.Status == http.StatusMethodNotAllowed || oe.Status == http.StatusNotImplemented) {
+		oe.Kind, oe.Err = cdn.ErrInvalid, errors.ErrUnsupported
+	}
+	return err
 }
 
 // Complete joins the parts. A reply with status 200 that carries an error, breaks

@@ -59,9 +59,12 @@ func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.
 	var out *s3.PutObjectOutput
 	err = p.withChecksum(sum, &in.ChecksumCRC32C, func() error {
 		b := newBody(r, obj.Size)
+		if obj.HasCRC32C && in.ChecksumCRC32C == nil {
+			b.want = &sum
+		}
 		in.Body = b
 		var err error
-		out, err = p.client.PutObject(ctx, in, payloadHash(obj.SHA256))
+		out, err = p.client.PutObject(ctx, in, p.payloadHash(obj.SHA256))
 		return errors.Join(err, b.release())
 	})
 	if err != nil {
@@ -127,13 +130,18 @@ func refusesChecksum(err error) bool {
 	return false
 }
 
-// Head describes the object by one HeadObject request. S3 tells no SHA-256.
+// Head describes the object by one HeadObject request. S3 tells no SHA-256, but the
+// CRC32C of what was stored by one Put.
 func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
-	out, err := p.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.opts.Bucket, Key: p.name(ref.Key)})
+	in := &s3.HeadObjectInput{Bucket: &p.opts.Bucket, Key: p.name(ref.Key)}
+	if !p.plain.Load() {
+		in.ChecksumMode = types.ChecksumModeEnabled
+	}
+	out, err := p.client.HeadObject(ctx, in)
 	if err != nil {
 		return cdn.Info{}, p.fail(ctx, "head", ref.Key, err)
 	}
-	return cdn.Info{
+	info := cdn.Info{
 		Ref:          cdn.Ref{Key: ref.Key},
 		Size:         aws.ToInt64(out.ContentLength),
 		ContentType:  aws.ToString(out.ContentType),
@@ -142,7 +150,10 @@ func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
 		Metadata:     decodeMeta(out.Metadata),
 		ETag:         aws.ToString(out.ETag),
 		ModTime:      aws.ToTime(out.LastModified),
-	}, nil
+	}
+	// The checksum over parts, which ends in their number, is of another kind.
+	info.CRC32C, info.HasCRC32C = decodeCRC(aws.ToString(out.ChecksumCRC32C))
+	return info, nil
 }
 
 // Open reads a range of the object by one GetObject request. Info.Size is the size

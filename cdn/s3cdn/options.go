@@ -205,6 +205,7 @@ func (o *Options) awsConfig() (aws.Config, error) {
 	case cfg.Credentials == nil:
 		return cfg, errors.New("Config has no Credentials and no AccessKeyID is set")
 	}
+	cfg.Credentials = credentialsProvider{cfg.Credentials}
 	return cfg, nil
 }
 
