@@ -3,6 +3,7 @@ package cdnenv
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -13,17 +14,27 @@ import (
 	"github.com/perfblocks/perfblocks/cdn/vercelcdn"
 )
 
-// Provider makes the provider that the environment describes; pass os.Getenv. The
+// Options is what the environment cannot tell. The zero value is ready to use.
+type Options struct {
+	// HTTPClient is given to the provider; its Transport is the place for a circuit
+	// breaker. Local storage has no use for it. Default: the provider's own.
+	HTTPClient *http.Client
+}
+
+// Provider is [New] with zero Options; pass os.Getenv.
+func Provider(getenv func(string) string) (cdn.Provider, error) { return New(getenv, Options{}) }
+
+// New makes the provider that the environment describes; pass os.Getenv. The
 // concrete type is *cdn.Local, *s3cdn.Provider, *cloudinarycdn.Provider or
 // *vercelcdn.Provider, by CDN_PROVIDER; the caller closes it when it is an
 // io.Closer. Every variable that is missing, malformed or in contradiction with
 // another is named in one error matching [cdn.ErrOptions], which never repeats a
 // value but that of CDN_PROVIDER. A nil getenv is such an error too.
-func Provider(getenv func(string) string) (cdn.Provider, error) {
+func New(getenv func(string) string, o Options) (cdn.Provider, error) {
 	if getenv == nil {
 		return nil, fmt.Errorf("%w: cdnenv: getenv is nil", cdn.ErrOptions)
 	}
-	e := env{get: func(name string) string { return strings.TrimSpace(getenv(name)) }}
+	e := env{client: o.HTTPClient, get: func(name string) string { return strings.TrimSpace(getenv(name)) }}
 	switch name := e.get("CDN_PROVIDER"); strings.ToLower(name) {
 	case "", "local":
 		return e.local()
@@ -50,8 +61,9 @@ func clip(s string) string {
 
 // env reads variables and collects what is wrong with them.
 type env struct {
-	get  func(string) string
-	errs []error
+	get    func(string) string
+	client *http.Client
+	errs   []error
 }
 
 func (e *env) bad(name, what string) { e.errs = append(e.errs, errors.New(name+" "+what)) }
@@ -140,6 +152,8 @@ func (e *env) s3() (cdn.Provider, error) {
 		PathStyle: e.bool("CDN_S3_PATH_STYLE"),
 		PublicURL: e.url("CDN_S3_PUBLIC_URL"),
 		Prefix:    e.get("CDN_S3_PREFIX"),
+
+		HTTPClient: e.client,
 	}
 	if strings.HasPrefix(o.Prefix, "/") {
 		e.bad("CDN_S3_PREFIX", "starts with a slash")
@@ -187,6 +201,7 @@ func (e *env) cloudinary() (cdn.Provider, error) {
 	if err := e.err(); err != nil {
 		return nil, err
 	}
+	o.HTTPClient = e.client
 	return made("CLOUDINARY_*", cloudinarycdn.New, o)
 }
 
@@ -206,7 +221,7 @@ func (e *env) cloudinaryMissing(o cloudinarycdn.Options) {
 }
 
 func (e *env) vercel() (cdn.Provider, error) {
-	o := vercelcdn.Options{Token: e.need("BLOB_READ_WRITE_TOKEN"), APIURL: e.url("VERCEL_BLOB_API_URL")}
+	o := vercelcdn.Options{Token: e.need("BLOB_READ_WRITE_TOKEN"), APIURL: e.url("VERCEL_BLOB_API_URL"), HTTPClient: e.client}
 	if err := e.err(); err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@
 //
 // # Concurrency
 //
-// [Provider] may be called by several goroutines if getenv may. What it returns is
+// [New] may be called by several goroutines if getenv may. What it returns is
 // safe for concurrent use.
 //
 // # Errors
@@ -50,7 +50,7 @@
 //
 // # Cost
 //
-// Provider sends nothing. For s3 without AWS_ACCESS_KEY_ID, or without a region, the
+// New sends nothing. For s3 without AWS_ACCESS_KEY_ID, or without a region, the
 // SDK reads its own variables (not through getenv) and its shared files.
 //
 // # Limits

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"net/url"
@@ -172,14 +173,18 @@ func retryAfter(h http.Header) time.Duration {
 type body struct {
 	size int64
 	sum  hash.Hash // sees what is read; may be nil
+	want *uint32   // CRC32C of the whole; nil: unknown
 
 	mu  sync.Mutex
 	r   io.ReaderAt // nil once released; guarded by mu
 	off int64       // guarded by mu
+	crc uint32      // CRC32C of what was read; guarded by mu
 	err error       // first failure to read the body; guarded by mu
 }
 
-// Read implements io.Reader. An early end of the body is an error.
+// Read implements io.Reader. An early end of the body is an error, and so is a body
+// that is not what its checksum says: its last bytes are then withheld, so that the
+// server never has a whole request.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,6 +202,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.sum != nil {
 		b.sum.Write(p[:n])
 	}
+	if b.want != nil {
+		b.crc = crc32.Update(b.crc, crc32.MakeTable(crc32.Castagnoli), p[:n])
+		if b.off == b.size && b.crc != *b.want {
+			b.err = fmt.Errorf("%w: the body is not what its CRC32C says", cdn.ErrChecksum)
+			return 0, b.err
+		}
+	}
 	if err == nil || n == len(p) {
 		return n, nil
 	}
@@ -205,6 +217,22 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.err = err
 	return n, err
+}
+
+// checksum returns where obj's CRC32C is, nil when it is unknown.
+func checksum(obj cdn.Object) *uint32 {
+	if !obj.HasCRC32C {
+		return nil
+	}
+	return &obj.CRC32C
+}
+
+// partChecksum is checksum for a part, in which 0 is unknown.
+func partChecksum(part cdn.Part) *uint32 {
+	if part.CRC32C == 0 {
+		return nil
+	}
+	return &part.CRC32C
 }
 
 // release waits for a read in progress, forbids further ones and returns the
@@ -217,8 +245,11 @@ func (b *body) release() error {
 }
 
 func bodyKind(err error) error {
-	if errors.Is(err, cdn.ErrTruncated) {
+	switch {
+	case errors.Is(err, cdn.ErrTruncated):
 		return cdn.ErrTruncated
+	case errors.Is(err, cdn.ErrChecksum):
+		return cdn.ErrChecksum
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ type reply struct {
 // [cdn.ErrExists]. The body is not read any more when Put has returned.
 func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.Info, error) {
 	sum := md5.New()
-	c := call{p: p, ctx: ctx, op: "put", key: obj.Key, body: &body{r: r, size: obj.Size, sum: sum}}
+	c := call{p: p, ctx: ctx, op: "put", key: obj.Key, body: &body{r: r, size: obj.Size, sum: sum, want: checksum(obj)}}
 	defer c.body.release()
 	if obj.Size < 0 || obj.Size > maxPut {
 		return cdn.Info{}, c.fail(cdn.ErrTooLarge, fmt.Errorf("%d bytes in one request, at most %d", obj.Size, int64(maxPut)))
@@ -249,7 +249,7 @@ func (p *Provider) Begin(ctx context.Context, obj cdn.Object) (string, error) {
 // last one is the object's, which is kept in PartInfo.ETag for Complete. The body
 // is not read any more when PutPart has returned.
 func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string, part cdn.Part, r io.ReaderAt) (cdn.PartInfo, error) {
-	c := call{p: p, ctx: ctx, op: "part", key: obj.Key, body: &body{r: r, size: part.Size}}
+	c := call{p: p, ctx: ctx, op: "part", key: obj.Key, body: &body{r: r, size: part.Size, want: partChecksum(part)}}
 	defer c.body.release()
 	total := part.Total
 	if part.Last {

@@ -70,7 +70,7 @@ func (p *Provider) Begin(ctx context.Context, obj cdn.Object) (string, error) {
 // PutPart stores one part by one request. The body is not read any more when
 // PutPart has returned.
 func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string, part cdn.Part, r io.ReaderAt) (cdn.PartInfo, error) {
-	c := call{p: p, ctx: ctx, op: "part", key: obj.Key, body: &body{r: r, size: part.Size}}
+	c := call{p: p, ctx: ctx, op: "part", key: obj.Key, body: &body{r: r, size: part.Size, want: partChecksum(part)}}
 	defer c.body.release()
 	if part.Number < 1 || part.Number > 10_000 || part.Size < 0 {
 		return cdn.PartInfo{}, c.fail(cdn.ErrInvalid, fmt.Errorf("part %d of %d bytes", part.Number, part.Size))

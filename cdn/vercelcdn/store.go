@@ -149,7 +149,7 @@ func (c call) stored(obj cdn.Object, b blob) (cdn.Info, error) {
 // read any more when Put has returned.
 func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.Info, error) {
 	sum := md5.New()
-	c := call{p: p, ctx: ctx, op: "put", key: obj.Key, body: &body{r: r, size: obj.Size, sum: sum}}
+	c := call{p: p, ctx: ctx, op: "put", key: obj.Key, body: &body{r: r, size: obj.Size, sum: sum, want: checksum(obj)}}
 	defer c.body.release()
 	if err := c.check(obj); err != nil {
 		return cdn.Info{}, err
