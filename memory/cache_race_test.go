@@ -1,0 +1,142 @@
+package memory_test
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/perfblocks/perfblocks/memory"
+)
+
+// TestCacheBoundsHoldAtEveryInstant hammers one small and one sharded cache from
+// many goroutines, with resizes and shrinks, while samplers read what is charged.
+func TestCacheBoundsHoldAtEveryInstant(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		items int
+		bytes int64
+	}{
+		{"one shard", 500, 256 << 10},
+		{"many shards", 6000, 5 << 20},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := memory.NewCache(memory.CacheOptions[uint64, []byte]{
+				MaxItems: tc.items, MaxBytes: tc.bytes,
+				SizeOf: func(_ uint64, v []byte) int64 { return int64(len(v)) },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var stop atomic.Bool
+			var background, workers sync.WaitGroup
+			background.Go(func() {
+				for !stop.Load() {
+					// The bounds only move between these values, so the larger is
+					// what must hold at any time.
+					if n, b := c.Len(), c.Bytes(); n > tc.items || n < 0 || b > tc.bytes || b < 0 {
+						t.Errorf("Len %d, Bytes %d; bounds %d, %d", n, b, tc.items, tc.bytes)
+						return
+					}
+				}
+			})
+			background.Go(func() { churnBounds(t, c, tc.items, tc.bytes, &stop) })
+			for id := range 8 {
+				workers.Go(func() { hammer(t, c, uint64(id)) })
+			}
+			workers.Wait()
+			stop.Store(true)
+			background.Wait()
+			checkTotals(t, c)
+		})
+	}
+}
+
+// churnBounds lowers and raises the bounds; after each Resize the lower ones hold.
+func churnBounds(t *testing.T, c *memory.Cache[uint64, []byte], items int, bytes int64, stop *atomic.Bool) {
+	for !stop.Load() {
+		if err := c.Resize(items/2, bytes/2); err != nil {
+			t.Error(err)
+		}
+		for range 100 {
+			if n, b := c.Len(), c.Bytes(); n > items/2 || b > bytes/2 {
+				t.Errorf("after Resize: Len %d, Bytes %d; bounds %d, %d", n, b, items/2, bytes/2)
+				return
+			}
+		}
+		c.Shrink(context.Background(), 0.5)
+		if err := c.Resize(items, bytes); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// hammer writes values that name their key and version, and reads them back.
+func hammer(t *testing.T, c *memory.Cache[uint64, []byte], id uint64) {
+	rng := rand.New(rand.NewPCG(id, 5))
+	for step := range uint64(6000) {
+		key := rng.Uint64N(9000)
+		switch rng.IntN(10) {
+		case 0:
+			c.Delete(key)
+		case 1:
+			c.DeleteIf(key, func(v []byte) bool { return binary.LittleEndian.Uint64(v) == key })
+		default:
+			v := make([]byte, 16+rng.IntN(2000))
+			binary.LittleEndian.PutUint64(v, key)
+			binary.LittleEndian.PutUint64(v[8:], step)
+			if err := c.Set(key, v); err != nil {
+				t.Errorf("Set = %v", err)
+			}
+		}
+		if v, ok := c.Get(key); ok && binary.LittleEndian.Uint64(v) != key {
+			t.Errorf("Get(%d) gave the value of %d", key, binary.LittleEndian.Uint64(v))
+		}
+	}
+}
+
+// checkTotals compares the totals with the sum over the entries.
+func checkTotals(t *testing.T, c *memory.Cache[uint64, []byte]) {
+	t.Helper()
+	items, bytes := 0, int64(0)
+	for _, v := range c.All() {
+		items++
+		bytes += int64(len(v))
+	}
+	if items != c.Len() || bytes != c.Bytes() {
+		t.Errorf("All() holds %d entries, %d bytes; Len %d, Bytes %d", items, bytes, c.Len(), c.Bytes())
+	}
+	c.Purge()
+	if c.Len() != 0 || c.Bytes() != 0 {
+		t.Errorf("after Purge: Len %d, Bytes %d; want 0, 0", c.Len(), c.Bytes())
+	}
+}
+
+// TestCacheReadsOwnWrites has each goroutine write keys of its own, few enough
+// that nothing is evicted: every one must be read back.
+func TestCacheReadsOwnWrites(t *testing.T) {
+	c, err := memory.NewCache(memory.CacheOptions[uint64, uint64]{MaxItems: 100_000, MaxBytes: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for id := range uint64(8) {
+		wg.Go(func() {
+			for i := range uint64(5000) {
+				key := id<<32 | i%1000
+				if err := c.Set(key, i); err != nil {
+					t.Errorf("Set = %v", err)
+				}
+				if v, ok := c.Get(key); !ok || v != i {
+					t.Errorf("Get after Set(%d) = %d, %t", i, v, ok)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := c.Len(), 8000; got != want {
+		t.Errorf("Len() = %d; want %d", got, want)
+	}
+}

@@ -1,0 +1,304 @@
+package memory_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perfblocks/perfblocks/memory"
+)
+
+// collecting returns a source in which each collection frees freed of 1000 bytes:
+// Collect samples once before and once after.
+func collecting(freed *int64) func() (memory.Stats, error) {
+	before := false
+	return func() (memory.Stats, error) {
+		before = !before
+		s := memory.Stats{GoTotal: 1000, Used: 10, Limit: 100}
+		if !before {
+			s.GoTotal -= *freed
+		}
+		return s, nil
+	}
+}
+
+// TestCollectRation follows the times at which collections are allowed: the minimum
+// interval, doubled while they do not pay, back to it when one does.
+func TestCollectRation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		freed := int64(500)
+		hooks := 0
+		m := newMonitor(t, memory.MonitorOptions{Source: collecting(&freed), Hooks: memory.MonitorHooks{
+			Collected: func(r memory.CollectResult) { hooks++ },
+		}})
+		run := func(want int64, effective bool) {
+			t.Helper()
+			r, err := m.Collect(t.Context(), "test")
+			if err != nil || r.Freed != want || r.Effective != effective || r.Reason != "test" {
+				t.Fatalf("Collect = %+v, %v; want %d freed", r, err, want)
+			}
+		}
+		refused := func(wait time.Duration) {
+			t.Helper()
+			_, err := m.Collect(t.Context(), "test")
+			limit, ok := errors.AsType[*memory.RateLimitError](err)
+			if !ok || !errors.Is(err, memory.ErrRateLimited) || limit.RetryAfter() != wait {
+				t.Fatalf("Collect = %v; want refused for %v", err, wait)
+			}
+		}
+		run(500, true)
+		time.Sleep(9 * time.Second)
+		refused(time.Second)
+		time.Sleep(time.Second)
+		freed = 49 // under 5 %
+		for _, gap := range []time.Duration{20, 40, 80, 160, 160} {
+			run(49, false)
+			time.Sleep(gap*time.Second - time.Second)
+			refused(time.Second)
+			time.Sleep(time.Second)
+		}
+		freed = 50
+		run(50, true)
+		refused(10 * time.Second)
+		if s := m.Stats(); s.Collections != 7 || s.Ineffective != 5 || s.Limited != 7 || s.Collected != 500+5*49+50 || hooks != 7 {
+			t.Errorf("Stats() = %+v, %d hooks", s, hooks)
+		}
+	})
+}
+
+func TestCollectBusy(t *testing.T) {
+	g := newGauge(10, 100)
+	g.change(func(s *memory.Stats) { s.GCCPU = 0.26 })
+	m := newMonitor(t, memory.MonitorOptions{Source: g.read})
+	_, err := m.Collect(t.Context(), "test")
+	if limit, ok := errors.AsType[*memory.RateLimitError](err); !ok || limit.Cause != "collector busy" {
+		t.Errorf("Collect while the collector is busy = %v", err)
+	}
+}
+
+func TestCollectShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGauge(10, 100)
+		m := newMonitor(t, memory.MonitorOptions{Source: func() (memory.Stats, error) {
+			time.Sleep(time.Second)
+			return g.read()
+		}})
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if _, err := m.Collect(t.Context(), "test"); err != nil {
+					t.Errorf("Collect = %v", err)
+				}
+			})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			if _, err := m.Collect(ctx, "test"); !errors.Is(err, context.Canceled) {
+				t.Errorf("Collect whose ctx ended = %v; want Canceled", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if s := m.Stats(); s.Collections != 1 {
+			t.Errorf("%d collections; want 1 for all", s.Collections)
+		}
+		m.Close()
+		if _, err := m.Collect(t.Context(), "test"); !errors.Is(err, memory.ErrClosed) && !errors.Is(err, memory.ErrRateLimited) {
+			t.Errorf("Collect after Close = %v", err)
+		}
+	})
+}
+
+// TestCollectFrees drops a large allocation and sees it gone.
+func TestCollectFrees(t *testing.T) {
+	m := newMonitor(t, memory.MonitorOptions{Source: func() (memory.Stats, error) {
+		s, err := memory.ReadStats()
+		s.GCCPU = 0 // whatever the tests before did
+		return s, err
+	}})
+	ballast := make([][]byte, 64)
+	for i := range ballast {
+		ballast[i] = make([]byte, 1<<20)
+	}
+	runtime.KeepAlive(ballast)
+	ballast = nil
+	r, err := m.Collect(t.Context(), "test")
+	if err != nil || r.Freed < 32<<20 || r.After.GCForced <= r.Before.GCForced {
+		t.Errorf("Collect freed %d, %v; want most of 64 MiB", r.Freed, err)
+	}
+	runtime.KeepAlive(ballast)
+}
+
+// TestMonitorCollectsAfterShrinking: pressure leads to one collection, not to one
+// for each sample.
+func TestMonitorCollectsAfterShrinking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGauge(80, 100)
+		m := newMonitor(t, memory.MonitorOptions{Source: g.read})
+		m.Register("pool", shrinkFunc(func(context.Context, float64) int64 { return 1 }))
+		m.Start(t.Context())
+		time.Sleep(9 * time.Second)
+		if s := m.Stats(); s.Collections != 1 || s.Shrinks < 2 {
+			t.Errorf("%d collections, %d shrinks in 9 s of pressure; want 1 and several", s.Collections, s.Shrinks)
+		}
+	})
+}
+
+func TestRunPassesErrorsAndPanics(t *testing.T) {
+	g := newGauge(80, 100)
+	m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
+	boom := errors.New("boom")
+	if err := m.Run(t.Context(), func(context.Context) error { return boom }); err != boom {
+		t.Errorf("Run = %v; want boom", err)
+	}
+	func() {
+		defer func() {
+			if recover() != boom {
+				t.Error("the panic did not pass through Run")
+			}
+		}()
+		m.Run(t.Context(), func(context.Context) error { panic(boom) })
+	}()
+}
+
+// TestRunCollectsWhenShort: garbage of a long operation is collected after it if
+// memory is short, in the background.
+func TestRunCollectsWhenShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGauge(10, 100)
+		m := newMonitor(t, memory.MonitorOptions{Source: g.read})
+		ok := func(context.Context) error { return nil }
+		m.Run(t.Context(), ok)
+		synctest.Wait()
+		if n := m.Stats().Collections; n != 0 {
+			t.Errorf("%d collections after Run at normal; want 0", n)
+		}
+		g.use(75)
+		m.Check(t.Context())
+		m.Run(t.Context(), ok)
+		synctest.Wait()
+		if n := m.Stats().Collections; n != 1 {
+			t.Errorf("%d collections after Run at high; want 1", n)
+		}
+	})
+}
+
+// TestCheckpointPauses: at critical it waits for the level to fall, for MaxPause at
+// most, and for its ctx.
+func TestCheckpointPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGauge(10, 100)
+		m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true, MaxPause: 10 * time.Second})
+		m.Start(t.Context())
+		pause := func(ctx context.Context) (time.Duration, error) {
+			start := time.Now()
+			err := memory.Checkpoint(ctx)
+			return time.Since(start), err
+		}
+		if took, err := pause(t.Context()); took != 0 || err != nil {
+			t.Errorf("Checkpoint without a monitor took %v, %v", took, err)
+		}
+		m.Run(t.Context(), func(ctx context.Context) error {
+			if took, err := pause(ctx); took != 0 || err != nil {
+				t.Errorf("Checkpoint at normal took %v, %v", took, err)
+			}
+			g.use(90)
+			time.Sleep(1100 * time.Millisecond)
+			if took, err := pause(ctx); took != 10*time.Second || err != nil {
+				t.Errorf("Checkpoint at critical took %v, %v; want MaxPause", took, err)
+			}
+			g.use(10)
+			if took, err := pause(ctx); took < 3*time.Second || took > 4*time.Second || err != nil {
+				t.Errorf("Checkpoint took %v, %v; want until the level fell", took, err)
+			}
+			g.use(90)
+			time.Sleep(1100 * time.Millisecond)
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			if took, err := pause(short); took != time.Second || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Checkpoint with a deadline took %v, %v", took, err)
+			}
+			if _, err := pause(short); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Checkpoint after the deadline = %v", err)
+			}
+			if err := m.Run(short, func(context.Context) error { t.Error("ran"); return nil }); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Run after the deadline at critical = %v", err)
+			}
+			return nil
+		})
+	})
+}
+
+// TestSetLimit follows a control group whose limit changes. It changes the limit of
+// the test process for a moment, to values that cannot be felt.
+func TestSetLimit(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
+	former := debug.SetMemoryLimit(math.MaxInt64)
+	defer debug.SetMemoryLimit(former)
+	synctest.Test(t, func(t *testing.T) {
+		g := newGauge(0, 0)
+		g.change(func(s *memory.Stats) { s.CgroupLimit = 100 << 30 })
+		l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: g.read, Reserve: 20 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := l.Bytes(), int64(80<<30); got != want {
+			t.Errorf("Bytes() = %d; want the reserve left: %d", got, want)
+		}
+		g.change(func(s *memory.Stats) { s.CgroupLimit = 1000 << 30 })
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got, want := l.Bytes(), int64(900<<30); got != want {
+			t.Errorf("Bytes() after a change = %d; want 90 %%: %d", got, want)
+		}
+		g.change(func(s *memory.Stats) { s.CgroupLimit = 0 })
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := l.Bytes(); got != 0 {
+			t.Errorf("Bytes() without a limit = %d; want 0", got)
+		}
+		g.change(func(s *memory.Stats) { s.CgroupLimit = 1000 << 30 })
+		time.Sleep(30 * time.Second)
+		l.Close()
+		l.Close()
+		if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+			t.Errorf("the runtime's limit after Close = %d; want what it was", got)
+		}
+	})
+}
+
+func TestSetLimitRespectsEnvironment(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "5GiB")
+	before := debug.SetMemoryLimit(-1)
+	l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: func() (memory.Stats, error) {
+		return memory.Stats{CgroupLimit: 1 << 40}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if now := debug.SetMemoryLimit(-1); now != before {
+		t.Errorf("the runtime's limit went from %d to %d in spite of GOMEMLIMIT", before, now)
+	}
+}
+
+func TestSetLimitErrors(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
+	for _, o := range []memory.LimitOptions{{Ratio: 1.1}, {Ratio: -1}, {Reserve: -1}} {
+		if _, err := memory.SetLimit(t.Context(), o); !errors.Is(err, memory.ErrOptions) {
+			t.Errorf("SetLimit(%+v) = %v; want ErrOptions", o, err)
+		}
+	}
+	boom := errors.New("boom")
+	_, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: func() (memory.Stats, error) { return memory.Stats{}, boom }})
+	if !errors.Is(err, boom) {
+		t.Errorf("SetLimit with a failing source = %v; want boom", err)
+	}
+}
