@@ -19,7 +19,7 @@ type GuardOptions struct {
 	// 100; negative: none.
 	Every int
 	// MaxKeys bounds the fingerprints told apart in one window; the rest is
-	// counted together. Default 4096, at least 16.
+	// counted together. Default 4096.
 	MaxKeys int
 	// PerSecond bounds what passes for all fingerprints together, on average, and
 	// Burst at once. Defaults 100 and 200; negative PerSecond: no bound.

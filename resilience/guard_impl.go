@@ -17,7 +17,7 @@ const guardShards = 16
 // first use. Close it to get the last summaries.
 type Guard struct {
 	opts   GuardOptions // defaults filled in; never changes
-	perKey int          // fingerprints for each shard
+	keys   atomic.Int64 // fingerprints told apart now, in all shards
 	shards [guardShards]guardShard
 
 	observed, emitted, overflowed counter
@@ -36,7 +36,7 @@ type Guard struct {
 type guardShard struct {
 	mu       sync.Mutex
 	entries  map[uint64]*guardEntry // guarded by mu
-	overflow guardEntry             // guarded by mu; everything beyond perKey
+	overflow guardEntry             // guarded by mu; everything beyond MaxKeys
 }
 
 // guardEntry counts one fingerprint in one window.
@@ -61,7 +61,7 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 	var v validator
 	v.rangeDuration("Window", o.Window, time.Millisecond)
 	v.check(o.First >= 0, "First %d is negative", o.First)
-	v.check(o.MaxKeys == 0 || o.MaxKeys >= guardShards, "MaxKeys %d is less than %d", o.MaxKeys, guardShards)
+	v.check(o.MaxKeys >= 0, "MaxKeys %d is negative", o.MaxKeys)
 	v.check(o.Burst >= 0, "Burst %d is negative", o.Burst)
 	if err := v.err("guard"); err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 	if o.MinLevel == nil {
 		o.MinLevel = slog.LevelWarn
 	}
-	g := &Guard{opts: o, perKey: o.MaxKeys / guardShards, tokens: float64(o.Burst), filled: time.Now()}
+	g := &Guard{opts: o, tokens: float64(o.Burst), filled: time.Now()}
 	for i := range g.shards {
 		g.shards[i].entries = make(map[uint64]*guardEntry)
 	}
@@ -107,7 +107,7 @@ func (g *Guard) observe(fingerprint uint64, keep func(*sample)) Decision {
 	e, ok := s.entries[fingerprint]
 	switch {
 	case ok:
-	case len(s.entries) < g.perKey:
+	case g.reserve():
 		e = &guardEntry{}
 		s.entries[fingerprint] = e
 		d.New = true
@@ -133,6 +133,15 @@ func (g *Guard) observe(fingerprint uint64, keep func(*sample)) Decision {
 		g.arm()
 	}
 	return d
+}
+
+// reserve takes room for one more fingerprint.
+func (g *Guard) reserve() bool {
+	if g.keys.Add(1) <= int64(g.opts.MaxKeys) {
+		return true
+	}
+	g.keys.Add(-1)
+	return false
 }
 
 // dueLocked reports whether the occurrence just counted may pass.
@@ -190,6 +199,7 @@ func (g *Guard) Flush() error {
 		entries, overflow := s.entries, s.overflow
 		s.entries, s.overflow = make(map[uint64]*guardEntry), guardEntry{}
 		s.mu.Unlock()
+		g.keys.Add(-int64(len(entries)))
 		for fingerprint, e := range entries {
 			errs = append(errs, g.summarize(fingerprint, e))
 		}
@@ -230,15 +240,9 @@ func (g *Guard) Close() error {
 
 // Stats returns the counters as they are now.
 func (g *Guard) Stats() GuardStats {
-	s := GuardStats{Emitted: g.emitted.load(), Overflowed: g.overflowed.load()}
+	s := GuardStats{Emitted: g.emitted.load(), Overflowed: g.overflowed.load(), Keys: int(g.keys.Load())}
 	s.Observed = max(g.observed.load(), s.Emitted)
 	s.Suppressed = s.Observed - s.Emitted
-	for i := range g.shards {
-		sh := &g.shards[i]
-		sh.mu.Lock()
-		s.Keys += len(sh.entries)
-		sh.mu.Unlock()
-	}
 	return s
 }
 
