@@ -9,10 +9,15 @@ import (
 // entry being loaded. It is valid until the loader returns.
 type Entry[V any] struct {
 	view  *View[V]
+	key   string
 	rec   *recorder // nil when the cache is passed by
 	ttl   *int64
 	stale *Item // the old entry, or nil
 }
+
+// Key returns the key that is being loaded, as it was given to [View.Load] or came
+// from the keys of [View.Warm], so that one loader can serve all keys of a view.
+func (e *Entry[V]) Key() string { return e.key }
 
 // DependsOn makes the entry depend on tags: what invalidates one of them from the
 // start of this load on invalidates the entry. Repeats and empty tags do nothing.

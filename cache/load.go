@@ -25,7 +25,7 @@ type Loader[V any] = func(ctx context.Context, e *Entry[V]) (V, error)
 func (v *View[V]) Load(ctx context.Context, key string, fn Loader[V]) (V, error) {
 	c := v.core.c
 	if c.bypass() {
-		return v.direct(ctx, fn)
+		return v.direct(ctx, key, fn)
 	}
 	now := c.now()
 	rec := recorderOf(ctx, c)
@@ -54,9 +54,9 @@ func (v *View[V]) Load(ctx context.Context, key string, fn Loader[V]) (V, error)
 }
 
 // direct runs fn without the cache.
-func (v *View[V]) direct(ctx context.Context, fn Loader[V]) (val V, err error) {
+func (v *View[V]) direct(ctx context.Context, key string, fn Loader[V]) (val V, err error) {
 	err = capture(func() error {
-		val, err = fn(ctx, &Entry[V]{view: v, ttl: new(int64)})
+		val, err = fn(ctx, &Entry[V]{view: v, key: key, ttl: new(int64)})
 		return err
 	})
 	return val, err
@@ -84,7 +84,7 @@ func (v *View[V]) wait(ctx context.Context, rec *recorder, key string, fn Loader
 	for {
 		f, it, err := v.join(ctx, rec, v.key(key), fn)
 		if err != nil {
-			return v.closedMeanwhile(ctx, fn, err)
+			return v.closedMeanwhile(ctx, key, fn, err)
 		}
 		if it != nil {
 			if val, err, ok := v.serve(it, rec, begun); ok {
@@ -105,9 +105,9 @@ func (v *View[V]) wait(ctx context.Context, rec *recorder, key string, fn Loader
 }
 
 // closedMeanwhile answers a caller that the cache was closed under.
-func (v *View[V]) closedMeanwhile(ctx context.Context, fn Loader[V], err error) (V, error) {
+func (v *View[V]) closedMeanwhile(ctx context.Context, key string, fn Loader[V], err error) (V, error) {
 	if errors.Is(err, ErrClosed) {
-		return v.direct(ctx, fn)
+		return v.direct(ctx, key, fn)
 	}
 	var zero V
 	return zero, err
@@ -268,7 +268,7 @@ func (v *View[V]) run(cl *call, old *Item, fn Loader[V]) {
 	var val V
 	ttl := int64(0)
 	err := v.measure(cl, func() (err error) {
-		val, err = fn(cl.ctx, &Entry[V]{view: v, rec: cl.rec, ttl: &ttl, stale: old})
+		val, err = fn(cl.ctx, &Entry[V]{view: v, key: f.key.ID, rec: cl.rec, ttl: &ttl, stale: old})
 		return err
 	})
 	nodes, tainted := cl.rec.take(v.core)
