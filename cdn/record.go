@@ -71,7 +71,7 @@ func (s *hexSum) UnmarshalText(b []byte) error {
 // no two writes ever share a file and a directory walk finds the newest.
 func (e *entry) blobName() string {
 	h := hex.EncodeToString(e.Sum[:])
-	return fmt.Sprintf("blobs/%s/%s-%016x", h[:2], h, e.Gen)
+	return fmt.Sprintf("blobs/%s/%s-%016x", h[:1], h, e.Gen)
 }
 
 // servable reports that e's bytes are to be read from disk.

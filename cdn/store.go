@@ -22,7 +22,7 @@ import (
 //
 //	LOCK          held while open; names the process
 //	journal       records, see record.go
-//	blobs/ab/     content with manifest, named by hash and generation
+//	blobs/a/      content with manifest, named by hash and generation
 //	tmp/          files being written; emptied at start
 //	quarantine/   damaged journals and blobs, never read again
 
@@ -47,8 +47,8 @@ func (l *Local) openDir() error {
 			return err
 		}
 	}
-	for i := range 256 {
-		if err := mkdir(root, fmt.Sprintf("blobs/%02x", i)); err != nil {
+	for i := range 16 {
+		if err := mkdir(root, fmt.Sprintf("blobs/%x", i)); err != nil {
 			return err
 		}
 	}
@@ -308,7 +308,7 @@ func (l *Local) syncDirs() error {
 	return errors.Join(errs...)
 }
 
-// parseBlobName reads hash and generation from a file name below blobs/xx.
+// parseBlobName reads hash and generation from a file name below blobs/x.
 func parseBlobName(name string) (sum hexSum, gen uint64, ok bool) {
 	h, g, _ := strings.Cut(name, "-")
 	if len(g) != 16 || len(h) != 64 || hex.EncodedLen(len(sum)) != len(h) {
