@@ -58,7 +58,8 @@ const (
 )
 
 // now returns the moment in nanoseconds since c was made, from the monotonic clock.
-func (c *Cache) now() int64 { return int64(time.Since(c.start)) }
+// It is never 0, which stands for "none".
+func (c *Cache) now() int64 { return int64(time.Since(c.start)) + 1 }
 
 // judge tells what it is good for at the moment now. With touch that is a use of it.
 func (c *Cache) judge(it *Item, now int64, touch bool) state {
@@ -109,7 +110,7 @@ func (c *Cache) recheck(it *Item, epoch uint64, now int64) bool {
 }
 
 // expire ends the freshness of it at the moment now, unless that was done before.
-func (it *Item) expire(now int64) { it.soft.CompareAndSwap(0, max(now, 1)) }
+func (it *Item) expire(now int64) { it.soft.CompareAndSwap(0, now) }
 
 // staleSince returns the moment when freshness ended or will end.
 func (it *Item) staleSince() int64 {
