@@ -11,7 +11,6 @@ import (
 	"image/png"
 	"slices"
 
-	"github.com/HugoSmits86/nativewebp"
 	"github.com/perfblocks/perfblocks/imageopt/internal/quant"
 )
 
@@ -218,19 +217,4 @@ func thresholdAlpha(m *image.NRGBA) *image.NRGBA {
 		}
 	}
 	return out
-}
-
-// encodeWebP writes lossless WebP. The encoder ignores errors of its writer and can
-// panic on pictures it does not expect, so it gets a buffer and a guard.
-func encodeWebP(b *bytes.Buffer, p picture) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("encoder panicked: %v", v)
-		}
-	}()
-	var img image.Image = p.nrgba()
-	if q := quant.Exact(p.nrgba(), 256); q != nil && len(q.Palette) > 1 {
-		img = q
-	}
-	return nativewebp.Encode(b, img, nil)
 }

@@ -124,7 +124,7 @@ func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 	ways := o.ways(s, info)
 	switch {
 	case slices.Contains(ways, FormatWebP) && o.opts.Encoders[FormatWebP] == nil:
-		cost += 64 * px // nativewebp keeps an int for each channel
+		cost += 80 * px // nativewebp keeps an int for each channel, and it is read back
 	case slices.Contains(ways, FormatPNG):
 		cost += 6*px + 1<<20
 	default:
