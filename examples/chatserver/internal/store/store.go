@@ -110,12 +110,13 @@ func (s *Store) timed(start time.Time) {
 }
 
 // sql gives the text of a query for this database: written for PostgreSQL, with
-// $1 for parameters and ILIKE.
+// $1 for parameters, ILIKE and booleans. SQLite uses a partial index only for the
+// same literal.
 func (s *Store) sql(q string) string {
 	if s.kind == Postgres {
 		return q
 	}
-	return strings.NewReplacer("$", "?", "ILIKE", "LIKE").Replace(q)
+	return strings.NewReplacer("$", "?", "ILIKE", "LIKE", "= false", "= 0").Replace(q)
 }
 
 // stamp converts a time to what the database keeps.

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/perfblocks/perfblocks/cache"
+	"github.com/perfblocks/perfblocks/examples/chatserver/internal/store"
+)
+
+// profile is what the strategy user_data caches: the user and, by a nested load,
+// the newest of the user's conversations.
+type profile struct {
+	store.User
+	Recent []store.Conversation `json:"recent"`
+}
+
+// page is what the strategy messages caches: messages, newest first, and the
+// cursor of the next page, "" after the last one.
+type page struct {
+	Messages []store.Message `json:"messages"`
+	Next     string          `json:"next,omitempty"`
+}
+
+// The loaders below say what depends on what. A new message deletes one entry,
+// its conversation; the conversation's pages, the owner's list and the owner's
+// profile go with it, because their loaders asked for it.
+
+func (a *app) user(ctx context.Context, id string) (profile, error) {
+	if !validID(id) {
+		return profile{}, store.ErrNotFound
+	}
+	return a.views.users.Load(ctx, id, a.loadUser)
+}
+
+func (a *app) loadUser(ctx context.Context, e *cache.Entry[profile]) (profile, error) {
+	u, err := a.store.User(ctx, e.Key())
+	if err != nil {
+		return profile{}, a.missing(err)
+	}
+	list, err := a.list(ctx, u.ID) // nested: the profile depends on the list
+	return profile{User: u, Recent: list[:min(len(list), 5)]}, err
+}
+
+func (a *app) list(ctx context.Context, userID string) ([]store.Conversation, error) {
+	return a.views.lists.Load(ctx, userID, func(ctx context.Context, e *cache.Entry[[]store.Conversation]) ([]store.Conversation, error) {
+		list, err := a.store.Conversations(ctx, userID)
+		e.DependsOn(ownerTag(userID)) // a conversation that moves up into the list
+		for _, c := range list {
+			e.DependsOn(a.views.conversations.Tag(c.ID))
+		}
+		return list, err
+	})
+}
+
+func (a *app) conversation(ctx context.Context, id string) (store.Conversation, error) {
+	if !validID(id) {
+		return store.Conversation{}, store.ErrNotFound
+	}
+	return a.views.conversations.Load(ctx, id, func(ctx context.Context, e *cache.Entry[store.Conversation]) (store.Conversation, error) {
+		c, err := a.store.Conversation(ctx, id)
+		return c, a.missing(err)
+	})
+}
+
+func (a *app) messages(ctx context.Context, conv string, before store.Cursor, limit int) (page, error) {
+	if !validID(conv) {
+		return page{}, store.ErrNotFound // not even a cache key
+	}
+	key := fmt.Sprintf("%s/%d/%s", conv, limit, cursorText(before))
+	return a.views.messages.Load(ctx, key, func(ctx context.Context, e *cache.Entry[page]) (page, error) {
+		if _, err := a.conversation(ctx, conv); err != nil { // nested: the page depends on it
+			return page{}, err
+		}
+		msgs, err := a.store.Messages(ctx, conv, before, limit)
+		p := page{Messages: msgs}
+		if len(msgs) == limit {
+			last := msgs[limit-1]
+			p.Next = cursorText(store.Cursor{At: last.CreatedAt, ID: last.ID})
+		}
+		return p, err
+	})
+}
+
+func (a *app) usage(ctx context.Context, userID string) ([]store.UsageDay, error) {
+	return a.views.usage.Load(ctx, userID, func(ctx context.Context, e *cache.Entry[[]store.UsageDay]) ([]store.UsageDay, error) {
+		return a.store.UsageDaily(ctx, userID)
+	})
+}
+
+// addMessage stores m and invalidates what showed the old state, before anyone is
+// told that it is stored.
+func (a *app) addMessage(ctx context.Context, m store.Message) (store.Message, error) {
+	m, owner, err := a.store.AddMessage(ctx, m)
+	if err != nil {
+		return m, err
+	}
+	// The message is stored: a client that hangs up now must not stop this.
+	return m, a.cache.DeleteTag(context.WithoutCancel(ctx), a.views.conversations.Tag(m.ConversationID), ownerTag(owner))
+}
+
+// validID tells whether id can be one of ours, so that nothing else becomes a cache
+// key or a parameter of a query.
+func validID(id string) bool {
+	return len(id) > 0 && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+}
+
+// ownerTag is on everything that shows the user's conversations as a whole.
+func ownerTag(userID string) string { return "owner:" + userID }
+
+// missing tells the cache that a thing does not exist, so that the absence is
+// cached too.
+func (a *app) missing(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return errors.Join(cache.ErrNotFound, err)
+	}
+	return err
+}
+
+func (a *app) getUser(w http.ResponseWriter, r *http.Request) error {
+	u, err := a.user(r.Context(), r.PathValue("id"))
+	return reply(w, u, err)
+}
+
+func (a *app) getConversations(w http.ResponseWriter, r *http.Request) error {
+	id, err := a.knownUser(r)
+	if err != nil {
+		return err
+	}
+	list, err := a.list(r.Context(), id)
+	return reply(w, map[string]any{"conversations": list}, err)
+}
+
+func (a *app) getMessages(w http.ResponseWriter, r *http.Request) error {
+	limit := 50
+	if s := r.FormValue("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 200 {
+			return invalid("limit must be a number from 1 to 200")
+		}
+		limit = n
+	}
+	before, err := parseCursor(r.FormValue("before"))
+	if err != nil {
+		return err
+	}
+	p, err := a.messages(r.Context(), r.PathValue("id"), before, limit)
+	return reply(w, p, err)
+}
+
+func (a *app) getSearch(w http.ResponseWriter, r *http.Request) error {
+	id, err := a.knownUser(r)
+	if err != nil {
+		return err
+	}
+	q := strings.TrimSpace(r.FormValue("q"))
+	if n := utf8.RuneCountInString(q); n < 2 || n > 100 || !utf8.ValidString(q) || strings.ContainsRune(q, 0) {
+		return invalid("q must have 2 to 100 characters")
+	}
+	hits, err := a.store.Search(r.Context(), id, q)
+	return reply(w, map[string]any{"hits": hits}, err)
+}
+
+func (a *app) getUsage(w http.ResponseWriter, r *http.Request) error {
+	id, err := a.knownUser(r)
+	if err != nil {
+		return err
+	}
+	days, err := a.usage(r.Context(), id)
+	return reply(w, map[string]any{"days": days}, err)
+}
+
+const maxContent = 8000 // characters in a message
+
+func (a *app) postMessage(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Content    string            `json:"content"`
+		Attachment *store.Attachment `json:"attachment"`
+	}
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	if n := utf8.RuneCountInString(in.Content); n < 1 || n > maxContent || strings.ContainsRune(in.Content, 0) {
+		return invalid(fmt.Sprintf("content must have 1 to %d characters", maxContent))
+	}
+	m := store.Message{ConversationID: r.PathValue("id"), Role: "USER", Content: in.Content}
+	if !validID(m.ConversationID) {
+		return store.ErrNotFound
+	}
+	if at := in.Attachment; at != nil {
+		if at.Kind != "image" || at.Bytes < 0 || len(at.URL) > 2000 || !strings.HasPrefix(at.URL, "/") && !strings.HasPrefix(at.URL, "http") {
+			return invalid("attachment must be an image with the url of an upload")
+		}
+		m.Attachments = []store.Attachment{*at}
+	}
+	m, err := a.addMessage(r.Context(), m)
+	return reply(w, m, err)
+}
+
+// knownUser returns the parameter user, if there is such a user.
+func (a *app) knownUser(r *http.Request) (string, error) {
+	id := r.FormValue("user")
+	if id == "" {
+		return "", invalid("the parameter user is missing")
+	}
+	_, err := a.user(r.Context(), id)
+	return id, err
+}
+
+// reply writes v as JSON unless err says otherwise.
+func reply(w http.ResponseWriter, v any, err error) error {
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	return json.NewEncoder(w).Encode(v)
+}
+
+const maxJSON = 64 << 10 // bytes of a JSON body
+
+// readJSON decodes a body that is one JSON value of known fields.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return fault(http.StatusUnsupportedMediaType, "unsupported_type", "send application/json", nil)
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, end := d.Token(); end != io.EOF {
+			err = errors.New("more than one value")
+		}
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fault(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body may have %d bytes", maxJSON), err)
+	}
+	if err != nil {
+		return fault(http.StatusBadRequest, "invalid_json", "the body is not the JSON that is expected here", err)
+	}
+	return nil
+}
+
+// cursorText is a cursor as clients see it: opaque, "" for the start.
+func cursorText(c store.Cursor) string {
+	if c.ID == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%s", c.At.UnixMilli(), c.ID))
+}
+
+func parseCursor(s string) (store.Cursor, error) {
+	if s == "" {
+		return store.Cursor{}, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(s)
+	at, id, ok := strings.Cut(string(text), ".")
+	ms, err2 := strconv.ParseInt(at, 10, 64)
+	if err != nil || err2 != nil || !ok || id == "" || len(id) > 64 || ms < 0 || ms > 1<<45 || !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
+		return store.Cursor{}, invalid("before is not a cursor that this service gave")
+	}
+	return store.Cursor{At: time.UnixMilli(ms).UTC(), ID: id}, nil
+}
