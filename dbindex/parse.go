@@ -9,13 +9,14 @@ import (
 
 // Parse reads one CREATE INDEX statement, as [Index.SQL] writes it, as migration
 // files hold it, or as a database prints it. Expressions and predicates come back as
-// [RawSQL]; CONCURRENTLY, IF NOT EXISTS and ONLY are read over. The error is a
+// [RawSQL]; CONCURRENTLY, IF NOT EXISTS and ONLY are read over. Plain PostgreSQL strings
+// are read as standard_conforming_strings = on has them. The error is a
 // [*RawSQLError] for text that the tokenizer refuses, and else matches [ErrIndex].
 func Parse(d Dialect, sql string) (Index, error) {
 	if err := d.check(); err != nil {
 		return Index{}, err
 	}
-	toks, err := d.tokenize(strings.TrimSuffix(strings.TrimSpace(sql), ";"))
+	toks, err := d.tokenizeAs(strings.TrimSuffix(strings.TrimSpace(sql), ";"), true)
 	if err != nil {
 		return Index{}, err
 	}

@@ -65,19 +65,24 @@ type lexer struct {
 	i     int
 	depth []byte // open brackets
 	toks  []token
+	std   bool // PostgreSQL: take backslashes in plain strings as they are, and write E'…'
 }
 
 // maxRawBytes bounds one text; PostgreSQL rows of the catalog are far smaller.
 const maxRawBytes = 16 << 10
 
-func (d Dialect) tokenize(s string) ([]token, error) {
+func (d Dialect) tokenize(s string) ([]token, error) { return d.tokenizeAs(s, false) }
+
+// tokenizeAs is tokenize; std says that the text comes from a server or a file
+// with standard_conforming_strings on.
+func (d Dialect) tokenizeAs(s string, std bool) ([]token, error) {
 	if len(s) > maxRawBytes {
 		return nil, &RawSQLError{Reason: "more than 16 KiB", Offset: maxRawBytes}
 	}
 	if !utf8.ValidString(s) {
 		return nil, &RawSQLError{Reason: "invalid UTF-8"}
 	}
-	l := lexer{d: d, s: s}
+	l := lexer{d: d, s: s, std: std && d.family == postgres}
 	for l.i < len(s) {
 		if reason, off := l.next(); reason != "" {
 			return nil, &RawSQLError{Reason: reason, Offset: off}
@@ -124,6 +129,10 @@ func (l *lexer) next() (reason string, off int) {
 	}
 	t := token{kind: kind, text: l.s[start:l.i], space: space, off: start}
 	switch kind {
+	case str:
+		if l.std && t.text[0] == '\'' && strings.Contains(t.text, `\`) {
+			t.text = "E" + strings.ReplaceAll(t.text, `\`, `\\`)
+		}
 	case word:
 		t.val = strings.ToLower(t.text)
 	case quoted:
@@ -167,7 +176,7 @@ func (l *lexer) quotedRun(q byte, escapes bool) string {
 		case c != '\\':
 		case escapes && l.i+1 < len(l.s) && l.s[l.i+1] >= ' ':
 			l.i++
-		case q == '\'' && l.d.family != sqlite || q == '"' && l.d.isMySQL():
+		case q == '\'' && l.d.family != sqlite && !l.std || q == '"' && l.d.isMySQL():
 			return `a backslash in a string, whose meaning depends on server settings (PostgreSQL: write E'\\')`
 		}
 	}

@@ -69,7 +69,7 @@ func (ix Index) createSQL(d Dialect, online bool) (string, error) {
 		r.add("TABLESPACE", r.must(d.quote("tablespace", ix.Tablespace)))
 	}
 	if ix.Where != nil {
-		r.add("WHERE", r.must(wherePart(d, ix.Where)))
+		r.add("WHERE", r.must(renderPred(d, ix.Where, 0)))
 	}
 	if online && d.isMySQL() {
 		r.add("ALGORITHM=INPLACE LOCK=NONE")
@@ -94,14 +94,6 @@ func (r *renderer) must(s string, err error) string {
 		r.err = err
 	}
 	return s
-}
-
-func wherePart(d Dialect, p Pred) (string, error) {
-	s, err := renderPred(d, p, 0)
-	if _, raw := p.(RawSQL); raw && err == nil {
-		s = "(" + s + ")"
-	}
-	return s, err
 }
 
 func (k Key) render(d Dialect) (string, error) {

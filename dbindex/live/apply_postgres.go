@@ -260,9 +260,11 @@ func (a *pgApply) create(ctx context.Context, s *StepReport, ix, want dbindex.In
 		case have != nil && have.Valid:
 			return Done, nil
 		case have != nil:
-			if s.Repaired, err = a.dropInvalid(ctx, want); err != nil {
+			dropped, err := a.dropInvalid(ctx, want)
+			if err != nil {
 				return Failed, err
 			}
+			s.Repaired = s.Repaired || dropped
 			continue
 		}
 		if s.Attempts >= a.o.Attempts {
@@ -303,6 +305,12 @@ func (a *pgApply) failed(ctx context.Context, ix, want dbindex.Index, cause erro
 	return cause
 }
 
+// busyQuery tells whether another process holds the lock that builds hold.
+const busyQuery = `SELECT EXISTS (SELECT FROM pg_locks l LEFT JOIN pg_stat_activity s ON s.pid = l.pid
+WHERE l.locktype = 'relation' AND l.relation = $1::bigint::oid AND l.granted AND l.mode = 'ShareUpdateExclusiveLock'
+AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND l.pid <> $2::bigint AND coalesce(s.backend_type, '') <> 'autovacuum worker')`
+
 // dropInvalid removes the index called want.Name if it is invalid and nobody is
 // building it. It reports whether it did.
 func (a *pgApply) dropInvalid(ctx context.Context, want dbindex.Index) (bool, error) {
@@ -314,10 +322,8 @@ func (a *pgApply) dropInvalid(ctx context.Context, want dbindex.Index) (bool, er
 		if have.Con != "" {
 			return false, conflict(a.d, have.index, want)
 		}
-		var busy bool
-		err = a.ctl.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity s ON s.pid = l.pid
-			WHERE l.relation = $1::oid AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'AccessExclusiveLock') AND s.query ~* '^\s*(create|reindex)')`, have.OID).Scan(&busy)
+		var busy bool // DROP would wait for a build to end, and then drop a valid index
+		err = a.ctl.QueryRowContext(ctx, busyQuery, have.Rel, a.pid).Scan(&busy)
 		if err != nil {
 			return false, fmt.Errorf("read locks: %w", err)
 		}

@@ -15,7 +15,7 @@ import (
 // (empty: all); $3 is the name of one index or empty.
 const pgIndexQuery = `
 SELECT json_build_object(
-  'oid', i.oid::bigint, 'schema', CASE WHEN $1 = '[]' THEN '' ELSE n.nspname END, 'table', t.relname, 'name', i.relname,
+  'rel', t.oid::bigint, 'schema', CASE WHEN $1 = '[]' THEN '' ELSE n.nspname END, 'table', t.relname, 'name', i.relname,
   'sql', pg_get_indexdef(i.oid), 'tablespace', coalesce(ts.spcname, ''), 'kind', i.relkind,
   'valid', x.indisvalid AND x.indisready AND x.indislive,
   'con', coalesce((SELECT c.contype::text FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p','u','x') LIMIT 1), ''))::text
@@ -45,7 +45,7 @@ ORDER BY n.nspname, t.relname, c.conname`
 
 // pgIndex is one index of the catalog.
 type pgIndex struct {
-	OID        int64  `json:"oid"`
+	Rel        int64  `json:"rel"`
 	Schema     string `json:"schema"`
 	Table      string `json:"table"`
 	Name       string `json:"name"`

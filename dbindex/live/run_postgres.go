@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -34,7 +35,7 @@ func (a *pgApply) run(ctx context.Context, s *StepReport, stmt string, online bo
 		return err
 	}
 	if !online {
-		if err := a.set(ctx, "lock_timeout", a.o.DDLLockTimeout.String()); err != nil {
+		if err := a.set(ctx, "lock_timeout", strconv.FormatInt(max(1, a.o.DDLLockTimeout.Milliseconds()), 10)); err != nil {
 			return err
 		}
 		defer func() { _ = a.set(context.WithoutCancel(ctx), "lock_timeout", "0") }()
@@ -82,7 +83,7 @@ func (a *pgApply) cancel(ctx context.Context, done <-chan struct{}, kill func())
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := a.ctl.ExecContext(ctx, `SELECT pg_cancel_backend($1::int)`, a.pid); err != nil {
+		if _, err := a.ctl.ExecContext(ctx, `SELECT pg_cancel_backend($1::bigint::int)`, a.pid); err != nil {
 			break
 		}
 		select {
@@ -108,7 +109,7 @@ func (a *pgApply) progress(ctx context.Context, s *StepReport, start time.Time) 
 	}
 	p := Progress{Step: s.Step}
 	err := a.ctl.QueryRowContext(ctx, `SELECT coalesce(phase, ''), coalesce(blocks_done, 0), coalesce(blocks_total, 0), coalesce(current_locker_pid, 0)
-		FROM pg_stat_progress_create_index WHERE pid = $1`, a.pid).Scan(&p.Phase, &p.BlocksDone, &p.BlocksTotal, &p.WaitingFor)
+		FROM pg_stat_progress_create_index WHERE pid = $1::bigint`, a.pid).Scan(&p.Phase, &p.BlocksDone, &p.BlocksTotal, &p.WaitingFor)
 	if err != nil {
 		return // no row: not building now
 	}
