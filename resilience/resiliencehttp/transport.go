@@ -303,9 +303,6 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	} else {
 		resp, err = x.t.base.RoundTrip(r)
 	}
-	if errors.Is(err, http.ErrSchemeMismatch) { // A plain-text server; the handshake failed.
-		err = resilience.Mark(err, resilience.ClassPermanent)
-	}
 	if err != nil {
 		if !x.replayable() {
 			err = resilience.Permanent(err)
