@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// compactAt is the size of a journal that is worth rewriting, in bytes.
+const compactAt = 256 << 10
+
 // journal is the log of entries. Concurrent commits share one write and one sync:
 // the first to come leads, takes all that is queued, and hands the lead to the next
 // in the queue, so that nobody works for the others more than once.
@@ -110,7 +113,7 @@ func (l *Local) writeBatch(batch []*commit) {
 			}
 		}
 	}
-	if err == nil && j.records > 4096 && j.records > 4*l.entryCount() {
+	if err == nil && j.size > compactAt && j.records > 4*l.entryCount() {
 		_ = l.rewrite() // a failure leaves the journal marked broken, which the next batch mends
 	}
 }

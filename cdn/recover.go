@@ -100,16 +100,20 @@ func (l *Local) scanBlobs(known map[string]uint64, written map[uint64]string) (c
 	if err != nil {
 		return changed, err
 	}
-	lost := map[string]bool{}
+	lost := map[string]*entry{}
 	for key, e := range l.entries {
 		if e.Blob && !files[e.blobName()] {
-			changed, lost[key] = true, true
-			l.markMissing(e)
+			changed, lost[key] = true, e
 		}
 	}
 	for key, es := range orphans {
 		changed = true
-		l.adopt(es, known[key], written, lost[key])
+		l.adopt(es, known[key], written, lost[key] != nil)
+	}
+	for key, e := range lost {
+		if l.entries[key] == e {
+			l.markMissing(e)
+		}
 	}
 	return changed, nil
 }
