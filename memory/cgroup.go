@@ -23,10 +23,29 @@ const noLimit = 1 << 62
 type files func(name string) ([]byte, error)
 
 // hierarchy is where the memory controller of this process is found: its own
-// group's directory first, then the parents that are visible, up to the mount.
+// group first, then the parents that are visible, up to the mount.
 type hierarchy struct {
 	version int // 1, 2, or 0 when there is no memory controller
-	dirs    []string
+	groups  []groupFiles
+}
+
+// groupFiles are the names of one group's files, put together once so that a
+// reading need not. A name that its version lacks is empty.
+type groupFiles struct {
+	limit, high, usage, stat, pressure string
+}
+
+func newHierarchy(version int, dirs []string) hierarchy {
+	h := hierarchy{version: version}
+	for _, dir := range dirs {
+		g := groupFiles{limit: dir + "/memory.limit_in_bytes", usage: dir + "/memory.usage_in_bytes", stat: dir + "/memory.stat"}
+		if version == 2 {
+			g.limit, g.high = dir+"/memory.max", dir+"/memory.high"
+			g.usage, g.pressure = dir+"/memory.current", dir+"/memory.pressure"
+		}
+		h.groups = append(h.groups, g)
+	}
+	return h
 }
 
 // cgroupReading is the state of the group whose limit binds.
@@ -57,12 +76,12 @@ func findHierarchy(read files) (hierarchy, error) {
 	mounts := parseMountinfo(data)
 	if v1 != "" {
 		if dirs := groupDirs(mounts, 1, v1); dirs != nil {
-			return hierarchy{version: 1, dirs: dirs}, nil
+			return newHierarchy(1, dirs), nil
 		}
 	}
 	if v2 != "" {
 		if dirs := groupDirs(mounts, 2, v2); dirs != nil {
-			return hierarchy{version: 2, dirs: dirs}, nil
+			return newHierarchy(2, dirs), nil
 		}
 	}
 	return hierarchy{}, nil
@@ -190,50 +209,48 @@ func within(root, group string) (string, bool) {
 // readable limit, such as the root of version 2, are passed over.
 func (h hierarchy) read(read files) cgroupReading {
 	r := cgroupReading{version: h.version}
-	binding := ""
-	for _, dir := range h.dirs {
-		if limit := h.limit(read, dir); limit > 0 && (r.limit == 0 || limit <= r.limit) {
-			r.limit, binding = limit, dir
-		}
-	}
-	if len(h.dirs) == 0 {
+	if len(h.groups) == 0 {
 		return r
 	}
-	if binding == "" {
-		binding = h.dirs[0]
+	binding := h.groups[0]
+	for _, g := range h.groups {
+		if limit := g.readLimit(read); limit > 0 && (r.limit == 0 || limit <= r.limit) {
+			r.limit, binding = limit, g
+		}
 	}
 	h.readUsage(read, binding, &r)
-	if h.version == 2 {
-		if data, err := read(h.dirs[0] + "/memory.pressure"); err == nil {
+	if own := h.groups[0].pressure; own != "" {
+		if data, err := read(own); err == nil {
 			r.psi, r.hasPSI = parsePSI(data)
 		}
 	}
 	return r
 }
 
-// limit returns the limit that dir itself sets, or 0.
-func (h hierarchy) limit(read files, dir string) int64 {
-	if h.version == 1 {
-		return readLimit(read, dir+"/memory.limit_in_bytes")
+// readLimit returns the limit that the group itself sets, or 0.
+func (g groupFiles) readLimit(read files) int64 {
+	limit := readLimit(read, g.limit)
+	if g.high == "" {
+		return limit
 	}
-	limit, high := readLimit(read, dir+"/memory.max"), readLimit(read, dir+"/memory.high")
+	high := readLimit(read, g.high)
 	if limit == 0 || high > 0 && high < limit {
 		return high // throttling starts here, long before the kill at max
 	}
 	return limit
 }
 
-// readUsage fills in the usage of dir. In version 1 memory.stat also tells of
-// limits in parents that are not mounted here.
-func (h hierarchy) readUsage(read files, dir string, r *cgroupReading) {
-	usage, prefix := "/memory.current", ""
+// readUsage fills in the usage of g. In version 1 memory.stat also tells of limits
+// in parents that are not mounted here.
+func (h hierarchy) readUsage(read files, g groupFiles, r *cgroupReading) {
+	prefix := ""
 	if h.version == 1 {
-		usage, prefix = "/memory.usage_in_bytes", "total_"
+		prefix = "total_"
 	}
-	if data, err := read(dir + usage); err == nil {
+	if data, err := read(g.usage); err == nil {
 		r.usage, _ = parseInt(bytes.TrimSpace(data))
 	}
-	data, err := read(dir + "/memory.stat")
+	data, err := read(g.stat)
 	if err != nil {
 		return
 	}

@@ -1,2 +1,92 @@
-// Package memory keeps a process alive at its memory limit: bounded caches that give memory back, a monitor of pressure, and byte budgets for streams.
+// Package memory keeps a process alive at its memory limit: caches bounded by items
+// and bytes that give memory back under pressure, a monitor that tells how near the
+// limit is, and byte budgets for work in flight.
+//
+// # Getting started
+//
+//	m, err := memory.NewMonitor(memory.MonitorOptions{})
+//	if err != nil { … }
+//	defer m.Close()
+//	err = m.Start(ctx)                          // samples once a second
+//
+//	pages, err := memory.NewCache(memory.CacheOptions[string, []byte]{
+//		MaxItems: 1000, MaxBytes: 50 << 20, Monitor: m,
+//	})
+//	page, err := pages.GetOrLoad(ctx, "page:"+id, render)
+//
+// The parts work alone as well: a [Cache] or [Semaphore] without a monitor keeps to
+// its own bound, [ReadStats], [Log], [IsHigh] and [IsCritical] are one-shot, and
+// [Batches] and [Process] bound a stream. [SetLimit] tells the Go runtime of the
+// container's limit. [Monitor.Run] and [Checkpoint] make a long operation yield
+// while memory is short.
+//
+// # Units
+//
+// Sizes are bytes (int64), times are [time.Duration], shares are from 0 to 1. Levels
+// are judged on [Stats].Used, the bytes that neither a collection nor the kernel can
+// free, against the limit that leaves the least room: of the control groups
+// (version 1, 2 and hybrid, parents included), of GOMEMLIMIT and of
+// MonitorOptions.Limit. Usage as the system shows it would be wrong here: with
+// GOMEMLIMIT it stands near the limit by design.
+//
+// # Concurrency
+//
+// Everything is safe for concurrent use unless its comment says otherwise. No lock
+// is held while a caller's function runs. OnEvict runs on the goroutine whose call
+// removed the value, which for a load is the load's own; SizeOf on the one that
+// sets. A Monitor has no goroutine before Start and two after, one for samples and
+// one for callbacks, shrinkers and collections, so that a slow callback does not
+// delay a sample. OnChange callbacks run one at a time, in the order of the changes.
+// GetOrLoad runs its function on a goroutine of its own. Close waits for all of them.
+// Panics reach the caller or, from callbacks and shrinkers of a Monitor, are counted
+// and logged; a panic in OnEvict or SizeOf on a goroutine of the package ends the
+// program as any other, after the cache is consistent again.
+//
+// # Errors
+//
+// Constructors return errors matching [ErrOptions] that name every bad field.
+// [ErrTooLarge] means that the bound has to be raised first; [ErrPressure] that the
+// memory is short now; [ErrRateLimited], as a [*RateLimitError], that a collection
+// would come too soon; [ErrClosed] that the object was closed. A call whose ctx ends
+// returns an error matching ctx.Err() that carries [context.Cause]. [*PanicError]
+// carries a panic of a loader or of a stream's function.
+//
+// # Cost
+//
+// Get, Set and Delete of a [Cache] are O(1) and take one shard's lock; Get does not
+// allocate, and neither does Set of a flat value once the cache is full
+// (TestCacheAllocations). An entry costs 24 bytes and its key and value in place,
+// and about 7 bytes of table; links are indexes, so a cache of pointer-free keys and
+// values has nothing for the collector to scan. A shard's table doubles under its
+// lock, in time proportional to its entries. Shrink is linear in what remains, because
+// it packs that. All copies one shard's keys and values at a time. Level is one
+// atomic load, Checkpoint below LevelCritical a ctx lookup beside it
+// (TestMonitorAllocations). A sample reads runtime/metrics and six small files. SizeOf
+// uses reflection except for strings, byte slices and types without pointers.
+//
+// # Limits
+//
+//   - The order of eviction is exact up to 4096 items or 4 MiB, the bounds of
+//     NewCache; above, it is exact within each shard. All iterates in that order too.
+//   - A cache counts what entries are charged. Default sizes follow the runtime's
+//     size classes; a SizeOf of your own that leaves things out lets the heap grow
+//     beyond MaxBytes by what it leaves out. Sizes are taken when a value is set.
+//   - Expired entries stay in memory until they are touched or evicted.
+//   - Keys must be equal to themselves: a NaN can be set but never found.
+//   - Forced collections help after a burst was dropped, and hurt on a timer. They
+//     are therefore only run on events, at most every CollectInterval, more rarely
+//     while they free little, and not while the collector is busy.
+//   - A Semaphore and the streams bound what is declared, not what is allocated.
+//   - Outside Linux there is no RSS, control group or stall information: set
+//     MonitorOptions.Limit or GOMEMLIMIT.
+//   - The limit in [Stats] is the group's, but memory outside Go is only seen as the
+//     difference of the group's usage and the runtime's total.
+//
+// # Background
+//
+// Control group files: https://docs.kernel.org/admin-guide/cgroup-v2.html and
+// https://docs.kernel.org/admin-guide/cgroup-v1/memory.html. Stall information:
+// https://docs.kernel.org/accounting/psi.html. The runtime's limit and why a tight
+// one makes the collector spin: https://go.dev/doc/gc-guide. Sizes of maps follow the
+// Swiss tables of Go 1.24: https://go.dev/blog/swisstable.
 package memory

@@ -313,7 +313,7 @@ func TestMonitorCallbacksMayUseMonitor(t *testing.T) {
 // them grow back once memory is there again.
 func TestCacheUnderMonitor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGauge(10, 1000)
+		g := newGauge(10, 400)
 		m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
 		one := func(int, int) int64 { return 1 }
 		cheap := newCache(t, memory.CacheOptions[int, int]{Name: "cheap", MaxBytes: 100, SizeOf: one, Monitor: m})
@@ -323,13 +323,14 @@ func TestCacheUnderMonitor(t *testing.T) {
 			mustSet(t, dear, i, i)
 		}
 		m.Start(t.Context())
-		g.use(660) // 10 above the goal, but not yet high
+		time.Sleep(500 * time.Millisecond) // between two samples
+		g.use(265)                         // 10 above the goal, but not yet high
 		time.Sleep(time.Second)
 		if cheap.Bytes() != 100 {
 			t.Errorf("cheap shrank to %d at normal", cheap.Bytes())
 		}
-		g.use(870) // critical
-		time.Sleep(time.Second + time.Millisecond)
+		g.use(341) // critical: 81 above the goal
+		time.Sleep(time.Second)
 		if cheap.Bytes() != 40 || dear.Bytes() != 60 {
 			t.Errorf("at critical: cheap %d, dear %d; want 40 and the floor of 60", cheap.Bytes(), dear.Bytes())
 		}

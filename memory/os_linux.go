@@ -76,16 +76,18 @@ func (o *osReader) forget(name string) {
 // read takes one reading. Absent files are normal; the error tells of others.
 func (o *osReader) read(now time.Time) (osReading, error) {
 	var r osReading
-	var errs []error
+	var failed error
 	if o.foundAt.IsZero() || now.Sub(o.foundAt) >= rediscoverAfter {
-		errs = append(errs, o.discover(now))
+		failed = o.discover(now)
 	}
 	r.systemTotal = o.total
 	data, err := o.file("/proc/self/statm")
 	if err == nil {
 		r.rss = parseStatm(data) * o.page
 	}
-	errs = append(errs, unlessAbsent(err))
+	if err = unlessAbsent(err); err != nil {
+		failed = errors.Join(failed, err)
+	}
 	if o.groups.version > 0 {
 		r.cgroup = o.groups.read(o.file)
 	}
@@ -95,7 +97,7 @@ func (o *osReader) read(now time.Time) (osReading, error) {
 			r.hostPSI.Host = true
 		}
 	}
-	return r, errors.Join(errs...)
+	return r, failed
 }
 
 // discover finds the control groups of the process and the size of the machine.

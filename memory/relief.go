@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// creditLife is how long freed bytes are taken as on their way when no collection
+// comes to show them.
+const creditLife = 10 * time.Second
+
 // drain runs the callbacks that are due, unless another goroutine is at it: then
 // that one finds them before it leaves.
 func (m *Monitor) drain(ctx context.Context) {
@@ -61,7 +65,7 @@ func (m *Monitor) step(ctx context.Context) bool {
 // needLocked returns the bytes to free so that usage falls below LevelHigh for
 // good. What was freed since the last collection is not in the sample yet.
 func (m *Monitor) needLocked(s Stats) int64 {
-	if s.GCCycles != m.creditGC || s.At.Sub(m.creditAt) >= max(m.opts.Interval, time.Second) {
+	if s.GCCycles != m.creditGC || s.At.Sub(m.creditAt) >= creditLife {
 		m.credit = 0
 	}
 	goal := (m.opts.High - m.opts.Hysteresis) * float64(s.Limit)
