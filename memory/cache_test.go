@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -339,10 +338,7 @@ func TestCacheStatsAndMetrics(t *testing.T) {
 	if s.Hits != 1 || s.Misses != 1 || s.Sets != 4 || s.Evicted != 2 || s.HitRatio() != 0.5 || s.Items != 2 || s.Bytes != 10 {
 		t.Errorf("Stats() = %+v", s)
 	}
-	got := map[string]float64{}
-	for name, v := range c.Metrics() {
-		got[name] = v
-	}
+	got := maps.Collect(c.Metrics())
 	if v := got[`memory_cache_evicted_total{cache="a\"b\\c\n",reason="capacity"}`]; v != 2 {
 		t.Errorf("evicted metric = %v in %v", v, got)
 	}
@@ -390,174 +386,6 @@ func TestCacheAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(2000, func() { full.Set(next, next); next++ }); n != 0 {
 		t.Errorf("Set with eviction allocates %v; want 0", n)
 	}
-}
-
-func TestGetOrLoadSharesOneRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, memory.CacheOptions[string, int]{})
-		var runs atomic.Int32
-		load := func(context.Context) (int, error) {
-			time.Sleep(time.Second)
-			return int(runs.Add(1)), nil
-		}
-		var wg sync.WaitGroup
-		for range 20 {
-			wg.Go(func() {
-				if v, err := c.GetOrLoad(t.Context(), "k", load); v != 1 || err != nil {
-					t.Errorf("GetOrLoad = %d, %v; want 1", v, err)
-				}
-			})
-		}
-		wg.Wait()
-		if v, ok := c.Get("k"); !ok || v != 1 || runs.Load() != 1 {
-			t.Errorf("after the load: %d, %t, %d runs", v, ok, runs.Load())
-		}
-		if s := c.Stats(); s.Loads != 1 || s.LoadTime != time.Second || s.Misses != 20 {
-			t.Errorf("Stats() = %+v", s)
-		}
-	})
-}
-
-func TestGetOrLoadLeaderLeaves(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, memory.CacheOptions[string, int]{})
-		cause := errors.New("client went away")
-		leader, leave := context.WithCancelCause(t.Context())
-		var loadErr error
-		load := func(ctx context.Context) (int, error) {
-			select {
-			case <-time.After(time.Second):
-				return 5, nil
-			case <-ctx.Done():
-				loadErr = ctx.Err()
-				return 0, ctx.Err()
-			}
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			_, err := c.GetOrLoad(leader, "k", load)
-			if !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
-				t.Errorf("the leader got %v; want Canceled and its cause", err)
-			}
-		})
-		synctest.Wait()
-		wg.Go(func() {
-			if v, err := c.GetOrLoad(t.Context(), "k", load); v != 5 || err != nil {
-				t.Errorf("the follower got %d, %v; want 5", v, err)
-			}
-		})
-		synctest.Wait()
-		leave(cause)
-		wg.Wait()
-		if loadErr != nil {
-			t.Errorf("the load was cancelled: %v", loadErr)
-		}
-		// With nobody left the run is cancelled, and the next caller starts anew.
-		alone, leaveAlone := context.WithCancel(t.Context())
-		wg.Go(func() { c.GetOrLoad(alone, "other", load) })
-		synctest.Wait()
-		leaveAlone()
-		wg.Wait()
-		synctest.Wait()
-		if !errors.Is(loadErr, context.Canceled) {
-			t.Errorf("the abandoned load saw %v; want Canceled", loadErr)
-		}
-		if v, err := c.GetOrLoad(t.Context(), "other", load); v != 5 || err != nil {
-			t.Errorf("GetOrLoad after an abandoned one = %d, %v", v, err)
-		}
-	})
-}
-
-func TestGetOrLoadFailures(t *testing.T) {
-	boom := errors.New("boom")
-	for _, tc := range []struct {
-		name  string
-		load  func(context.Context) (int, error)
-		check func(error) bool
-	}{
-		{"error", func(context.Context) (int, error) { return 9, boom }, func(err error) bool { return err == boom }},
-		{"panic", func(context.Context) (int, error) { panic(boom) }, func(err error) bool {
-			p, ok := errors.AsType[*memory.PanicError](err)
-			return ok && errors.Is(err, boom) && len(p.Stack) > 0
-		}},
-		{"goexit", func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }, func(err error) bool {
-			p, ok := errors.AsType[*memory.PanicError](err)
-			return ok && p.Value == nil
-		}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c := newCache(t, memory.CacheOptions[string, int]{})
-			v, err := c.GetOrLoad(t.Context(), "k", tc.load)
-			if v != 0 || !tc.check(err) {
-				t.Errorf("GetOrLoad = %d, %v", v, err)
-			}
-			if c.Len() != 0 || c.Stats().LoadErrors != 1 {
-				t.Errorf("Len %d, LoadErrors %d", c.Len(), c.Stats().LoadErrors)
-			}
-			if v, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { return 3, nil }); v != 3 || err != nil {
-				t.Errorf("GetOrLoad after a failure = %d, %v", v, err)
-			}
-		})
-	}
-}
-
-func TestGetOrLoadOvertaken(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		write func(c *memory.Cache[string, int])
-		want  int // 0: absent
-	}{
-		{"Set", func(c *memory.Cache[string, int]) { c.Set("k", 2) }, 2},
-		{"Delete", func(c *memory.Cache[string, int]) { c.Delete("k") }, 0},
-		{"Purge", func(c *memory.Cache[string, int]) { c.Purge() }, 0},
-		{"other key", func(c *memory.Cache[string, int]) { c.Set("x", 2) }, 1},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c := newCache(t, memory.CacheOptions[string, int]{})
-			v, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
-				tc.write(c)
-				return 1, nil
-			})
-			if v != 1 || err != nil {
-				t.Errorf("GetOrLoad = %d, %v; want 1", v, err)
-			}
-			if v, _ := c.Get("k"); v != tc.want {
-				t.Errorf("Get after the load = %d; want %d", v, tc.want)
-			}
-		})
-	}
-}
-
-func TestGetOrLoadTooLargeIsReturned(t *testing.T) {
-	c := newCache(t, memory.CacheOptions[string, int]{MaxBytes: 10, SizeOf: func(string, int) int64 { return 11 }})
-	if v, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { return 1, nil }); v != 1 || err != nil {
-		t.Errorf("GetOrLoad = %d, %v; want the value", v, err)
-	}
-	if s := c.Stats(); s.TooLarge != 1 || s.Items != 0 {
-		t.Errorf("Stats() = %+v; want one refusal", s)
-	}
-}
-
-func TestCacheCloseJoinsLoads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, memory.CacheOptions[string, int]{})
-		ended := false
-		go c.GetOrLoad(t.Context(), "k", func(ctx context.Context) (int, error) {
-			<-ctx.Done()
-			time.Sleep(time.Second)
-			ended = true
-			return 0, ctx.Err()
-		})
-		synctest.Wait()
-		c.Close()
-		if !ended {
-			t.Error("Close returned before the load")
-		}
-		if _, err := c.GetOrLoad(t.Context(), "k", nil); !errors.Is(err, memory.ErrClosed) {
-			t.Errorf("GetOrLoad after Close = %v; want ErrClosed", err)
-		}
-		c.Close()
-	})
 }
 
 func TestPolicyText(t *testing.T) {

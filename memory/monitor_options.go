@@ -139,8 +139,9 @@ type ChangeEvent struct {
 type ShrinkEvent struct {
 	// Name is the name given to Register.
 	Name string
-	// Level is the level that caused it, Target the share that was to remain.
-	Level  Level
+	// Level is the level that caused it.
+	Level Level
+	// Target is the share that was to remain, from 0 to 1.
 	Target float64
 	// Freed is what the shrinker said that it freed, in bytes.
 	Freed int64
@@ -168,16 +169,18 @@ type CollectResult struct {
 type MonitorStats struct {
 	// Memory is the last sample; its At is zero before the first.
 	Memory Stats
-	// Level is the level now, Since when it began.
+	// Level is the level now.
 	Level Level
+	// Since is when that level began.
 	Since time.Time
 	// Samples counts samples, SampleErrors those that failed at least in part.
 	Samples, SampleErrors uint64
 	// Changes counts changes of level.
 	Changes uint64
-	// Shrinks counts requests to shrinkers, Freed the bytes they said they freed.
+	// Shrinks counts requests to shrinkers.
 	Shrinks uint64
-	Freed   int64
+	// Freed is the sum of the bytes that they said they freed.
+	Freed int64
 	// Collections counts forced collections, Ineffective those that freed less
 	// than 5 %, Limited requests that were refused.
 	Collections, Ineffective, Limited uint64

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -386,10 +387,7 @@ func TestMonitorMetrics(t *testing.T) {
 	if _, err := m.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]float64{}
-	for name, v := range m.Metrics() {
-		got[name] = v
-	}
+	got := maps.Collect(m.Metrics())
 	checkMetricNames(t, got)
 	for _, name := range []string{"memory_used_bytes", "memory_limit_bytes", "memory_heap_live_bytes", "memory_goroutines"} {
 		if got[name+`{monitor="app"}`] <= 0 {

@@ -103,7 +103,7 @@ func sizeMatches[T any](t *testing.T, name string, build func() T) {
 func TestSizeOfSharedAndCyclic(t *testing.T) {
 	type node struct {
 		next *node
-		data [100]byte
+		_    [100]byte
 	}
 	a := &node{}
 	one := memory.SizeOf(a)

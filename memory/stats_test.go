@@ -80,7 +80,7 @@ func TestStatsText(t *testing.T) {
 // TestCgroupReal makes a control group with a limit, lets the monitor judge this
 // process by it, and changes the limit under it.
 func TestCgroupReal(t *testing.T) {
-	const limit = 8 << 30
+	const limit int64 = 8 << 30
 	dir := filepath.Join("/sys/fs/cgroup/memory", "perfblocks-test-"+strconv.Itoa(os.Getpid()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Skipf("needs root and a version 1 memory hierarchy at /sys/fs/cgroup/memory: %v", err)
@@ -104,7 +104,7 @@ func TestCgroupReal(t *testing.T) {
 			t.Logf("removing the group: %v", err)
 		}
 	})
-	if err := write(filepath.Join(dir, "memory.limit_in_bytes"), strconv.Itoa(limit)); err != nil {
+	if err := write(filepath.Join(dir, "memory.limit_in_bytes"), strconv.FormatInt(limit, 10)); err != nil {
 		t.Skipf("cannot set a limit: %v", err)
 	}
 	if err := write(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(os.Getpid())); err != nil {
