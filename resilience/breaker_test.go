@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -335,10 +336,7 @@ func TestBreakerRejectAllocs(t *testing.T) {
 func TestBreakerMetrics(t *testing.T) {
 	b := newBreaker(t, resilience.BreakerOptions{Name: "a\"b\\\n"})
 	call(b, errBoom)
-	got := map[string]float64{}
-	for name, value := range b.Metrics() {
-		got[name] = value
-	}
+	got := maps.Collect(b.Metrics())
 	for name, want := range map[string]float64{
 		`resilience_breaker_window_failures{breaker="a\"b\\\n"}`:           1,
 		`resilience_breaker_state{breaker="a\"b\\\n",state="closed"}`:      1,

@@ -29,10 +29,7 @@ type sqlState string
 func (e sqlState) Error() string    { return "pg: " + string(e) }
 func (e sqlState) SQLState() string { return string(e) }
 
-type apiError struct {
-	code string
-	err  error
-}
+type apiError struct{ code string }
 
 func (e apiError) Error() string        { return e.code }
 func (e apiError) ErrorCode() string    { return e.code }

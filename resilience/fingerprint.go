@@ -91,7 +91,7 @@ func (h *hash) error(err error, info Info) {
 	for range maxDepth {
 		name := reflect.TypeOf(err).String()
 		h.string(name)
-		one, many := unwrap(err)
+		many, one := unwrap(err)
 		if len(many) > 0 {
 			one = many[0]
 		}

@@ -21,10 +21,12 @@ type GuardOptions struct {
 	// MaxKeys bounds the fingerprints told apart in one window; the rest is
 	// counted together. Default 4096.
 	MaxKeys int
-	// PerSecond bounds what passes for all fingerprints together, on average, and
-	// Burst at once. Defaults 100 and 200; negative PerSecond: no bound.
+	// PerSecond bounds what passes for all fingerprints together, on average.
+	// Default 100; negative: no bound.
 	PerSecond int
-	Burst     int
+	// Burst bounds what passes for all fingerprints at once. Default 200, or
+	// PerSecond if that is more.
+	Burst int
 	// MinLevel is the level from which Handler guards; lower records pass
 	// untouched. Default slog.LevelWarn.
 	MinLevel slog.Leveler
@@ -49,9 +51,10 @@ type Summary struct {
 	// Fingerprint is the one that Observe returned; 0 for what was counted
 	// together because MaxKeys was reached.
 	Fingerprint uint64
-	// Class and Code describe the first withheld error, if it was an error.
+	// Class is that of the first withheld error, if it was an error.
 	Class Class
-	Code  string
+	// Code is that of the same error; it may be empty.
+	Code string
 	// Suppressed is how many were withheld since the last one that passed.
 	Suppressed uint64
 }

@@ -71,9 +71,10 @@ type RetryEvent struct {
 	Attempt int
 	// Delay is the wait before the next attempt.
 	Delay time.Duration
-	// Info describes the failure Err of that attempt.
+	// Info describes the failure of that attempt.
 	Info Info
-	Err  error
+	// Err is that failure, as the function returned it.
+	Err error
 }
 
 // FailedEvent describes a call that failed for good.
@@ -84,9 +85,10 @@ type FailedEvent struct {
 	Attempts int
 	// Reason says why there was no further attempt.
 	Reason StopReason
-	// Info describes the last failure; Err is what the caller receives.
+	// Info describes the last failure.
 	Info Info
-	Err  error
+	// Err is what the caller receives.
+	Err error
 }
 
 // Stats is a snapshot of a pipeline's counters since New. It is a plain value.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -551,10 +552,7 @@ func TestPipelineMetrics(t *testing.T) {
 	if d := p.Stats().Sub(before); d.Calls != 1 || d.SuccessRatio() != 1 {
 		t.Errorf("Sub = %+v", d)
 	}
-	got := map[string]float64{}
-	for name, value := range p.Metrics() {
-		got[name] = value
-	}
+	got := maps.Collect(p.Metrics())
 	for name, want := range map[string]float64{
 		`resilience_calls_total{pipeline="up"}`: 2, `resilience_budget_tokens{budget="up"}`: 100,
 		`resilience_breaker_state{breaker="up",state="closed"}`: 1,

@@ -84,7 +84,7 @@ func (w *walker) visit(err error, depth int) finding {
 	if here.rank == rankSelf {
 		return here
 	}
-	one, many := unwrap(err)
+	many, one := unwrap(err)
 	switch {
 	case one != nil:
 		return deeper(here, w.visit(one, depth+1))
@@ -145,17 +145,17 @@ func (w *walker) join(errs []error, depth int) finding {
 }
 
 // unwrap looks one level deeper and survives an Unwrap that panics.
-func unwrap(err error) (one error, many []error) {
+func unwrap(err error) (many []error, one error) {
 	defer func() {
 		if recover() != nil {
-			one, many = nil, nil
+			many, one = nil, nil
 		}
 	}()
 	switch u := err.(type) { //nolint:errorlint // The walk unwraps by itself.
 	case interface{ Unwrap() error }:
-		return u.Unwrap(), nil
-	case interface{ Unwrap() []error }:
 		return nil, u.Unwrap()
+	case interface{ Unwrap() []error }:
+		return u.Unwrap(), nil
 	}
 	return nil, nil
 }

@@ -1,0 +1,84 @@
+package resilience_test
+
+import (
+	"context"
+	"log/slog"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/perfblocks/perfblocks/resilience"
+)
+
+func benchPipeline(b *testing.B) *resilience.Pipeline {
+	br, err := resilience.NewBreaker(resilience.BreakerOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := resilience.New(resilience.Options{Breaker: br})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return p
+}
+
+func succeed(context.Context) (int, error) { return 1, nil }
+
+func BenchmarkDo(b *testing.B) {
+	p, ctx := benchPipeline(b), context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = resilience.Do(ctx, p, succeed)
+	}
+}
+
+// BenchmarkDoParallel shows what the shards of window and counter are for.
+func BenchmarkDoParallel(b *testing.B) {
+	p, ctx := benchPipeline(b), context.Background()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			_, _ = resilience.Do(ctx, p, succeed)
+		}
+	})
+}
+
+func BenchmarkBreakerReject(b *testing.B) {
+	br, err := resilience.NewBreaker(resilience.BreakerOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	br.ForceOpen()
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = br.Acquire()
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		err  error
+	}{{"refused", dial(syscall.ECONNREFUSED)}, {"sqlstate", wrapped(sqlState("40001"))}, {"unknown", wrapped(errBoom)}} {
+		b.Run("err="+c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = resilience.Classify(c.err)
+			}
+		})
+	}
+}
+
+func BenchmarkGuardSuppressed(b *testing.B) {
+	g, err := resilience.NewGuard(resilience.GuardOptions{First: 1, Every: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h, ctx := g.Handler(slog.DiscardHandler), context.Background()
+	r := slog.NewRecord(time.Time{}, slog.LevelError, "cannot reach upstream", 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = h.Handle(ctx, r)
+	}
+	_ = g.Close()
+}
