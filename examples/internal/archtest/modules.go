@@ -27,8 +27,9 @@ type listed struct {
 }
 
 // Reachable returns for each package folder of the module the third-party
-// modules that its non-test code reaches on Linux, without versions, one line
-// per package.
+// modules that its non-test code reaches on Linux, without versions: a line
+// with the folder and a colon, then a line for each module. Packages that reach
+// none are left out.
 func Reachable(t *Tree) (string, error) {
 	cmd := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Standard,Imports,ImportMap,Module,Error", "./...")
 	cmd.Dir = t.Root
@@ -55,12 +56,12 @@ func Reachable(t *Tree) (string, error) {
 	}
 	var b strings.Builder
 	for _, p := range slices.Sorted(maps.Keys(pkgs)) {
-		if dir, ok := t.own(p); ok {
-			fmt.Fprintf(&b, "%s:", dir)
-			for _, m := range slices.Sorted(maps.Keys(reach(pkgs, p))) {
-				b.WriteString(" " + m)
+		modules := reach(pkgs, p)
+		if dir, ok := t.own(p); ok && len(modules) > 0 {
+			fmt.Fprintf(&b, "%s:\n", dir)
+			for _, m := range slices.Sorted(maps.Keys(modules)) {
+				fmt.Fprintf(&b, "\t%s\n", m)
 			}
-			b.WriteString("\n")
 		}
 	}
 	return b.String(), nil
@@ -99,27 +100,33 @@ func PinnedModules(t *Tree, pinned string) ([]Finding, error) {
 	have, want := byPackage(now), byPackage(pinned)
 	var all []Finding
 	for _, dir := range slices.Sorted(maps.Keys(have)) {
-		if w, ok := want[dir]; !ok {
-			all = append(all, Finding{dir, "not in the list of reachable modules", mendPinned})
-		} else if w != have[dir] {
-			all = append(all, Finding{dir, fmt.Sprintf("reaches [%s], pinned is [%s]", have[dir], w), mendPinned})
+		for _, m := range have[dir] {
+			if !slices.Contains(want[dir], m) {
+				all = append(all, Finding{dir, "reaches " + m, "do without it, or " + mendPinned})
+			}
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(want)) {
-		if _, ok := have[dir]; !ok {
-			all = append(all, Finding{dir, "pinned, but no package", mendPinned})
+		for _, m := range want[dir] {
+			if !slices.Contains(have[dir], m) {
+				all = append(all, Finding{dir, "no longer reaches " + m, mendPinned})
+			}
 		}
 	}
 	return all, nil
 }
 
-const mendPinned = "if it is meant, run: go test ./examples/internal/archtest -run TestModules -update"
+const mendPinned = "run: go test ./examples/internal/archtest -run TestModules -update"
 
-func byPackage(text string) map[string]string {
-	m := map[string]string{}
+func byPackage(text string) map[string][]string {
+	m := map[string][]string{}
+	dir := ""
 	for line := range strings.Lines(text) {
-		if dir, mods, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && !strings.HasPrefix(line, "#") {
-			m[dir] = strings.TrimSpace(mods)
+		line = strings.TrimRight(line, "\r\n")
+		if name, ok := strings.CutSuffix(line, ":"); ok {
+			dir = name
+		} else if module, ok := strings.CutPrefix(line, "\t"); ok {
+			m[dir] = append(m[dir], module)
 		}
 	}
 	return m

@@ -107,8 +107,9 @@ func Repository() Policy {
 			"examples/internal":    nil,
 		},
 		InTests: map[string][]string{
-			".":       {"github.com/stretchr/testify"},
-			"dbindex": drivers, // live and advisor run against real databases
+			".": {"github.com/stretchr/testify"},
+			// live and advisor run against real databases.
+			"dbindex": drivers, "examples/internal": drivers,
 		},
 		Shown: map[string][]string{
 			"cache/rediscache": rueidis, // the caller brings its client options
