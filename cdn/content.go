@@ -92,18 +92,19 @@ func canBe(m *mimetype.MIME, t string) bool {
 	if isOrDescends(m, t) {
 		return true
 	}
-	if isMarkup(t) || !isTextual(t) {
-		return false
-	}
-	for _, d := range []string{"text/html", "image/svg+xml", "text/xml", "application/xhtml+xml"} {
-		if isOrDescends(m, d) {
-			return false
-		}
-	}
-	return isOrDescends(m, "text/plain")
+	return isTextual(t) && !isMarkup(t) && isOrDescends(m, "text/plain")
 }
 
+// isOrDescends reports that content detected as m is of type t. Markup is a kind of
+// plain text to the detector, but not here: it must not pass under a harmless name.
 func isOrDescends(m *mimetype.MIME, t string) bool {
+	if t == "text/plain" {
+		for _, d := range []string{"text/html", "image/svg+xml", "text/xml", "application/xhtml+xml"} {
+			if isOrDescends(m, d) {
+				return false
+			}
+		}
+	}
 	for ; m != nil; m = m.Parent() {
 		if m.Is(t) {
 			return t != "application/octet-stream" || m.Parent() == nil
