@@ -228,7 +228,7 @@ type ledger struct {
 // and looks for what was acknowledged: at the end, from local disk or the provider,
 // and, once the provider has healed and all is promoted, from the provider alone.
 func TestCrash(t *testing.T) {
-	cycles := 12
+	cycles := 8
 	if s := os.Getenv("CDN_CRASH_CYCLES"); s != "" {
 		fmt.Sscan(s, &cycles)
 	}
