@@ -1,0 +1,53 @@
+package s3cdn_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/s3cdn"
+)
+
+func ExampleNew() {
+	p, err := s3cdn.New(s3cdn.Options{
+		Bucket:          "pictures",
+		Endpoint:        "https://account.r2.cloudflarestorage.com",
+		PublicURL:       "https://cdn.example.com",
+		AccessKeyID:     "AKIDEXAMPLE",
+		SecretAccessKey: "from a vault",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	u, _ := p.URL(cdn.Ref{Key: "cats/tom & jerry.png"})
+	fmt.Println(p.ProviderName(), u)
+	// Output: s3 https://cdn.example.com/cats/tom%20%26%20jerry.png
+}
+
+// A browser may PUT one file of 1234 bytes, as a PNG, within a minute.
+func ExampleProvider_PresignPut() {
+	p, err := s3cdn.New(s3cdn.Options{
+		Bucket: "pictures", Region: "eu-central-1", AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "from a vault",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	up, err := p.PresignPut(context.Background(), cdn.PresignRequest{
+		Key: "cats/tom.png", ContentType: "image/png", Size: 1234, Expiry: time.Minute,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	u, _ := url.Parse(up.URL)
+	fmt.Println(up.Method, u.Host, u.Path, up.Header)
+	fmt.Println(u.Query().Get("X-Amz-SignedHeaders"), u.Query().Get("X-Amz-Expires"))
+	// Output:
+	// PUT pictures.s3.eu-central-1.amazonaws.com /cats/tom.png map[Content-Type:image/png]
+	// content-length;content-type;host 60
+}
