@@ -1,0 +1,136 @@
+package dbindex_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+func TestLintChatIsClean(t *testing.T) {
+	for _, d := range []dbindex.Dialect{dbindex.Postgres(15), dbindex.SQLite()} {
+		if got := dbindex.Lint(d, dbindex.Schema{Indexes: chat(), ForeignKeys: chatForeignKeys()}, dbindex.LintOptions{}); len(got) != 0 {
+			t.Errorf("%s: %v; want no finding", d, got)
+		}
+	}
+}
+
+func with(ix dbindex.Index, change func(*dbindex.Index)) dbindex.Index { change(&ix); return ix }
+
+func TestLintRules(t *testing.T) {
+	a, ab := index("a", "t", "a"), index("ab", "t", "a", "b")
+	partial := func(ix dbindex.Index) dbindex.Index {
+		return with(ix, func(ix *dbindex.Index) { ix.Where = dbindex.IsNull("x") })
+	}
+	unique := func(ix dbindex.Index) dbindex.Index {
+		return with(ix, func(ix *dbindex.Index) { ix.Unique = true })
+	}
+	owned := func(ix dbindex.Index) dbindex.Index {
+		return with(unique(ix), func(ix *dbindex.Index) { ix.Constraint = dbindex.UniqueConstraint })
+	}
+	key := func(ix dbindex.Index, change func(*dbindex.Key)) dbindex.Index {
+		ix.Keys = slices.Clone(ix.Keys)
+		change(&ix.Keys[0])
+		return ix
+	}
+	fk := []dbindex.ForeignKey{{Table: "t", Columns: []string{"a", "b"}, RefTable: "u"}}
+	for _, tc := range []struct {
+		name    string
+		indexes []dbindex.Index
+		fks     []dbindex.ForeignKey
+		want    string // ids and indexes
+	}{
+		{"clean", []dbindex.Index{a, index("b", "t", "b")}, nil, ""},
+		{"duplicate", []dbindex.Index{a, index("a2", "t", "a")}, nil, "DBX001 a2"},
+		{"three equals", []dbindex.Index{a, index("a2", "t", "a"), index("a3", "t", "a")}, nil, "DBX001 a2,DBX001 a3"},
+		{"duplicate of unique", []dbindex.Index{a, unique(index("z", "t", "a"))}, nil, "DBX001 a"},
+		{"duplicate of constraint", []dbindex.Index{a, owned(index("z", "t", "a"))}, nil, "DBX001 a"},
+		{"two unique", []dbindex.Index{unique(a), unique(index("a2", "t", "a"))}, nil, "DBX001 a2"},
+		{"two constraints", []dbindex.Index{owned(a), owned(index("a2", "t", "a"))}, nil, ""},
+		{"backward twin", []dbindex.Index{a, {Name: "d", Table: "t", Keys: []dbindex.Key{dbindex.Desc("a")}}}, nil, "DBX001 d"},
+		{"other table", []dbindex.Index{a, index("a2", "u", "a")}, nil, ""},
+		{"prefix", []dbindex.Index{a, ab}, nil, "DBX002 a"},
+		{"prefix of constraint", []dbindex.Index{a, owned(ab)}, nil, "DBX002 a"},
+		{"unique prefix", []dbindex.Index{unique(a), ab}, nil, ""},
+		{"constraint prefix", []dbindex.Index{owned(a), ab}, nil, ""},
+		{"second column", []dbindex.Index{index("b", "t", "b"), ab}, nil, ""},
+		{"partial prefix", []dbindex.Index{partial(a), ab}, nil, ""},
+		{"prefix of partial", []dbindex.Index{a, partial(ab)}, nil, ""},
+		{"both partial", []dbindex.Index{partial(a), partial(ab)}, nil, "DBX002 a"},
+		{"partial twin", []dbindex.Index{a, partial(index("a2", "t", "a"))}, nil, ""},
+		{"other class", []dbindex.Index{key(a, func(k *dbindex.Key) { k.OpClass = "text_pattern_ops" }), ab}, nil, ""},
+		{"other collation", []dbindex.Index{key(a, func(k *dbindex.Key) { k.Collate = "C" }), ab}, nil, ""},
+		{"other nulls", []dbindex.Index{key(a, func(k *dbindex.Key) { k.Nulls = dbindex.NullsFirst }), ab}, nil, ""},
+		{"other method", []dbindex.Index{with(a, func(ix *dbindex.Index) { ix.Method = dbindex.Hash }), ab}, nil, ""},
+		{"include lost", []dbindex.Index{with(a, func(ix *dbindex.Index) { ix.Include = []string{"c"} }), ab}, nil, ""},
+		{"include kept", []dbindex.Index{with(a, func(ix *dbindex.Index) { ix.Include = []string{"b"} }), ab}, nil, "DBX002 a"},
+		{"much wider", []dbindex.Index{a, index("w", "t", "a", "b", "c", "d")}, nil, "DBX002 a"},
+		{"wide", []dbindex.Index{index("w", "t", "a", "b", "c", "d", "e", "f")}, nil, "DBX004 w"},
+		{"invalid", []dbindex.Index{with(a, func(ix *dbindex.Index) { ix.Invalid = true }), ab}, nil, "DBX010 a"},
+		{"same name", []dbindex.Index{a, index("a", "u", "c")}, nil, "DBX006 a"},
+		{"long name", []dbindex.Index{index(strings.Repeat("n", 70), "t", "a")}, nil, "DBX006 " + strings.Repeat("n", 70)},
+		{"feature", []dbindex.Index{with(unique(a), func(ix *dbindex.Index) { ix.Method = dbindex.Hash })}, nil, "DBX009 a"},
+		{"raw", []dbindex.Index{with(a, func(ix *dbindex.Index) { ix.Where = dbindex.RawSQL("x;") })}, nil, "DBX015 a"},
+		{"repeated", []dbindex.Index{index("r", "t", "a", "b", "a")}, nil, "DBX018 r"},
+		{"fk missing", []dbindex.Index{a}, fk, "DBX003 "},
+		{"fk served", []dbindex.Index{index("ba", "t", "b", "a")}, fk, ""},
+		{"fk by not null", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.NotNull("b") })}, fk, ""},
+		{"fk by partial", []dbindex.Index{partial(ab)}, fk, "DBX003 "},
+		{"fk reported once", nil, append(fk, fk...), "DBX003 "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var got []string
+			for _, f := range dbindex.Lint(dbindex.Postgres(15), dbindex.Schema{Indexes: tc.indexes, ForeignKeys: tc.fks}, dbindex.LintOptions{}) {
+				got = append(got, f.ID+" "+f.Index)
+				if f.Message == "" || f.Table == "" {
+					t.Errorf("%+v lacks a message or table", f)
+				}
+			}
+			slices.Sort(got)
+			if strings.Join(got, ",") != tc.want {
+				t.Errorf("Lint = %v; want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestLintOptions(t *testing.T) {
+	s := dbindex.Schema{Indexes: []dbindex.Index{index("a", "t", "a"), index("w", "t", "a", "b", "c", "d", "e", "f"), with(index("p", "t", "z"), func(ix *dbindex.Index) { ix.Where = dbindex.IsNull("x") })}}
+	pg := dbindex.Postgres(15)
+	if got := dbindex.Lint(pg, s, dbindex.LintOptions{MaxColumns: -1, Ignore: []string{dbindex.RuleRedundant}}); len(got) != 0 {
+		t.Errorf("all turned off: %v", got)
+	}
+	got := dbindex.Lint(pg, s, dbindex.LintOptions{Prisma: true})
+	b, err := json.Marshal(got)
+	if err != nil || len(got) != 3 || !strings.Contains(string(b), `"id":"DBX017","severity":"info","table":"t","index":"p"`) {
+		t.Errorf("JSON = %s, %v; want the Prisma finding", b, err)
+	}
+	var back []dbindex.Finding
+	if err := json.Unmarshal(b, &back); err != nil || !slices.Equal(back, got) {
+		t.Errorf("JSON reads back as %v, %v", back, err)
+	}
+	if got := dbindex.Lint(dbindex.Dialect{}, s, dbindex.LintOptions{}); len(got) != 1 || got[0].Severity != dbindex.Error {
+		t.Errorf("zero dialect: %v; want one error", got)
+	}
+	if got := dbindex.Lint(dbindex.MySQL(8, 0), dbindex.Schema{ForeignKeys: chatForeignKeys()}, dbindex.LintOptions{}); len(got) != 0 {
+		t.Errorf("MySQL indexes foreign keys itself: %v", got)
+	}
+}
+
+func TestPrismaSchema(t *testing.T) {
+	list := []dbindex.Index{
+		{Name: "g", Table: "T", Method: dbindex.GIN, Keys: []dbindex.Key{{Column: "body", OpClass: "gin_trgm_ops"}}},
+		{Name: "u", Table: "T", Unique: true, Keys: []dbindex.Key{dbindex.Asc("a"), dbindex.Desc("b")}},
+		{Name: "odd", Table: "T", Keys: []dbindex.Key{dbindex.Asc("a b")}},
+	}
+	r, err := dbindex.PrismaSchema(dbindex.Postgres(15), list)
+	if err != nil || len(r.Models) != 1 || len(r.Gaps) != 1 || r.Gaps[0].Index != "odd" {
+		t.Fatalf("PrismaSchema = %+v, %v", r, err)
+	}
+	want := []string{`@@index([body(ops: raw("gin_trgm_ops"))], map: "g", type: Gin)`, `@@unique([a, b(sort: Desc)], map: "u")`}
+	if !slices.Equal(r.Models[0].Lines, want) {
+		t.Errorf("lines = %q; want %q", r.Models[0].Lines, want)
+	}
+}
