@@ -114,7 +114,9 @@ const requestTimeout = 20 * time.Second
 func (a *app) guardRequests(next http.Handler) (http.Handler, error) {
 	m, err := resiliencehttp.NewMiddleware(resiliencehttp.MiddlewareOptions{
 		Name: "chat", Timeout: requestTimeout, Shed: &resiliencehttp.ShedOptions{}, Logger: a.log,
-		Exempt:   func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/healthz" || r.URL.Path == "/metrics" },
+		Exempt: func(r *http.Request) bool {
+			return strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/healthz" || r.URL.Path == "/metrics"
+		},
 		Disabled: a.cfg.off["resilience"],
 	})
 	if err != nil {

@@ -19,7 +19,9 @@ const (
 	maxOverhead = 64 << 10 // bytes of the form around it
 )
 
-var uploadWidths = []int{320, 640, 1280}
+// uploadWidths are the stored sizes in pixels, where the image is as wide; the first
+// is the largest that is kept of any image.
+var uploadWidths = []int{2560, 1280, 640, 320}
 
 // uploaded is the reply of POST /api/upload.
 type uploaded struct {
@@ -34,7 +36,7 @@ type uploaded struct {
 	Placeholder  string    `json:"placeholder"`
 	Fallback     bool      `json:"fallback"` // some of it is stored here until the CDN is back
 	Cause        string    `json:"cause,omitempty"`
-	SavedPercent int       `json:"savedPercent"` // of the bytes sent, by the page-wide variant
+	SavedPercent int       `json:"savedPercent"` // of the bytes sent, by the variant for a page
 }
 
 // variant is one stored size of an image.
@@ -158,15 +160,15 @@ type made struct {
 	width, height int
 }
 
-// makeVariants decodes src once and makes the whole picture, upright and without
-// metadata, and the smaller sizes. The whole comes first.
+// makeVariants decodes src once and makes the sizes, upright and without metadata,
+// the largest first.
 func (a *app) makeVariants(ctx context.Context, name string, src []byte) ([]made, error) {
 	info, err := a.images.Inspect(bytes.NewReader(src))
 	if err != nil {
 		return nil, err
 	}
-	specs := []imageopt.Spec{{Quality: 85}}
-	for _, w := range uploadWidths {
+	specs := []imageopt.Spec{{Width: min(info.Width, uploadWidths[0]), Quality: 85}}
+	for _, w := range uploadWidths[1:] {
 		if w < info.Width && !a.cfg.off["imageopt"] {
 			specs = append(specs, imageopt.Spec{Width: w})
 		}
