@@ -62,12 +62,17 @@ func NewBreaker(o BreakerOptions) (*Breaker, error) {
 	if err := o.normalize(); err != nil {
 		return nil, err
 	}
+	return makeBreaker(o), nil
+}
+
+// makeBreaker makes a breaker from normalized options.
+func makeBreaker(o BreakerOptions) *Breaker {
 	b := &Breaker{opts: o, start: time.Now(), probes: make(map[uint64]lease, o.Probes)}
 	b.window.init(o.Window)
 	if o.Disabled {
 		b.word.Store(uint64(StateDisabled))
 	}
-	return b, nil
+	return b
 }
 
 // normalize fills in the defaults and reports every field that is out of range.

@@ -6,11 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// labelEscaper escapes label values as the Prometheus text format asks; it is immutable.
-var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
 // labels renders name-value pairs as {a="x",b="y"}.
 func labels(pairs ...string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`) // As the text format asks.
 	var b strings.Builder
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if i == 0 {
@@ -20,7 +18,7 @@ func labels(pairs ...string) string {
 		}
 		b.WriteString(pairs[i])
 		b.WriteString(`="`)
-		b.WriteString(labelEscaper.Replace(pairs[i+1]))
+		b.WriteString(escape.Replace(pairs[i+1]))
 		b.WriteByte('"')
 	}
 	b.WriteByte('}')

@@ -56,7 +56,7 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 	v.check(o.Max >= 0, "Max %d is negative", o.Max)
 	setDefault(&o.Max, 1024)
 	setDefault(&o.IdleTTL, 10*time.Minute)
-	if _, err := NewBreaker(o.Breaker); err != nil {
+	if err := o.Breaker.normalize(); err != nil {
 		v.errs = append(v.errs, err)
 	}
 	if err := v.err("registry"); err != nil {
@@ -84,10 +84,7 @@ func (r *Registry) Breaker(name string) *Breaker {
 	}
 	o := r.opts.Breaker
 	o.Name = name
-	b, err := NewBreaker(o)
-	if err != nil { // NewRegistry has tried these options; an empty name is fine.
-		panic("resilience: registry options changed: " + err.Error())
-	}
+	b := makeBreaker(o)
 	r.entries[name] = r.order.PushFront(&registered{name: name, breaker: b, used: now})
 	return b
 }

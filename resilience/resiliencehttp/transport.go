@@ -21,7 +21,8 @@ var ErrOptions = errors.New("resiliencehttp: invalid options")
 // configuration: retries of what may be repeated, under a budget and behind a
 // breaker for each host.
 type TransportOptions struct {
-	// Name labels metrics and events. Default "http".
+	// Name and the breaker's name, with a slash between them, label metrics, events
+	// and errors. Default "http".
 	Name string
 	// Retry says when a request is repeated. NotIdempotent is ignored: the method
 	// and the Idempotency-Key header decide.
@@ -48,7 +49,8 @@ type TransportOptions struct {
 	// Classifier decides what an error is; a failed status comes to it as a
 	// *[StatusError]. Default: resilience.Classify.
 	Classifier *resilience.Classifier
-	// Hooks observes the requests; the events carry the breaker's name.
+	// Hooks observes the requests; an event's name is Name, a slash and the
+	// breaker's name.
 	Hooks resilience.Hooks
 	// Disabled sends every request straight to the base, once.
 	Disabled bool
@@ -113,7 +115,7 @@ func NewTransport(base http.RoundTripper, o TransportOptions) (*Transport, error
 		o.Registry = r
 	}
 	t := &Transport{base: base, opts: o, hosts: make(map[string]*host)}
-	_, err := t.newHost(o.Name, nil)
+	_, err := t.newHost("", nil)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("%w: transport: %w", ErrOptions, err)
@@ -124,7 +126,7 @@ func NewTransport(base http.RoundTripper, o TransportOptions) (*Transport, error
 func (t *Transport) newHost(name string, b *resilience.Breaker) (*host, error) {
 	o := &t.opts
 	p, err := resilience.New(resilience.Options{
-		Name: name, Retry: o.Retry, Breaker: b, MaxOpenWait: o.MaxOpenWait, Budget: o.Budget,
+		Name: o.Name + "/" + name, Retry: o.Retry, Breaker: b, MaxOpenWait: o.MaxOpenWait, Budget: o.Budget,
 		DisableBudget: o.DisableBudget, Classifier: o.Classifier, Hooks: o.Hooks,
 	})
 	if err != nil {
