@@ -232,7 +232,7 @@ func TestModel(t *testing.T) {
 			return l, newUploader(t, m, cdn.Options{Fallback: l, Retain: []time.Duration{-1, time.Hour}[seed/2]})
 		}
 		local, u := start()
-		for step := range 150 {
+		for step := range 90 {
 			key := fmt.Sprint("k", rng.IntN(5))
 			switch rng.IntN(12) {
 			case 0:
