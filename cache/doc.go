@@ -1,3 +1,84 @@
-// Package cache keeps typed values in memory under one bound and never serves what
-// was invalidated.
+// Package cache keeps typed values in memory under one bound, loads each missing
+// one once, and never serves what was invalidated.
+//
+// # Getting started
+//
+// One [Cache] holds the bound and the tags; each kind of value gets a [View] with a
+// [Strategy] of its own:
+//
+//	c, err := cache.New(cache.Options{MaxBytes: 64 << 20})
+//	users, err := cache.Add(c, cache.Strategy[User]{Name: "user_data", TTL: 5 * time.Minute})
+//	u, err := users.Load(ctx, id, func(ctx context.Context, e *cache.Entry[User]) (User, error) {
+//		u, err := db.User(ctx, id)
+//		e.DependsOn("team:" + u.Team)
+//		return u, err
+//	})
+//	err = c.DeleteTag(ctx, "team:"+team) // after the team has changed in the database
+//
+// Invalidate after the change is visible to loaders, not before. A Load inside a
+// loader, with the loader's ctx, makes the outer entry depend on the inner one.
+//
+// There are two verbs. Delete ([View.Delete], [Cache.DeleteTag]) is hard: the value
+// is never served again. Expire ([View.Expire], [Cache.ExpireTag]) is soft: the
+// value may still answer within StaleWhileRevalidate and StaleIfError.
+//
+// # Units
+//
+// Sizes are in bytes, durations are [time.Duration], shares (Jitter, RefreshAhead,
+// FillTo, the target of Shrink) are fractions of one. Stale windows count from the
+// end of freshness, as in RFC 5861.
+//
+// # Concurrency
+//
+// All methods are safe for concurrent use. A loader runs on a goroutine of its own,
+// with a ctx that has the values of the first caller's, no deadline, and ends when
+// every caller has gone, at HardTimeout, or at Close. Hooks run on the goroutine that
+// did the work, without locks. [New] starts no goroutine, except one for a second
+// level; a sweep runs on one for as long as it takes. [Cache.Close] waits for all.
+//
+// What holds, with every engine: Set is readable when it returns, and the last Set
+// wins. A Load that begins after an invalidation returned answers with a value whose
+// load began after the invalidation did. A load that ran meanwhile, whether for a
+// Load, LoadMany, Warm, refresh or from the second level, answers only those who
+// waited before, and is not stored.
+//
+// # Errors
+//
+// [New] and [Add] return errors matching [ErrOptions]. Load returns the loader's
+// error as it is, a [PanicError], [ErrTimeout], [ErrCycle], [ErrClosed], or the
+// error of the caller's ctx with its cause. Set returns [ErrTooLarge] or
+// [ErrClosed]. With a second level, Set and the invalidating verbs also return its
+// error: memory has changed then, other nodes have not been told yet, and the cache
+// tells them before it uses the second level again. Loads never fail for it.
+//
+// # Cost
+//
+// A hit allocates nothing (TestHitAllocs), takes the engine's lock-free read, one
+// clock reading and one atomic comparison; after an invalidation anywhere, each
+// entry compares the stamps of its tags once. Invalidating a tag is O(1) in the
+// number of entries, and O(n) in the tags below it in the graph of [Cache.Depend].
+// A miss costs a goroutine and some allocations besides the loader. Entries with a
+// compressed value decode at each hit. Sizes are estimated once per store, by a
+// bounded walk.
+//
+// # Limits
+//
+//   - Returned values are shared: do not modify them, or give a Clone.
+//   - Dead entries take room until read, evicted or swept.
+//   - An entry that merely outlives its TTL and is loaded anew does not invalidate
+//     what was built from it.
+//   - Get does not wait for a running load, and does not see stale values.
+//   - A loader that does not listen to its ctx delays Close.
+//   - Edges of [Cache.Depend] stay until Close.
+//   - Without a working push from the second level, other nodes see an invalidation
+//     after Options.TagRecheck at the latest.
+//   - A value added with a negative TTL stays until evicted or invalidated; its
+//     record in the second level lasts a year.
+//
+// # Background
+//
+// Tags by stamps rather than by sets of keys: a set must be kept, found and walked,
+// and a load that races its deletion stores the old value. The default engine is
+// otter, an adaptive W-TinyLFU (Einziger, Friedman and Manes, ACM Transactions on
+// Storage 13, 2017). Stale windows follow RFC 5861.
 package cache

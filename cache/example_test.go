@@ -1,0 +1,174 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perfblocks/perfblocks/cache"
+)
+
+type member struct{ Name, Team string }
+
+// table stands for a database.
+var table = map[string]member{"1": {"An", "red"}, "2": {"Bình", "red"}, "3": {"Chi", "blue"}}
+
+func loadMember(_ context.Context, e *cache.Entry[member]) (member, error) {
+	m, ok := table[e.Key()]
+	if !ok {
+		return m, cache.ErrNotFound
+	}
+	fmt.Println("loading", m.Name)
+	e.DependsOn("team:" + m.Team)
+	return m, nil
+}
+
+func exampleViews() (*cache.Cache, *cache.View[member]) {
+	c, err := cache.New(cache.Options{MaxBytes: 8 << 20})
+	if err != nil {
+		panic(err)
+	}
+	members, err := cache.Add(c, cache.Strategy[member]{Name: "member", TTL: time.Minute, NegativeTTL: time.Second})
+	if err != nil {
+		panic(err)
+	}
+	return c, members
+}
+
+func ExampleView_Load() {
+	c, members := exampleViews()
+	defer c.Close()
+	ctx := context.Background()
+	for range 2 {
+		m, err := members.Load(ctx, "1", loadMember)
+		fmt.Println(m.Name, err)
+	}
+	_, err := members.Load(ctx, "404", loadMember)
+	fmt.Println(errors.Is(err, cache.ErrNotFound))
+	// Output:
+	// loading An
+	// An <nil>
+	// An <nil>
+	// true
+}
+
+func ExampleCache_DeleteTag() {
+	c, members := exampleViews()
+	defer c.Close()
+	ctx := context.Background()
+	for _, id := range []string{"1", "2", "3"} {
+		_, _ = members.Load(ctx, id, loadMember)
+	}
+	if err := c.DeleteTag(ctx, "team:red"); err != nil {
+		panic(err)
+	}
+	fmt.Println(slices.Collect(members.Keys()))
+	// Output:
+	// loading An
+	// loading Bình
+	// loading Chi
+	// [3]
+}
+
+// A page made of other entries depends on them without saying so.
+func ExampleView_Load_nested() {
+	c, members := exampleViews()
+	defer c.Close()
+	ctx := context.Background()
+	pages, err := cache.Add(c, cache.Strategy[string]{Name: "page"})
+	if err != nil {
+		panic(err)
+	}
+	page := func(ctx context.Context, _ *cache.Entry[string]) (string, error) {
+		m, err := members.Load(ctx, "1", loadMember)
+		return "<h1>" + m.Name + "</h1>", err
+	}
+	html, _ := pages.Load(ctx, "home", page)
+	fmt.Println(html)
+	_ = c.DeleteTag(ctx, "team:red") // a tag of the member
+	_, ok := pages.Get(ctx, "home")
+	fmt.Println("page still there:", ok)
+	// Output:
+	// loading An
+	// <h1>An</h1>
+	// page still there: false
+}
+
+func ExampleView_LoadMany() {
+	c, members := exampleViews()
+	defer c.Close()
+	ctx := context.Background()
+	_ = members.Set(ctx, "1", table["1"])
+	got, err := members.LoadMany(ctx, []string{"1", "2", "404"}, func(_ context.Context, missing []string) (map[string]member, error) {
+		fmt.Println("SELECT … WHERE id IN", missing)
+		return map[string]member{"2": table["2"]}, nil
+	})
+	fmt.Println(len(got), got["1"].Name, got["2"].Name, err)
+	// Output:
+	// SELECT … WHERE id IN [2 404]
+	// 2 An Bình <nil>
+}
+
+func ExampleCache_Depend() {
+	c, members := exampleViews()
+	defer c.Close()
+	ctx := context.Background()
+	_ = c.Depend("team:red", "company:1")
+	fmt.Println(errors.Is(c.Depend("company:1", "team:red"), cache.ErrCycle))
+	_, _ = members.Load(ctx, "1", loadMember)
+	_ = c.DeleteTag(ctx, "company:1")
+	fmt.Println(members.Get(ctx, "1"))
+	// Output:
+	// true
+	// loading An
+	// { } false
+}
+
+func ExampleView_Warm() {
+	c, members := exampleViews()
+	defer c.Close()
+	rep, err := members.Warm(context.Background(), slices.Values([]string{"1", "2"}), loadMember, cache.WarmOptions{Concurrency: 1})
+	fmt.Println(rep.Loaded, rep.Failed, err)
+	// Output:
+	// loading An
+	// loading Bình
+	// 2 0 <nil>
+}
+
+func ExampleView_Expire() {
+	c, err := cache.New(cache.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	rates, err := cache.Add(c, cache.Strategy[float64]{Name: "rate", StaleIfError: time.Hour})
+	if err != nil {
+		panic(err)
+	}
+	down := func(context.Context, *cache.Entry[float64]) (float64, error) { return 0, errors.New("down") }
+	_ = rates.Set(ctx, "EUR", 1.5)
+	_ = rates.Expire(ctx, "EUR")
+	fmt.Println(rates.Load(ctx, "EUR", down)) // the old value is better than none
+	_ = rates.Delete(ctx, "EUR")
+	fmt.Println(rates.Load(ctx, "EUR", down))
+	// Output:
+	// 1.5 <nil>
+	// 0 down
+}
+
+func ExampleView_Stats() {
+	c, members := exampleViews()
+	defer c.Close()
+	ctx := context.Background()
+	for range 4 {
+		_, _ = members.Load(ctx, "3", loadMember)
+	}
+	st := members.Stats()
+	fmt.Printf("hit rate %.0f %%, %d load\n", 100*st.HitRatio(), st.Loads)
+	// Output:
+	// loading Chi
+	// hit rate 75 %, 1 load
+}
