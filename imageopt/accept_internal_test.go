@@ -32,12 +32,12 @@ func TestParseAccept(t *testing.T) {
 		{"the best of two", "image/webp;q=0.25, image/webp;q=1", "00040"},
 	} {
 		w := parseAccept(tc.accept)
-		got := ""
+		var got strings.Builder
 		for f := FormatJPEG; f <= FormatAVIF; f++ {
-			got += string(rune('0' + w[f]))
+			got.WriteString(string(rune('0' + w[f])))
 		}
-		if got != tc.want {
-			t.Errorf("%s: parseAccept(%q) = %s; want %s", tc.name, tc.accept, got, tc.want)
+		if got.String() != tc.want {
+			t.Errorf("%s: parseAccept(%q) = %s; want %s", tc.name, tc.accept, got.String(), tc.want)
 		}
 		if parseAccept(w.header()) != w {
 			t.Errorf("%s: %q is not read as it was written", tc.name, w.header())

@@ -155,6 +155,7 @@ type ctxWriter struct {
 	b   *bytes.Buffer
 }
 
+// Write fails once ctx is done.
 func (w ctxWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err

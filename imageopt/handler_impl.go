@@ -31,6 +31,7 @@ type handlerCounters struct {
 
 type fsSource struct{ fsys fs.FS }
 
+// Open opens a regular file; everything else does not exist.
 func (s fsSource) Open(ctx context.Context, name string) (io.ReadCloser, SourceInfo, error) {
 	name = strings.TrimPrefix(name, "/")
 	if !fs.ValidPath(name) || ctx.Err() != nil {
@@ -110,6 +111,7 @@ type httpError struct {
 	title  string
 }
 
+// Error returns the title, which holds nothing of the request.
 func (e *httpError) Error() string { return e.title }
 
 func (h *Handler) parse(r *http.Request) (request, error) {
@@ -331,6 +333,7 @@ func (f *opened) reader() io.Reader {
 	return f.rc
 }
 
+// Close closes the source unless it was taken.
 func (f *opened) Close() error {
 	if f.rc == nil {
 		return nil

@@ -96,7 +96,7 @@ func TestHandler(t *testing.T) {
 	if again := get(h, "/img/?url=/a.jpg&w=128&q=50"); again.Code != 200 || again.Header().Get("ETag") == "" {
 		t.Errorf("with a leading slash: %d", again.Code)
 	}
-	if w := get(h, "/img/?url=a.jpg&w=128&q=50"); !bytes.Equal(w.Body.Bytes(), w.Body.Bytes()) || h.Stats().Hits != 1 {
+	if again := get(h, "/img/?url=a.jpg&w=128&q=50"); !bytes.Equal(again.Body.Bytes(), w.Body.Bytes()) || h.Stats().Hits != 1 {
 		t.Errorf("second GET: %d hits; want one", h.Stats().Hits)
 	}
 	for _, inm := range []string{etag, strings.TrimPrefix(etag, "W/"), `"x", ` + etag, "*"} {

@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/draw"
 	"io"
+	"maps"
 	"testing"
 
 	"github.com/disintegration/imaging"
@@ -64,6 +65,9 @@ func TestProcessAgainstImaging(t *testing.T) {
 	o := newOptimizer(t, imageopt.Options{})
 	for f, want := range filters {
 		for name, m := range sources {
+			if f > imageopt.FilterCatmullRom && f != imageopt.FilterNearest && name != "opaque" && name != "alpha" {
+				continue
+			}
 			for _, size := range [][2]int{{40, 25}, {96, 60}, {13, 50}, {97, 20}, {150, 100}, {1, 1}} {
 				out, _ := process(t, o, toPNG(t, m), imageopt.Spec{
 					Width: size[0], Height: size[1], Fit: imageopt.FitFill, Filter: f, Format: imageopt.FormatPNG, AllowUpscale: true,
@@ -387,10 +391,7 @@ func TestStats(t *testing.T) {
 	if len(events) != 3 || events[0].Err != nil || events[0].Results != 1 || events[1].Err == nil {
 		t.Errorf("events = %+v; want three", events)
 	}
-	names := map[string]float64{}
-	for k, v := range o.Metrics() {
-		names[k] = v
-	}
+	names := maps.Collect(o.Metrics())
 	if got, ok := names[`imageopt_jobs_total{imageopt="a\"b\\c\nd",outcome="ok"}`]; !ok || got != 1 {
 		t.Errorf("Metrics = %v; want jobs_total ok 1", names)
 	}

@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"slices"
 
 	"github.com/perfblocks/perfblocks/imageopt/internal/header"
 	"github.com/perfblocks/perfblocks/imageopt/internal/icc"
@@ -174,12 +175,7 @@ func (o *Optimizer) examine(s *source, eof, limits bool) (more bool, err error) 
 }
 
 func (o *Optimizer) allowed(f Format) bool {
-	for _, g := range o.opts.Inputs {
-		if f == g {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.opts.Inputs, f)
 }
 
 func (o *Optimizer) checkSize(h *header.Header) error {
@@ -284,6 +280,7 @@ type ctxReader struct {
 	r   *bytes.Reader
 }
 
+// Read reads in portions that keep the time between two looks at ctx short.
 func (c ctxReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
