@@ -16,8 +16,6 @@ func repositoryVars() map[string]Var {
 		"resilience.classNames", "resilience.jitterNames", "resilience.stateNames", "resilience.stopNames")
 	permit(Table, "CRC-32C, which the standard library builds at run time only",
 		"cache.castagnoli", "cdn.castagnoli")
-	permit(Table, "escapes label values; a strings.Replacer does not change",
-		"resilience.labelEscaper")
 	permit(Table, "media types and their file name extensions",
 		"cdn.knownExt", "cdn/cloudinarycdn.media", "cdn/cloudinarycdn.extensions")
 	permit(Table, "order of a plan's steps", "dbindex.stepRank")
