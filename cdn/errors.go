@@ -45,15 +45,15 @@ var (
 // OpError is a failed call to a provider. It matches Kind and Err by errors.Is.
 // It never holds credentials, query strings or content.
 type OpError struct {
-	Provider  string // such as "s3"
-	Op        string // such as "put"
-	Key       string
-	Kind      error  // one of the sentinels of this package
-	Status    int    // HTTP status, 0 without a reply
-	Code      string // the provider's own error code, if it gave one
-	RequestID string // for the provider's support
-	Wait      time.Duration
-	Err       error // the cause, may be nil
+	Provider  string        // such as "s3"
+	Op        string        // such as "put"
+	Key       string        // of the object
+	Kind      error         // one of the sentinels of this package
+	Status    int           // HTTP status, 0 without a reply
+	Code      string        // the provider's own error code, if it gave one
+	RequestID string        // for the provider's support
+	Wait      time.Duration // what the provider asked for (Retry-After), 0: nothing
+	Err       error         // the cause, may be nil
 }
 
 // Error describes the failure in one line.

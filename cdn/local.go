@@ -42,10 +42,10 @@ type LocalStats struct {
 	Objects      int   // readable from disk now
 	Bytes        int64 // their size
 	Pending      int   // of them, waiting for promotion
-	PendingBytes int64
-	Dead         int // of them, given up by promotion
-	Deletes      int // deletes waiting for the provider
-	Redirects    int // promoted keys that the handler redirects
+	PendingBytes int64 // their size
+	Dead         int   // of them, given up by promotion
+	Deletes      int   // deletes waiting for the provider
+	Redirects    int   // promoted keys that the handler redirects
 
 	JournalBytes int64  // length of the journal now
 	Syncs        uint64 // of the journal, since NewLocal
@@ -96,10 +96,10 @@ func NewLocal(o LocalOptions) (*Local, error) {
 	setDefault(&o.URL, "/")
 	base, err := parseBase(o.URL)
 	if o.Dir == "" {
-		err = errors.Join(errors.New("Dir is empty"), err)
+		err = errors.Join(errors.New("field Dir is empty"), err)
 	}
 	if o.MaxBytes < 0 {
-		err = errors.Join(err, fmt.Errorf("MaxBytes %d is negative", o.MaxBytes))
+		err = errors.Join(err, fmt.Errorf("field MaxBytes: %d is negative", o.MaxBytes))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: local: %w", ErrOptions, err)
@@ -124,15 +124,15 @@ func NewLocal(o LocalOptions) (*Local, error) {
 func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return nil, errors.New("URL cannot be parsed") // the error would repeat a password
+		return nil, errors.New("field URL cannot be parsed") // the error would repeat a password
 	}
 	switch {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
-		return nil, errors.New("URL has more than scheme, host and path")
+		return nil, errors.New("field URL has more than scheme, host and path")
 	case u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
 	default:
-		return nil, fmt.Errorf("URL %q is neither a path nor an http address", s)
+		return nil, fmt.Errorf("field URL: %q is neither a path nor an http address", s)
 	}
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"

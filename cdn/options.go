@@ -113,7 +113,7 @@ type UploadOptions struct {
 	// rendition, by the provider if it is a [Transformer], else by Options.Process.
 	// Without either they are ErrOptions.
 	Quality int
-	Format  string
+	Format  string // "": as it is
 	// NoFallback makes this upload fail rather than fall back.
 	NoFallback bool
 }
@@ -133,10 +133,10 @@ type Result struct {
 	Fallback error
 	// Deduped is set when equal content was there already and none was sent.
 	Deduped     bool
-	Size        int64 // bytes stored
-	SHA256      [32]byte
-	ContentType string
-	ETag        string
+	Size        int64         // bytes stored
+	SHA256      [32]byte      // of what was sent
+	ContentType string        // as decided by content, name and claim
+	ETag        string        // the holder's
 	Attempts    int           // attempts at the provider
 	Elapsed     time.Duration // of the whole call
 }
@@ -156,27 +156,27 @@ type Hooks struct {
 
 // AttemptEvent is one call to the provider. Bytes is what was sent or zero.
 type AttemptEvent struct {
-	Provider, Op, Key string
-	Attempt           int // from 1
-	Bytes             int64
-	Elapsed           time.Duration
-	Err               error
+	Provider, Op, Key string        // such as "s3", "put", "photos/1.jpg"
+	Attempt           int           // from 1
+	Bytes             int64         // of the body
+	Elapsed           time.Duration // of this attempt
+	Err               error         // nil: it succeeded
 }
 
 // FallbackEvent is one upload that went to local disk because of Cause.
 type FallbackEvent struct {
-	Key   string
-	Size  int64
-	Cause error
+	Key   string // of the object
+	Size  int64  // bytes
+	Cause error  // what the provider said
 }
 
 // PromoteEvent is the end of a pending object. Age is the time since the upload;
 // Err is nil for a promotion.
 type PromoteEvent struct {
-	Key  string
-	Size int64
-	Age  time.Duration
-	Err  error
+	Key  string        // of the object
+	Size int64         // bytes
+	Age  time.Duration // since the upload
+	Err  error         // of the last attempt
 }
 
 // IsUnavailable reports whether err means that the provider cannot serve now, so
@@ -208,17 +208,17 @@ func (o Options) withDefaults() (Options, error) {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if o.MaxMemory < 0 || o.MaxMemory > 0 && o.MaxMemory < minBuffer {
-		bad("MaxMemory %d is under 32 KiB", o.MaxMemory)
+		bad("field MaxMemory: %d is under 32 KiB", o.MaxMemory)
 	}
 	if o.Concurrency < 0 {
-		bad("Concurrency %d is negative", o.Concurrency)
+		bad("field Concurrency: %d is negative", o.Concurrency)
 	}
 	if r := o.Retry; r.MaxAttempts < 0 || r.BaseDelay < 0 || r.MaxDelay < 0 {
-		bad("Retry has a negative field")
+		bad("field Retry has a negative field")
 	}
 	for _, t := range o.AllowTypes {
 		if !validPattern(t) {
-			bad("AllowTypes has %q, want type/subtype or type/*", t)
+			bad("field AllowTypes has %q, want type/subtype or type/*", t)
 		}
 	}
 	if len(errs) > 0 {
@@ -245,17 +245,17 @@ func (o Options) withDefaults() (Options, error) {
 func (o UploadOptions) check() error {
 	var errs []error
 	if o.Quality < 0 || o.Quality > 100 {
-		errs = append(errs, fmt.Errorf("Quality %d is not within 0 to 100", o.Quality))
+		errs = append(errs, fmt.Errorf("field Quality: %d is not within 0 to 100", o.Quality))
 	}
 	if !slices.Contains([]string{"", "jpeg", "png", "webp", "avif", "auto"}, o.Format) {
-		errs = append(errs, fmt.Errorf("Format %q is unknown", o.Format))
+		errs = append(errs, fmt.Errorf("field Format: %q is unknown", o.Format))
 	}
 	if o.Size < 0 || o.MaxBytes < 0 {
-		errs = append(errs, errors.New("Size or MaxBytes is negative"))
+		errs = append(errs, errors.New("field Size or MaxBytes is negative"))
 	}
 	for _, t := range o.AllowTypes {
 		if !validPattern(t) {
-			errs = append(errs, fmt.Errorf("AllowTypes has %q, want type/subtype or type/*", t))
+			errs = append(errs, fmt.Errorf("field AllowTypes has %q, want type/subtype or type/*", t))
 		}
 	}
 	if len(errs) > 0 {

@@ -34,7 +34,10 @@ type Provider interface {
 
 // Namer is an optional interface of a [Provider] that has a name of its own for
 // results, logs and metric labels, such as "s3". Without it the name is "provider".
-type Namer interface{ ProviderName() string }
+type Namer interface {
+	// ProviderName is short, constant and without secrets.
+	ProviderName() string
+}
 
 // Object describes content to store. The provider must not modify it.
 type Object struct {
@@ -52,8 +55,8 @@ type Object struct {
 	// SHA256 and CRC32C are the checksums of the body. The all-zero SHA256 means
 	// unknown; CRC32C counts only when HasCRC32C is set.
 	SHA256    [32]byte
-	CRC32C    uint32
-	HasCRC32C bool
+	CRC32C    uint32 // Castagnoli
+	HasCRC32C bool   // CRC32C is known
 	// CreateOnly makes Put fail with ErrExists when the key is taken, where the
 	// provider can tell; others ignore it.
 	CreateOnly bool
@@ -67,23 +70,23 @@ type Object struct {
 // Cloudinary decided on, or a Vercel Blob URL. It may be empty, and then the
 // provider finds the object by Key alone as well as it can.
 type Ref struct {
-	Key    string
-	Handle string
+	Key    string // as in Object
+	Handle string // the provider's, may be empty
 }
 
 // Info describes a stored object. Fields that the provider does not tell are zero.
 type Info struct {
-	Ref          Ref
-	Size         int64
-	ContentType  string
-	CacheControl string
-	Disposition  string
-	Metadata     map[string]string
-	ETag         string
-	SHA256       [32]byte // all zero: not told
-	CRC32C       uint32   // counts only when HasCRC32C is set
-	HasCRC32C    bool
-	ModTime      time.Time // zero: not told
+	Ref          Ref               // to use in later calls
+	Size         int64             // of the whole object in bytes
+	ContentType  string            // as stored
+	CacheControl string            // as stored
+	Disposition  string            // as stored
+	Metadata     map[string]string // the receiver's own; keys are lower case
+	ETag         string            // as the provider writes it, with quotes if it has them
+	SHA256       [32]byte          // all zero: not told
+	CRC32C       uint32            // counts only when HasCRC32C is set
+	HasCRC32C    bool              // CRC32C was told
+	ModTime      time.Time         // zero: not told
 	// Verified is set by Put and Complete when the provider proved that it holds
 	// the content which was sent. Without it the Uploader checks by Head.
 	Verified bool
@@ -91,17 +94,20 @@ type Info struct {
 
 // Lister is a [Provider] that can enumerate its objects in no particular order.
 type Lister interface {
+	// List yields what begins with prefix; an error ends it.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 }
 
 // Copier is a [Provider] that copies an object without downloading it. The
 // content type, cache control, disposition and metadata of to apply to the copy.
 type Copier interface {
+	// Copy stores the content of from under to.Key.
 	Copy(ctx context.Context, from Ref, to Object) (Info, error)
 }
 
 // Purger is a [Provider] that can drop cached copies from its edge.
 type Purger interface {
+	// Purge returns once the provider has accepted the request.
 	Purge(ctx context.Context, refs ...Ref) error
 }
 
@@ -125,7 +131,7 @@ type Multiparter interface {
 // PartLimits bounds the parts of a multipart upload. Zero fields mean no limit.
 type PartLimits struct {
 	MinSize, MaxSize int64 // bytes; MinSize does not bind the last part
-	MaxParts         int
+	MaxParts         int   // of one upload
 	// Sequential is set when parts must arrive in order, one at a time.
 	Sequential bool
 }
@@ -138,29 +144,31 @@ type Part struct {
 	// Last is set on the final part; Total is then the length of the object,
 	// and -1 before that unless it was known at Begin.
 	Last   bool
-	Total  int64
-	CRC32C uint32
+	Total  int64  // bytes
+	CRC32C uint32 // of the part; 0: not known
 }
 
 // PartInfo is what a provider confirmed of a part. It is journaled, so that it
 // must hold all that Complete needs.
 type PartInfo struct {
-	Number int    `json:"n"`
-	Size   int64  `json:"size"`
-	ETag   string `json:"etag,omitempty"`
-	CRC32C uint32 `json:"crc32c,omitempty"`
+	Number int    `json:"n"`                // as in Part
+	Size   int64  `json:"size"`             // bytes
+	ETag   string `json:"etag,omitempty"`   // the provider's, opaque
+	CRC32C uint32 `json:"crc32c,omitempty"` // if the provider told
 }
 
 // Presigner is a [Provider] that lets a browser upload or fetch an object itself.
 type Presigner interface {
+	// PresignPut permits one upload to whoever holds the result.
 	PresignPut(ctx context.Context, req PresignRequest) (DirectUpload, error)
+	// PresignGet is an address that reads a private object until expiry.
 	PresignGet(ctx context.Context, ref Ref, expiry time.Duration) (string, error)
 }
 
 // PresignRequest describes the one upload that a [DirectUpload] permits.
 type PresignRequest struct {
-	Key         string
-	ContentType string
+	Key         string        // to store under
+	ContentType string        // that the client must send
 	MaxBytes    int64         // 0: the provider's limit
 	Size        int64         // exact length when known, else 0
 	Expiry      time.Duration // 0: 15 minutes
@@ -170,12 +178,12 @@ type PresignRequest struct {
 // of a request with Method and Header, or, when Fields is not nil, as a multipart
 // form with these fields followed by the file in the field FileField.
 type DirectUpload struct {
-	Method    string
-	URL       string
-	Header    map[string]string
-	Fields    map[string]string
-	FileField string
-	Expires   time.Time
+	Method    string            // such as "PUT"
+	URL       string            // to send it to
+	Header    map[string]string // to send with it
+	Fields    map[string]string // nil: the body is the object itself
+	FileField string            // name of the form field with the file
+	Expires   time.Time         // end of the permission
 }
 
 // Transform is a rendition of an image. The zero value is the original.
@@ -192,5 +200,6 @@ func (t Transform) IsZero() bool { return t == Transform{} }
 // Transformer is a [Provider] that renders images itself, both when it stores
 // them (Object.Transform) and by URL.
 type Transformer interface {
+	// TransformURL is the address of a rendition. It does no I/O.
 	TransformURL(ref Ref, t Transform) (string, error)
 }

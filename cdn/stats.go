@@ -30,7 +30,9 @@ type Stats struct {
 }
 
 // Requests counts calls by operation; a multipart upload is one Put here.
-type Requests struct{ Put, Head, Open, Delete uint64 }
+type Requests struct {
+	Put, Head, Open, Delete uint64 // since New
+}
 
 // counters is the live form of the totals in Stats.
 type counters struct {

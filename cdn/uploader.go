@@ -33,9 +33,9 @@ type Uploader struct {
 // Item is one upload of [Uploader.UploadBatch]. Body is read once; if it is an
 // io.Closer it is closed after the upload.
 type Item struct {
-	Name    string
-	Body    io.Reader
-	Options UploadOptions
+	Name    string        // as in Upload
+	Body    io.Reader     // as in Upload
+	Options UploadOptions // of this upload
 }
 
 // BatchOptions configures [Uploader.UploadBatch].
@@ -46,14 +46,14 @@ type BatchOptions struct {
 
 // BatchResult is the outcome of one [Item]. Result is nil when it failed.
 type BatchResult struct {
-	Index  int // of the item, from 0
-	Name   string
-	Result *Result
+	Index  int     // of the item, from 0
+	Name   string  // of the item
+	Result *Result // nil: it failed
 }
 
 // Pending is an object or a delete that waits for the provider.
 type Pending struct {
-	Key      string
+	Key      string    // of the object
 	Size     int64     // 0 for a delete
 	Since    time.Time // of the upload or delete
 	Attempts int       // to promote it, since the Uploader was made

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"strings"
@@ -54,9 +55,7 @@ func (b *broken) Put(ctx context.Context, obj cdn.Object, body io.ReaderAt) (cdn
 		obj.Metadata = nil
 	case b.is("merges metadata"):
 		if old, err := b.Memory.Head(ctx, cdn.Ref{Key: obj.Key}); err == nil {
-			for k, v := range obj.Metadata {
-				old.Metadata[k] = v
-			}
+			maps.Copy(old.Metadata, obj.Metadata)
 			obj.Metadata = old.Metadata
 		}
 	case b.is("changes the object"):
