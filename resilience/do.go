@@ -16,8 +16,26 @@ import (
 // up for budget, deadline or the context. A panic in fn releases everything,
 // counts as a failure and continues. fn must not keep its context.
 func Do[T any](ctx context.Context, p *Pipeline, fn func(context.Context) (T, error)) (T, error) {
+	return do[T](ctx, p, valueFunc[T](fn))
+}
+
+// callable is what a pipeline calls. It is a type parameter, not an interface
+// value, so that neither Do nor Run makes a closure.
+type callable[T any] interface {
+	call(ctx context.Context) (T, error)
+}
+
+type valueFunc[T any] func(context.Context) (T, error)
+
+func (f valueFunc[T]) call(ctx context.Context) (T, error) { return f(ctx) }
+
+type errorFunc func(context.Context) error
+
+func (f errorFunc) call(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }
+
+func do[T any, F callable[T]](ctx context.Context, p *Pipeline, fn F) (T, error) {
 	if p.opts.Disabled {
-		return fn(ctx)
+		return fn.call(ctx)
 	}
 	outer := ctx
 	if p.opts.Timeout > 0 {
@@ -31,7 +49,7 @@ func Do[T any](ctx context.Context, p *Pipeline, fn func(context.Context) (T, er
 	var c call
 	c.begin(p)
 	for {
-		v, err := attempt(ctx, p, &c, fn)
+		v, err := attempt[T](ctx, p, &c, fn)
 		if err == nil {
 			p.succeeded(&c)
 			return v, nil
@@ -63,7 +81,7 @@ func DoOr[T any](ctx context.Context, p *Pipeline, fn func(context.Context) (T, 
 
 // Run is [Do] for a function without a value.
 func Run(ctx context.Context, p *Pipeline, fn func(context.Context) error) error {
-	_, err := Do(ctx, p, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) })
+	_, err := do[struct{}](ctx, p, errorFunc(fn))
 	return err
 }
 
@@ -100,7 +118,7 @@ func (c *call) keep(err error) {
 }
 
 // attempt makes one attempt, if breaker and bulkhead let it through.
-func attempt[T any](ctx context.Context, p *Pipeline, c *call, fn func(context.Context) (T, error)) (v T, err error) {
+func attempt[T any, F callable[T]](ctx context.Context, p *Pipeline, c *call, fn F) (v T, err error) {
 	if err = p.enter(ctx, c); err != nil {
 		return v, err
 	}
@@ -119,9 +137,9 @@ func attempt[T any](ctx context.Context, p *Pipeline, c *call, fn func(context.C
 		}
 	}()
 	if p.exec == nil {
-		v, err = fn(inner)
+		v, err = fn.call(inner)
 	} else {
-		v, err = throughPolicies(inner, p.exec, fn)
+		v, err = throughPolicies[T](inner, p.exec, fn)
 	}
 	returned = true
 	p.leave(ctx, inner, c, err)
@@ -370,14 +388,14 @@ type panicked struct{ value any }
 func (*panicked) Error() string { return "resilience: function panicked" }
 
 // throughPolicies calls fn through failsafe-go.
-func throughPolicies[T any](ctx context.Context, exec failsafe.Executor[any], fn func(context.Context) (T, error)) (v T, err error) {
+func throughPolicies[T any, F callable[T]](ctx context.Context, exec failsafe.Executor[any], fn F) (v T, err error) {
 	result, err := exec.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[any]) (r any, err error) {
 		defer func() {
 			if x := recover(); x != nil {
 				r, err = nil, &panicked{value: x}
 			}
 		}()
-		return fn(e.Context())
+		return fn.call(e.Context())
 	})
 	if p, ok := errors.AsType[*panicked](err); ok {
 		panic(p.value)

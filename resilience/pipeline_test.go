@@ -454,6 +454,17 @@ func TestDoAllocs(t *testing.T) {
 	if n := testing.AllocsPerRun(200, func() { _, _ = resilience.Do(ctx, p, ok) }); n != 0 {
 		t.Errorf("Do allocates %v times on success; want 0", n)
 	}
+	done := func(context.Context) error { return nil }
+	if n := testing.AllocsPerRun(200, func() { _ = resilience.Run(ctx, p, done) }); n != 0 {
+		t.Errorf("Run allocates %v times on success; want 0", n)
+	}
+	state := 0
+	captures := func() {
+		_, _ = resilience.Do(ctx, p, func(context.Context) (int, error) { state++; return state, nil })
+	}
+	if n := testing.AllocsPerRun(200, captures); n > 1 {
+		t.Errorf("Do with a closure allocates %v times; want at most 1, the closure", n)
+	}
 	fail := func(context.Context) (int, error) { return 0, errBoom }
 	q := newPipeline(t, resilience.Options{DisableBudget: true, Retry: resilience.RetryOptions{MaxAttempts: 4, BaseDelay: -1}})
 	if n := testing.AllocsPerRun(200, func() { _, _ = resilience.Do(ctx, q, fail) }); n > 2 {
