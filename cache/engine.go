@@ -3,8 +3,8 @@ package cache
 // Key identifies an entry in an [Engine]: the number of its strategy and the key
 // given by the caller. It is comparable, and has a meaning within one process only.
 type Key struct {
-	Strategy uint32
-	ID       string
+	Strategy uint32 // number of the view, in the order of Add
+	ID       string // the caller's key, not copied
 }
 
 // Engine is the driver that holds the entries of a [Cache] and chooses what to

@@ -20,20 +20,20 @@ type Hooks struct {
 
 // LoadEvent describes one finished load. The receiver owns it.
 type LoadEvent struct {
-	Strategy   string
+	Strategy   string        // its name
 	Keys       []string      // one key, or the missing keys of a LoadMany
 	Duration   time.Duration // of the loader, or of the second level's answer
 	Background bool          // a refresh that nobody waits for
 	Remote     bool          // filled by the second level; no loader ran
 	Stored     bool          // false: error, invalidated meanwhile, or too large
-	Err        error
+	Err        error         // of the loader; nil when it returned a value
 }
 
 // EvictEvent describes one entry that left for lack of room.
 type EvictEvent struct {
-	Strategy string
-	Key      string
-	Bytes    int64 // what the entry counted for
+	Strategy string // its name
+	Key      string // as given to Set or Load
+	Bytes    int64  // what the entry counted for
 }
 
 // InvalidateEvent describes one invalidation: the tags asked for and everything
@@ -48,6 +48,6 @@ type InvalidateEvent struct {
 // RemoteErrorEvent describes one failed operation of the second level. The
 // operation is "get", "set", "position", "invalidate", "decode" or "watch".
 type RemoteErrorEvent struct {
-	Op  string
-	Err error
+	Op  string // as listed above
+	Err error  // what the driver returned, or a timeout
 }

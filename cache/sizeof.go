@@ -58,9 +58,9 @@ func (e *estimator) beyond(v reflect.Value, depth int) int64 {
 		return e.elements(v, depth)
 	case reflect.Struct:
 		n := int64(0)
-		for i := range v.NumField() {
-			if !flat(v.Field(i).Kind()) {
-				n += e.beyond(v.Field(i), depth+1)
+		for _, field := range v.Fields() {
+			if !flat(field.Kind()) {
+				n += e.beyond(field, depth+1)
 			}
 		}
 		return n

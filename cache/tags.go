@@ -204,9 +204,7 @@ func (t *tagTable) link(n *node, nodes []*node) (changed bool) {
 			held = append(held, p)
 			continue
 		}
-		if _, had := old[p]; had {
-			delete(old, p)
-		}
+		delete(old, p)
 		addTo(&n.derived, p)
 		addTo(&p.below, n)
 		t.inheritLocked(p, n)

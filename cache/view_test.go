@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -229,10 +230,7 @@ func TestStatsAndMetrics(t *testing.T) {
 		if len(events) != 1 || !events[0].Stored || events[0].Duration != time.Second || events[0].Keys[0] != "k" {
 			t.Errorf("events = %+v", events)
 		}
-		got := map[string]float64{}
-		for name, val := range c.Metrics() {
-			got[name] = val
-		}
+		got := maps.Collect(c.Metrics())
 		for name, want := range map[string]float64{
 			`cache_hits_total{cache="a\"b",strategy="s"}`: 3, `cache_load_seconds_total{cache="a\"b",strategy="s"}`: 1,
 			`cache_max_bytes{cache="a\"b"}`: 64 << 20, `cache_entries{cache="a\"b",strategy="s"}`: 1,

@@ -67,13 +67,13 @@ func (v *View[V]) Warm(ctx context.Context, keys iter.Seq[string], fn Loader[V],
 func (o WarmOptions) withDefaults() (WarmOptions, error) {
 	var errs []error
 	if o.Concurrency < 0 {
-		errs = append(errs, fmt.Errorf("Concurrency %d is negative", o.Concurrency))
+		errs = append(errs, fmt.Errorf("field Concurrency: %d is negative", o.Concurrency))
 	}
 	if o.Interval < 0 {
-		errs = append(errs, fmt.Errorf("Interval %v is negative", o.Interval))
+		errs = append(errs, fmt.Errorf("field Interval: %v is negative", o.Interval))
 	}
 	if !(o.FillTo >= 0 && o.FillTo <= 1) {
-		errs = append(errs, fmt.Errorf("FillTo %v is not in [0, 1]", o.FillTo))
+		errs = append(errs, fmt.Errorf("field FillTo: %v is not in [0, 1]", o.FillTo))
 	}
 	if len(errs) > 0 {
 		return o, fmt.Errorf("%w: %w", ErrOptions, errors.Join(errs...))
