@@ -167,7 +167,9 @@ type ForeignKey struct {
 // Schema is what is known about the indexes of a database, declared by hand or read
 // by live.Inspect. It is a plain value; the slices belong to whoever made it.
 type Schema struct {
-	Indexes     []Index
+	// Indexes lists all indexes, those of constraints too.
+	Indexes []Index
+	// ForeignKeys lists the references whose columns should be indexed.
 	ForeignKeys []ForeignKey
 	// Unknown lists live indexes that the model cannot express, such as operator
 	// classes with parameters. Diff neither compares nor drops them.

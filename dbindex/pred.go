@@ -90,14 +90,15 @@ func newCompare[T Value](op, column string, v T) Pred {
 }
 
 func (p compare) String() string {
-	s := strconv.Quote(p.column) + " " + p.op
+	var s strings.Builder
+	s.WriteString(strconv.Quote(p.column) + " " + p.op)
 	for i, v := range p.values {
 		if i > 0 {
-			s += ","
+			s.WriteString(",")
 		}
-		s += " " + v.String()
+		s.WriteString(" " + v.String())
 	}
-	return s
+	return s.String()
 }
 
 func (p compare) render(d Dialect, _ int) (string, error) {

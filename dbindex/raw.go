@@ -96,15 +96,14 @@ func (d Dialect) tokenizeAs(s string, std bool) ([]token, error) {
 
 // next reads one token, and returns a reason and place when it must be refused.
 func (l *lexer) next() (reason string, off int) {
-	start, space := l.i, false
+	space := false
 	for l.i < len(l.s) && strings.IndexByte(" \t\r\n", l.s[l.i]) >= 0 {
 		l.i, space = l.i+1, true
 	}
 	if l.i == len(l.s) {
 		return "", 0
 	}
-	start = l.i
-	c := l.s[l.i]
+	start, c := l.i, l.s[l.i]
 	kind := symbol
 	switch {
 	case isWordStart(c):

@@ -1,0 +1,171 @@
+package live_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+	"github.com/perfblocks/perfblocks/dbindex/live"
+)
+
+// fakeServer answers the questions that come before any change, as a PostgreSQL 15
+// behind a transaction pooler would: each statement reaches another process.
+type fakeServer struct {
+	version string
+	pid     int64
+	asked   []string
+}
+
+func (f *fakeServer) Connect(context.Context) (driver.Conn, error) { return fakeConn{f}, nil }
+func (f *fakeServer) Driver() driver.Driver                        { return nil }
+
+type fakeConn struct{ f *fakeServer }
+
+func (c fakeConn) Prepare(string) (driver.Stmt, error) { return nil, errors.New("not prepared") }
+func (c fakeConn) Close() error                        { return nil }
+func (c fakeConn) Begin() (driver.Tx, error)           { return nil, errors.New("no transaction") }
+
+func (c fakeConn) QueryContext(_ context.Context, q string, _ []driver.NamedValue) (driver.Rows, error) {
+	c.f.asked = append(c.f.asked, q)
+	switch {
+	case q == `SELECT version()` && c.f.version != "":
+		return &fakeRows{v: c.f.version}, nil
+	case q == `SHOW server_version_num`:
+		return &fakeRows{v: "150004"}, nil
+	case strings.Contains(q, "pg_backend_pid"):
+		c.f.pid++
+		return &fakeRows{v: c.f.pid}, nil
+	}
+	return nil, errors.New("unknown function")
+}
+
+type fakeRows struct {
+	v    driver.Value
+	done bool
+}
+
+func (r *fakeRows) Columns() []string { return []string{"v"} }
+func (r *fakeRows) Close() error      { return nil }
+
+func (r *fakeRows) Next(dest []driver.Value) error {
+	if r.done {
+		return io.EOF
+	}
+	dest[0], r.done = r.v, true
+	return nil
+}
+
+func plan(t *testing.T, d dbindex.Dialect) dbindex.Plan {
+	t.Helper()
+	p, err := dbindex.Diff(d, []dbindex.Index{{Table: "t", Keys: []dbindex.Key{dbindex.Asc("a")}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestApplyRefusesPooler(t *testing.T) {
+	f := &fakeServer{version: "PostgreSQL 15.4 on x86_64"}
+	db := sql.OpenDB(f)
+	defer db.Close()
+	r, err := live.Apply(t.Context(), db, plan(t, dbindex.Postgres(15)), live.Options{})
+	if !errors.Is(err, live.ErrPooler) || r.Count(live.NotRun) != 1 {
+		t.Errorf("Apply = %+v, %v; want ErrPooler and nothing run", r, err)
+	}
+	for _, q := range f.asked {
+		if strings.Contains(q, "INDEX") {
+			t.Errorf("sent %q", q)
+		}
+	}
+}
+
+func TestDetect(t *testing.T) {
+	for version, want := range map[string]string{
+		"PostgreSQL 15.4 (Debian)":       "postgres 15",
+		"8.0.36":                         "mysql 8.0",
+		"10.11.6-MariaDB-0+deb12u1":      "mariadb 10.11",
+		"CockroachDB CCL v23.1 (x86_64)": "",
+		"":                               "",
+	} {
+		db := sql.OpenDB(&fakeServer{version: version})
+		d, err := live.Detect(t.Context(), db)
+		if got := d.String(); (err == nil) != (want != "") || err == nil && got != want {
+			t.Errorf("Detect(%q) = %s, %v; want %q", version, got, err, want)
+		}
+		db.Close()
+	}
+}
+
+func TestUnsupportedServer(t *testing.T) {
+	db := sql.OpenDB(&fakeServer{version: "10.11.6-MariaDB"})
+	defer db.Close()
+	if _, err := live.Inspect(t.Context(), db, live.InspectOptions{}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Inspect = %v; want ErrUnsupported", err)
+	}
+	if _, err := live.Usage(t.Context(), db); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Usage = %v; want ErrUnsupported", err)
+	}
+	if _, err := live.Apply(t.Context(), db, plan(t, dbindex.MariaDB(10, 11)), live.Options{}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Apply = %v; want ErrUnsupported", err)
+	}
+	if _, err := live.Apply(t.Context(), db, plan(t, dbindex.SQLite()), live.Options{}); !errors.Is(err, live.ErrOptions) {
+		t.Errorf("Apply of another product's plan = %v; want ErrOptions", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	p := plan(t, dbindex.SQLite())
+	_, err := live.Apply(t.Context(), nil, p, live.Options{Attempts: 101, DDLLockTimeout: -1, CleanupTimeout: -1, ProgressEvery: -1})
+	for _, field := range []string{"Attempts", "DDLLockTimeout", "CleanupTimeout", "ProgressEvery"} {
+		if !errors.Is(err, live.ErrOptions) || !strings.Contains(err.Error(), field) {
+			t.Errorf("Apply = %v; want ErrOptions that names %s", err, field)
+		}
+	}
+	if r, err := live.Apply(t.Context(), nil, p, live.Options{Disabled: true}); err != nil || r.Count(live.NotRun) != 1 || r.Err() != nil {
+		t.Errorf("Disabled: %+v, %v; want one step not run", r, err)
+	}
+	bad := dbindex.Plan{Dialect: dbindex.SQLite(), Steps: []dbindex.Step{{Index: dbindex.Index{Table: "t"}}}}
+	if _, err := live.Apply(t.Context(), nil, bad, live.Options{}); !errors.Is(err, dbindex.ErrIndex) {
+		t.Errorf("bad plan: %v; want ErrIndex before the database is touched", err)
+	}
+}
+
+func TestOutcomeText(t *testing.T) {
+	for o := live.NotRun; o <= live.Failed; o++ {
+		text, err := o.MarshalText()
+		var back live.Outcome
+		if err != nil || back.UnmarshalText(text) != nil || back != o || string(text) != o.String() {
+			t.Errorf("%v: text %q, %v, back %v", o, text, err, back)
+		}
+	}
+	var o live.Outcome
+	if err := o.UnmarshalText([]byte("x")); !errors.Is(err, live.ErrOptions) {
+		t.Errorf("UnmarshalText(x) = %v; want ErrOptions", err)
+	}
+	if _, err := live.Outcome(9).MarshalText(); !errors.Is(err, live.ErrOptions) {
+		t.Errorf("MarshalText(9) = %v; want ErrOptions", err)
+	}
+}
+
+func TestUnused(t *testing.T) {
+	now := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
+	r := live.UsageReport{At: now, Since: now.AddDate(0, 0, -30), Indexes: []live.IndexUsage{
+		{Name: "used", Scans: 1}, {Name: "idle"}, {Name: "unique", Unique: true},
+		{Name: "constraint", Constraint: dbindex.Exclusion}, {Name: "foreign", ForeignKey: true},
+	}}
+	if got := r.Unused(7 * 24 * time.Hour); len(got) != 1 || got[0].Name != "idle" {
+		t.Errorf("Unused = %+v; want idle alone", got)
+	}
+	if got := r.Unused(31 * 24 * time.Hour); got != nil {
+		t.Errorf("Unused with younger counters = %+v; want none", got)
+	}
+	if r := (live.IndexUsage{BlocksHit: 3, BlocksRead: 1}).HitRatio(); r != 0.75 {
+		t.Errorf("HitRatio = %v; want 0.75", r)
+	}
+}
