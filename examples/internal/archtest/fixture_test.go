@@ -2,11 +2,11 @@ package archtest_test
 
 import (
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/perfblocks/perfblocks/examples/internal/archtest"
 )
@@ -107,6 +107,7 @@ package cache_test
 
 import (
 	"testing"
+	"testing/fstest"
 
 	"example.com/blocks/internal/realtest"
 	"github.com/stretchr/testify/require"
@@ -122,6 +123,7 @@ package cachetest
 
 import (
 	"testing"
+	"testing/fstest"
 
 	"example.com/blocks/cache"
 )
@@ -196,7 +198,7 @@ func fixturePolicy() archtest.Policy {
 	return p
 }
 
-// plant writes the clean module with changes over it: the files of an archive
+// plant parses the clean module with changes over it: the files of an archive
 // replace or add to those of the clean one, and an empty file removes one.
 func plant(t *testing.T, change string) *archtest.Tree {
 	t.Helper()
@@ -205,20 +207,13 @@ func plant(t *testing.T, change string) *archtest.Tree {
 		files[dir+"/doc.go"] = strings.ReplaceAll(docText, "NAME", filepath.Base(dir))
 	}
 	maps.Copy(files, split(change))
-	root := t.TempDir()
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if files[name] == "" {
-			continue
-		}
-		path := filepath.Join(root, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(files[name]), 0o644); err != nil {
-			t.Fatal(err)
+	fsys := fstest.MapFS{}
+	for name, text := range files {
+		if text != "" {
+			fsys[name] = &fstest.MapFile{Data: []byte(text)}
 		}
 	}
-	tree, err := archtest.Load(root)
+	tree, err := archtest.LoadFS(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,18 +283,15 @@ func TestLoadErrors(t *testing.T) {
 		"no module line":  {"go.mod": "go 1.26.0\n"},
 		"not valid as Go": {"go.mod": "module m\n", "a/a.go": "package\n"},
 	} {
-		root := t.TempDir()
+		fsys := fstest.MapFS{}
 		for file, text := range files {
-			path := filepath.Join(root, file)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			fsys[file] = &fstest.MapFile{Data: []byte(text)}
 		}
-		if _, err := archtest.Load(root); err == nil {
-			t.Errorf("Load of a module with %s: no error", name)
+		if _, err := archtest.LoadFS(fsys); err == nil {
+			t.Errorf("LoadFS of a module with %s: no error", name)
 		}
+	}
+	if _, err := archtest.Load(t.TempDir()); err == nil {
+		t.Error("Load of an empty folder: no error")
 	}
 }

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -14,7 +12,7 @@ import (
 // TopLevel finds folders at the root that the design does not have, those it
 // has that are not there, and modules inside the module.
 func TopLevel(t *Tree, p Policy) []Finding {
-	entries, err := os.ReadDir(t.Root)
+	entries, err := fs.ReadDir(t.fsys, ".")
 	if err != nil {
 		return []Finding{{".", err.Error(), "make the root readable"}}
 	}
@@ -52,7 +50,7 @@ func TopLevel(t *Tree, p Policy) []Finding {
 
 // GoMod finds directives that bind or break importers.
 func GoMod(t *Tree, _ Policy) []Finding {
-	data, err := os.ReadFile(filepath.Join(t.Root, "go.mod"))
+	data, err := fs.ReadFile(t.fsys, "go.mod")
 	if err != nil {
 		return []Finding{{"go.mod", err.Error(), "restore it"}}
 	}

@@ -10,7 +10,6 @@ import (
 	"iter"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +18,7 @@ import (
 // Tree is the source of one module, parsed whatever its build tags say, so
 // that a rule also holds for the files of other systems.
 type Tree struct {
-	// Root is the module's folder.
+	// Root is the module's folder; empty after [LoadFS].
 	Root string
 	// Module is the module path that go.mod gives.
 	Module string
@@ -28,6 +27,7 @@ type Tree struct {
 	// Nested are the folders of modules inside this one, slash-separated.
 	Nested []string
 
+	fsys fs.FS
 	fset *token.FileSet
 }
 
@@ -67,11 +67,22 @@ func (f Finding) String() string { return f.Where + ": " + f.What + "; " + f.Men
 
 // Load parses the module whose go.mod lies in the folder root.
 func Load(root string) (*Tree, error) {
-	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	t, err := LoadFS(os.DirFS(root))
+	if err != nil {
+		return nil, err
+	}
+	t.Root = root
+	return t, nil
+}
+
+// LoadFS parses the module whose go.mod lies at the root of a file system. What
+// asks the go command, which is [Reachable], needs [Load].
+func LoadFS(fsys fs.FS) (*Tree, error) {
+	mod, err := fs.ReadFile(fsys, "go.mod")
 	if err != nil {
 		return nil, fmt.Errorf("archtest: load module: %w", err)
 	}
-	t := &Tree{Root: root, fset: token.NewFileSet()}
+	t := &Tree{fsys: fsys, fset: token.NewFileSet()}
 	for line := range strings.Lines(string(mod)) {
 		if name, ok := strings.CutPrefix(line, "module "); ok {
 			t.Module = strings.TrimSpace(name)
@@ -102,23 +113,18 @@ func Load(root string) (*Tree, error) {
 // walk visits what belongs to the module: no folders that the go command
 // ignores, none of nested modules, which it reports. It does visit testdata.
 func (t *Tree) walk(nested func(rel string), visit func(rel string, d fs.DirEntry) error) error {
-	return filepath.WalkDir(t.Root, func(name string, d fs.DirEntry, err error) error {
+	return fs.WalkDir(t.fsys, ".", func(rel string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // removed while we walked
 			}
 			return err
 		}
-		rel, err := filepath.Rel(t.Root, name)
-		if err != nil {
-			return err
-		}
-		rel = filepath.ToSlash(rel)
 		if d.IsDir() && rel != "." {
 			if base := d.Name(); strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
 				return fs.SkipDir
 			}
-			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && !inTestdata(rel+"/") {
+			if _, err := fs.Stat(t.fsys, rel+"/go.mod"); err == nil && !inTestdata(rel+"/") {
 				nested(rel)
 				return fs.SkipDir
 			}
@@ -135,7 +141,7 @@ func (t *Tree) add(byDir map[string]*Package, rel string) error {
 	if base := path.Base(rel); strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
 		return nil
 	}
-	src, err := os.ReadFile(filepath.Join(t.Root, filepath.FromSlash(rel)))
+	src, err := fs.ReadFile(t.fsys, rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
