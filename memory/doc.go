@@ -61,7 +61,8 @@
 // lock, in time proportional to its entries. Shrink is linear in what remains, because
 // it packs that. All copies one shard's keys and values at a time. Level is one
 // atomic load, Checkpoint below LevelCritical a ctx lookup beside it
-// (TestMonitorAllocations). A sample reads runtime/metrics and six small files. SizeOf
+// (TestMonitorAllocations). A sample reads
+// runtime/metrics and a few small files that are kept open. SizeOf
 // uses reflection except for strings, byte slices and types without pointers.
 //
 // # Limits

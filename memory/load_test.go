@@ -89,6 +89,29 @@ func TestGetOrLoadLeaderLeaves(t *testing.T) {
 	})
 }
 
+// TestGetOrLoadAfterAbandoned: who comes after everybody left a run that does not
+// end does not inherit it.
+func TestGetOrLoadAfterAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, memory.CacheOptions[string, int]{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		deaf := func(context.Context) (int, error) { time.Sleep(time.Hour); return 1, nil }
+		if _, err := c.GetOrLoad(ctx, "k", deaf); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("GetOrLoad = %v; want DeadlineExceeded", err)
+		}
+		start := time.Now()
+		v, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { return 2, nil })
+		if v != 2 || err != nil || time.Since(start) != 0 {
+			t.Errorf("GetOrLoad = %d, %v after %v; want 2 at once", v, err, time.Since(start))
+		}
+		time.Sleep(2 * time.Hour)
+		if v, _ := c.Get("k"); v != 2 {
+			t.Errorf("Get = %d; want the abandoned run not stored", v)
+		}
+	})
+}
+
 func TestGetOrLoadFailures(t *testing.T) {
 	boom := errors.New("boom")
 	for _, tc := range []struct {

@@ -57,7 +57,8 @@ type registration struct {
 	name     string
 	priority int
 	shrinker Shrinker
-	holder   holder // nil if the shrinker fills again by itself
+	holder   holder      // nil if the shrinker fills again by itself
+	gone     atomic.Bool // unregistered: must not be held down any more
 }
 
 // holder is a shrinker that stays small until it is told to grow.
@@ -207,6 +208,7 @@ func (m *Monitor) Register(name string, s Shrinker) (unregister func()) {
 		m.mu.Lock()
 		m.shrinkers = without(m.shrinkers, r)
 		m.mu.Unlock()
+		r.gone.Store(true)
 		if r.holder != nil {
 			r.holder.growBack(forever)
 		}

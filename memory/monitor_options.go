@@ -116,12 +116,14 @@ func setDefault[T int | int64 | float64 | time.Duration](field *T, value T) {
 	}
 }
 
-// MonitorHooks observes a [Monitor]. The funcs run where OnChange's do, outside all
-// locks. Fields may be added in any release.
+// MonitorHooks observes a [Monitor]. The funcs run outside all locks; their panics
+// are recovered and counted. Fields may be added in any release.
 type MonitorHooks struct {
-	// Shrunk is called after a registered shrinker was asked to give memory back.
+	// Shrunk is called after a registered shrinker was asked to give memory back, on
+	// the goroutine that runs OnChange's callbacks.
 	Shrunk func(ShrinkEvent)
-	// Collected is called after each forced collection.
+	// Collected is called after each forced collection, on the goroutine that ran
+	// it, before Collect returns.
 	Collected func(CollectResult)
 }
 

@@ -64,7 +64,11 @@ func newReader(keep bool) *reader {
 	return r
 }
 
-func (r *reader) close() { r.os.close() }
+// close closes the files. A reading that comes later all the same opens its own.
+func (r *reader) close() {
+	r.os.close()
+	r.os = newOSReader(false)
+}
 
 // osReading is what the operating system says.
 type osReading struct {

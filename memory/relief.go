@@ -99,6 +99,9 @@ func (m *Monitor) ask(ctx context.Context, r *registration, level Level, target 
 	m.protect(func() {
 		if r.holder != nil {
 			freed = r.holder.shrinkAndHold(ctx, target)
+			if r.gone.Load() { // unregistered meanwhile: nobody else would lift it
+				r.holder.growBack(forever)
+			}
 		} else {
 			freed = max(0, r.shrinker.Shrink(ctx, target))
 		}

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"reflect"
 	"sort"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -261,10 +262,11 @@ func scale(sum int64, visited, n int) int64 {
 // mapBytes returns the size of a map's own structures: groups of eight slots with
 // a control word each, at most 7/8 full, in tables of at most 1024 slots.
 func mapBytes(n int, t reflect.Type) int64 {
-	const header, table, maxInlineSlot = 48, 32, 128
+	const word, maxInlineSlot = strconv.IntSize / 8, 128
+	const header, table = 16 + 4*word, 2*8 + 2*word // runtime structures; 48 and 32 on 64-bit systems
 	size := func(t reflect.Type) (slot, apart int64) {
 		if t.Size() > maxInlineSlot {
-			return 8, roundHeap(int64(t.Size()), true)
+			return word, roundHeap(int64(t.Size()), true)
 		}
 		return int64(t.Size()), 0
 	}
@@ -282,7 +284,7 @@ func mapBytes(n int, t reflect.Type) int64 {
 	slots := int64(1) << bits.Len(uint((n*8+6)/7-1))
 	tables := max(1, slots/1024)
 	groups := roundHeap(slots/tables/8*group, pointers)
-	return header + tables*(table+8+groups) + int64(n)*(keyApart+elemApart)
+	return header + tables*(table+word+groups) + int64(n)*(keyApart+elemApart)
 }
 
 // sizeClasses are the allocation sizes of the Go runtime, in bytes; a test compares

@@ -1,0 +1,120 @@
+package memory
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"testing"
+)
+
+// TestResizeWaitsForOldReservations: a Set that has seen the old bound, and still
+// holds its shard's lock, must be done before the new bound is told.
+func TestResizeWaitsForOldReservations(t *testing.T) {
+	c, err := NewCache(CacheOptions[int, int]{MaxBytes: 100, SizeOf: func(int, int) int64 { return 1 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &c.shards[0]
+	s.mu.Lock()
+	done := make(chan error, 1)
+	go func() { done <- c.Resize(0, 10) }()
+	for c.budget.capBytes.Load() != 10 {
+		runtime.Gosched()
+	}
+	for range 1000 {
+		runtime.Gosched()
+	}
+	select {
+	case <-done:
+		t.Error("Resize returned while a Set was under way")
+	default:
+	}
+	if c.budget.maxBytes.Load() != 100 {
+		t.Errorf("the bound told is %d before it holds; want 100", c.budget.maxBytes.Load())
+	}
+	s.mu.Unlock()
+	if err := <-done; err != nil || c.budget.maxBytes.Load() != 10 {
+		t.Errorf("Resize = %v, bound %d; want 10", err, c.budget.maxBytes.Load())
+	}
+}
+
+// checkShard verifies the structure of a shard: ring, table and free list tell of
+// the same entries.
+func checkShard[K comparable, V any](t *testing.T, s *shard[K, V]) (bytes int64) {
+	t.Helper()
+	count := 0
+	if s.count > 0 {
+		prev := uint32(0)
+		for idx := s.at(0).next; idx != 0; idx = s.at(idx).next {
+			e := s.at(idx)
+			if e.prev != prev {
+				t.Fatalf("entry %d: prev %d; want %d", idx, e.prev, prev)
+			}
+			if got := s.find(e.hash, e.key); got != idx {
+				t.Fatalf("find(%v) = %d; want %d", e.key, got, idx)
+			}
+			bytes += e.size()
+			prev = idx
+			if count++; count > s.count {
+				t.Fatalf("the ring has more than %d entries", s.count)
+			}
+		}
+	}
+	used := 0
+	for _, tag := range s.tags {
+		if tag != 0 {
+			used++
+		}
+	}
+	free := 0
+	for idx := s.free; idx != 0; idx = s.at(idx).next {
+		free++
+	}
+	if count != s.count || used != s.count || s.used > 0 && int(s.used) != 1+s.count+free {
+		t.Fatalf("count %d, ring %d, table %d, arena %d, free %d do not fit", s.count, count, used, s.used, free)
+	}
+	return bytes
+}
+
+// TestShardInvariants checks the structure between many random operations on
+// a cache of several shards.
+func TestShardInvariants(t *testing.T) {
+	c, err := NewCache(CacheOptions[int, string]{MaxBytes: 40 << 20, SizeOf: func(_ int, v string) int64 { return int64(len(v)) << 10 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.shards) < 4 {
+		t.Fatalf("%d shards for 40 MiB; want several", len(c.shards))
+	}
+	const text = "0123456789012345678901234567890123456789"
+	rng := rand.New(rand.NewPCG(3, 4))
+	for step := range 30_000 {
+		key := rng.IntN(6000)
+		switch op := rng.IntN(1000); {
+		case op < 700:
+			if err := c.Set(key, text[:1+rng.IntN(len(text)-1)]); err != nil {
+				t.Fatal(err)
+			}
+		case op < 990:
+			c.Delete(key)
+		case op < 995:
+			c.Shrink(t.Context(), rng.Float64())
+		case op < 996:
+			c.Purge()
+		default:
+			if err := c.Resize(1000+rng.IntN(4000), int64(5+rng.IntN(35))<<20); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if step%100 != 0 {
+			continue
+		}
+		var items, bytes int64
+		for i := range c.shards {
+			bytes += checkShard(t, &c.shards[i])
+			items += int64(c.shards[i].count)
+		}
+		if items != c.budget.items.Load() || bytes != c.budget.bytes.Load() {
+			t.Fatalf("step %d: shards hold %d, %d; the budget says %d, %d", step, items, bytes, c.budget.items.Load(), c.budget.bytes.Load())
+		}
+	}
+}
