@@ -58,7 +58,8 @@
 // a server that knows If-None-Match; those that do not overwrite. Info.SHA256 is not
 // told by S3. Metadata values that are not plain ASCII travel as RFC 2047 words.
 // [Provider.PresignPut] with a greatest but no exact length needs POST policies, which
-// R2 lacks. Transform is not supported.
+// R2 lacks. Transform is not supported. Gateways over a file system refuse the key a
+// beside a/b with cdn.ErrKey.
 //
 // # Background
 //

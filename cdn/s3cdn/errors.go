@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/perfblocks/perfblocks/cdn"
 )
@@ -50,7 +51,10 @@ func (p *Provider) fail(ctx context.Context, op, key string, err error) error {
 		e.Kind, e.Err = cdn.ErrAuth, stripURL(ce)
 		return e
 	}
+	_, sent := errors.AsType[*smithyhttp.RequestSendError](err)
 	switch {
+	case e.Status == 0 && !sent: // the SDK could not even make the request
+		e.Kind, e.Err = cdn.ErrInvalid, stripURL(err)
 	case e.Status == 0:
 		e.Kind, e.Err = cdn.ErrUnavailable, stripURL(err)
 	case e.Status < 300:
@@ -90,6 +94,8 @@ func kindOf(status int, code string) error {
 	switch code {
 	case "NoSuchKey", "NoSuchUpload", "NoSuchVersion":
 		return cdn.ErrNotFound
+	case "ObjectParentIsFile", "ExistingObjectIsDirectory":
+		return cdn.ErrKey // gateways over a file system: a and a/b exclude each other
 	case "NoSuchBucket", "NotImplemented", "InvalidObjectState", "PermanentRedirect", "TemporaryRedirect":
 		return cdn.ErrInvalid
 	case "PreconditionFailed", "ConditionalRequestConflict":

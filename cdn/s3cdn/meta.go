@@ -85,6 +85,17 @@ func decodeMeta(m map[string]string) map[string]string {
 	return out
 }
 
+// headerValue reports whether v can be sent; net/http's refusal of it would look
+// like a network failure.
+func headerValue(v string) bool {
+	for i := range len(v) {
+		if v[i] < ' ' && v[i] != '\t' || v[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 func token(k string) bool {
 	for i := range len(k) {
 		c := k[i]

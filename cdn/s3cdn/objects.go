@@ -93,7 +93,9 @@ func (p *Provider) check(op string, obj cdn.Object, size int64) error {
 	case size > maxPut:
 		return p.refuse(op, obj.Key, cdn.ErrTooLarge, errors.New("over 5 GiB in one request"))
 	case !obj.Transform.IsZero():
-		return p.refuse(op, obj.Key, cdn.ErrInvalid, errors.New("S3 does not transform images"))
+		return p.refuse(op, obj.Key, cdn.ErrInvalid, errors.New("transforming images is not supported"))
+	case !headerValue(obj.ContentType) || !headerValue(obj.CacheControl) || !headerValue(obj.Disposition):
+		return p.refuse(op, obj.Key, cdn.ErrInvalid, errors.New("a control character in a header"))
 	}
 	return nil
 }
@@ -196,7 +198,11 @@ func (p *Provider) Open(ctx context.Context, ref cdn.Ref, offset, length int64) 
 		info.Size = total
 		return rc, info, nil
 	}
-	if _, err := io.CopyN(io.Discard, rc, offset); err != nil && !errors.Is(err, io.EOF) {
+	if offset > info.Size {
+		_ = rc.Close()
+		return nil, cdn.Info{}, p.refuse(op, ref.Key, cdn.ErrInvalid, errors.New("the offset is past the end"))
+	}
+	if _, err := io.CopyN(io.Discard, rc, offset); err != nil {
 		_ = rc.Close()
 		return nil, cdn.Info{}, p.fail(ctx, op, ref.Key, err)
 	}
@@ -336,10 +342,14 @@ type reader struct {
 // Read implements io.Reader.
 func (r *reader) Read(b []byte) (int, error) {
 	n, err := r.body.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = r.p.fail(r.ctx, "read", r.key, err)
+	if err == nil || err == io.EOF {
+		return n, err
 	}
-	return n, err
+	kind, cause := cdn.ErrUnavailable, stripURL(err)
+	if r.ctx.Err() != nil {
+		kind, cause = cancelled(r.ctx)
+	}
+	return n, r.p.refuse("open", r.key, kind, cause)
 }
 
 // Close implements io.Closer.

@@ -51,6 +51,7 @@ type Options struct {
 	// AccessKeyID and SecretAccessKey are static credentials, both or neither, with
 	// an optional SessionToken. Default: those of Config, or the SDK's default chain
 	// (environment, shared files, SSO, web identity, container and instance roles).
+	// With them and a Region nothing is read from the machine.
 	AccessKeyID, SecretAccessKey, SessionToken string
 	// Config is a ready configuration of the SDK, for credentials or a region that
 	// the default chain cannot find. Its retryer, endpoint and checksum settings are
@@ -67,11 +68,11 @@ type Options struct {
 	// Without it the provider finds out by itself, at the price of one failed request.
 	DisableChecksums bool
 
-	// CloudFrontKeyID and CloudFrontKey (an RSA private key in PEM, PKCS #1 or #8)
-	// make PresignGet return URLs of PublicURL signed for CloudFront. Both or neither;
-	// they need PublicURL.
+	// CloudFrontKeyID names the key pair of CloudFrontKey. Both or neither; with them
+	// PresignGet returns URLs of PublicURL, which they need, signed for CloudFront.
 	CloudFrontKeyID string
-	CloudFrontKey   []byte
+	// CloudFrontKey is an RSA private key in PEM, PKCS #1 or #8. Default none.
+	CloudFrontKey []byte
 }
 
 // settings is what New makes of Options.
@@ -175,9 +176,11 @@ func parseKey(b []byte) (*rsa.PrivateKey, error) {
 // awsConfig returns the SDK's configuration: Config, or the default chain.
 func (o *Options) awsConfig() (aws.Config, error) {
 	var cfg aws.Config
-	if o.Config != nil {
+	switch {
+	case o.Config != nil:
 		cfg = o.Config.Copy()
-	} else {
+	case o.AccessKeyID != "" && o.Region != "":
+	default:
 		var load []func(*config.LoadOptions) error
 		if o.Region != "" {
 			load = append(load, config.WithRegion(o.Region))
@@ -201,9 +204,9 @@ func (o *Options) awsConfig() (aws.Config, error) {
 	}
 	switch {
 	case cfg.Region == "":
-		return cfg, errors.New("Region is empty and neither Config nor the environment tells it")
+		return cfg, errors.New("no Region is set, and neither Config nor the environment tells one")
 	case cfg.Credentials == nil:
-		return cfg, errors.New("Config has no Credentials and no AccessKeyID is set")
+		return cfg, errors.New("no AccessKeyID is set, and Config has no Credentials")
 	}
 	cfg.Credentials = credentialsProvider{cfg.Credentials}
 	return cfg, nil

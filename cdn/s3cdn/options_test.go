@@ -38,7 +38,7 @@ func TestOptionsErrors(t *testing.T) {
 		want []string
 	}{
 		{s3cdn.Options{}, []string{"Bucket is empty"}},
-		{s3cdn.Options{Bucket: "b"}, []string{"Region is empty"}},
+		{s3cdn.Options{Bucket: "b"}, []string{"no Region"}},
 		{s3cdn.Options{
 			Bucket: "a/b", Endpoint: "minio:9000", PublicURL: "https://u:hunter2@x/?q", Prefix: "/p", AccessKeyID: "id",
 			CloudFrontKey: []byte("hunter2"),
@@ -46,7 +46,7 @@ func TestOptionsErrors(t *testing.T) {
 			"CloudFrontKeyID and CloudFrontKey", "CloudFrontKey: is not PEM"}},
 		{s3cdn.Options{Bucket: "b", Region: "r", SessionToken: "hunter2"}, []string{"SessionToken needs"}},
 		{s3cdn.Options{Bucket: "b", Region: "r", CloudFrontKeyID: "k", CloudFrontKey: []byte("x")}, []string{"needs PublicURL"}},
-		{s3cdn.Options{Bucket: "b", Region: "r", Config: &aws.Config{}}, []string{"no Credentials"}},
+		{s3cdn.Options{Bucket: "b", Region: "r", Config: &aws.Config{}}, []string{"no AccessKeyID"}},
 	} {
 		p, err := s3cdn.New(c.o)
 		if !errors.Is(err, cdn.ErrOptions) || p != nil {

@@ -41,7 +41,7 @@ func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.
 	if err != nil {
 		return cdn.DirectUpload{}, p.refuse(op, req.Key, cdn.ErrInvalid, err)
 	}
-	if err := p.check(op, cdn.Object{Key: req.Key}, max(req.Size, 0)); err != nil {
+	if err := p.check(op, cdn.Object{Key: req.Key, ContentType: req.ContentType}, max(req.Size, 0)); err != nil {
 		return cdn.DirectUpload{}, err
 	}
 	if req.Size < 0 || req.MaxBytes < 0 {

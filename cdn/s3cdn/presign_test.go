@@ -175,3 +175,10 @@ func TestCloudFrontSignedURL(t *testing.T) {
 		}
 	}
 }
+
+// newClient has connections of its own, which end with the test.
+func newClient(t *testing.T) *http.Client {
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}

@@ -42,7 +42,7 @@ type Provider struct {
 }
 
 // New returns a Provider for one bucket. It reads the SDK's environment and shared
-// files unless Config and credentials are given, sends nothing and starts no
+// files unless Config, or both credentials and Region are given, sends nothing and starts no
 // goroutine. Every invalid field is named in one error matching [cdn.ErrOptions].
 func New(o Options) (*Provider, error) {
 	set, err := o.validate()

@@ -177,6 +177,28 @@ func TestMetadataRoundTrip(t *testing.T) {
 	}
 }
 
+// TestBadHeaders: what cannot be sent is the caller's fault, not an outage.
+func TestBadHeaders(t *testing.T) {
+	s, ts := newServer(t, false)
+	p := newProvider(t, ts)
+	for _, change := range []func(*cdn.Object){
+		func(o *cdn.Object) { o.ContentType = "text/plain\r\nX-Evil: 1" },
+		func(o *cdn.Object) { o.CacheControl = "\x00" },
+		func(o *cdn.Object) { o.Disposition = "a\nb" },
+		func(o *cdn.Object) { o.Transform.Width = 1 },
+		func(o *cdn.Object) { o.Size = -1 },
+	} {
+		obj := objectOf("k", nil)
+		change(&obj)
+		if _, err := p.Put(t.Context(), obj, bytes.NewReader(nil)); !errors.Is(err, cdn.ErrInvalid) {
+			t.Errorf("Put(%+v) = %v; want ErrInvalid", obj, err)
+		}
+	}
+	if n := len(s.requests()); n > 0 {
+		t.Errorf("%d requests; want none", n)
+	}
+}
+
 func TestCreateOnlyKinds(t *testing.T) {
 	for _, code := range []string{"PreconditionFailed", "ConditionalRequestConflict"} {
 		s, ts := newServer(t, false)

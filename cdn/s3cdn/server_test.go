@@ -187,10 +187,13 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	key = strings.TrimPrefix(key, "/")
 	q := r.URL.Query()
 	action := r.Method
-	for _, k := range []string{"uploads", "uploadId", "list-type"} {
-		if q.Has(k) {
-			action += " " + k
-		}
+	switch {
+	case q.Has("uploads"):
+		action += " uploads"
+	case q.Has("uploadId"):
+		action += " uploadId"
+	case q.Has("list-type"):
+		action += " list-type"
 	}
 	s.seen = append(s.seen, action)
 	handlers := map[string]func(http.ResponseWriter, *http.Request, string, []byte) *s3Error{

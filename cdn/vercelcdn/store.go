@@ -125,7 +125,9 @@ func (c call) check(obj cdn.Object) error {
 	case strings.Contains(obj.Key, "//"):
 		return c.fail(cdn.ErrKey, errors.New("the key has an empty path element"))
 	case !obj.Transform.IsZero():
-		return c.fail(cdn.ErrInvalid, errors.New("Vercel Blob does not transform images"))
+		return c.fail(cdn.ErrInvalid, errors.New("transforming images is not supported"))
+	case strings.ContainsFunc(obj.ContentType, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return c.fail(cdn.ErrInvalid, errors.New("a control character in the content type"))
 	}
 	return nil
 }
