@@ -244,8 +244,14 @@ func (j *job) original(spec *Spec, p plan, info Info) (file, bool) {
 	if strip == nil {
 		return file{}, false
 	}
-	data, ok := strip(j.src.data)
-	return file{info.Format, data}, ok
+	var out file
+	ok := false
+	err := guard(info.Format, func() error {
+		out.format = info.Format
+		out.data, ok = strip(j.src.data)
+		return nil
+	})
+	return out, ok && err == nil
 }
 
 // passThrough copies the source for Options.Disabled.

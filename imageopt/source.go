@@ -155,7 +155,10 @@ func (o *Optimizer) examine(s *source, eof, limits bool) (more bool, err error) 
 	if !o.allowed(s.format) {
 		return false, unsupported(s.format, nil)
 	}
-	s.head, err = readHeader(s.format, s.data, eof)
+	err = guard(s.format, func() (err error) {
+		s.head, err = readHeader(s.format, s.data, eof)
+		return err
+	})
 	if limits && s.head.W > 0 {
 		if err := o.checkSize(&s.head); err != nil {
 			return false, err
@@ -166,6 +169,8 @@ func (o *Optimizer) examine(s *source, eof, limits bool) (more bool, err error) 
 		return false, confirm(s)
 	case errors.Is(err, header.ErrMore):
 		return true, nil
+	case errors.Is(err, ErrCorrupt): // from guard
+		return false, err
 	case errors.Is(err, header.ErrTruncated):
 		return false, truncated(s.format, err)
 	case errors.Is(err, header.ErrUnsupported):
@@ -239,7 +244,14 @@ func confirm(s *source) error {
 		return unsupported(s.format, errors.New("animation"))
 	}
 	var kind icc.Kind
-	if kind, s.colour = icc.Parse(s.head.ICC); kind == icc.XYB {
+	err := guard(s.format, func() error {
+		kind, s.colour = icc.Parse(s.head.ICC)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if kind == icc.XYB {
 		return unsupported(s.format, errors.New("XYB colours"))
 	}
 	s.plain = kind == icc.None
@@ -247,7 +259,7 @@ func confirm(s *source) error {
 		return nil
 	}
 	var c image.Config
-	err := guard(s.format, func() (err error) {
+	err = guard(s.format, func() (err error) {
 		if s.format == FormatJPEG {
 			c, err = jpeg.DecodeConfig(bytes.NewReader(s.data))
 		} else {

@@ -16,9 +16,9 @@ func GIF(b []byte, eof bool) (Header, error) {
 	if !eof {
 		return h, ErrMore
 	}
-	err := gifBlocks(b, func(kind byte, block []byte) bool {
+	err := gifBlocks(b, func(kind int, block []byte) bool {
 		switch kind {
-		case 0xf9:
+		case extension | 0xf9:
 			h.Alpha = h.Alpha || len(block) > 3 && block[3]&1 != 0
 		case 0x2c:
 			h.Frames++
@@ -40,10 +40,13 @@ func GIF(b []byte, eof bool) (Header, error) {
 	return h, err
 }
 
+// extension sets the labels of extensions apart from the other blocks.
+const extension = 0x100
+
 // gifBlocks calls f for each block: kind 0x2c with an image (descriptor, table and
-// data), 0x3b with the trailer, or the label of an extension with all of it. f
+// data), 0x3b with the trailer, or extension and its label with all of it. f
 // returns false to stop.
-func gifBlocks(b []byte, f func(kind byte, block []byte) bool) error {
+func gifBlocks(b []byte, f func(kind int, block []byte) bool) error {
 	p := 13
 	if b[10]&0x80 != 0 {
 		p += 3 << (1 + b[10]&7)
@@ -52,7 +55,7 @@ func gifBlocks(b []byte, f func(kind byte, block []byte) bool) error {
 		if p >= len(b) {
 			return ErrTruncated
 		}
-		start, kind := p, b[p]
+		start, kind := p, int(b[p])
 		switch kind {
 		case 0x3b:
 			f(kind, b[p:p+1])
@@ -61,7 +64,7 @@ func gifBlocks(b []byte, f func(kind byte, block []byte) bool) error {
 			if p+2 > len(b) {
 				return ErrTruncated
 			}
-			kind = b[p+1]
+			kind = extension | int(b[p+1])
 			p += 2
 		case 0x2c:
 			if p+11 > len(b) {
@@ -109,11 +112,11 @@ func StripGIF(b []byte) ([]byte, bool) {
 		return nil, false
 	}
 	out := append(make([]byte, 0, len(b)), b[:head]...)
-	err := gifBlocks(b, func(kind byte, block []byte) bool {
+	err := gifBlocks(b, func(kind int, block []byte) bool {
 		switch kind {
-		case 0x2c, 0x3b, 0xf9:
+		case 0x2c, 0x3b, extension | 0xf9:
 			out = append(out, block...)
-		case 0xff:
+		case extension | 0xff:
 			if len(block) >= 19 && string(block[3:14]) == "NETSCAPE2.0" {
 				out = append(out, block[:18]...)
 				out = append(out, 0)
