@@ -43,15 +43,16 @@
 // An upload is hashed once (SHA-256 and CRC-32C) while it is read. A body that
 // offers io.ReaderAt and io.Seeker (a file, a bytes.Reader) is read in place; another
 // is held in a buffer that grows from 32 KiB, or on disk when it is over 4 MiB or
-// the memory bound is reached. The path without a fallback touches no disk. A
-// fallback costs one file (written, synced, renamed, its directory synced) and one
+// the memory bound is reached. A small body that the provider takes touches no
+// disk. A fallback costs one file (written, synced, renamed, its directory synced) and one
 // journal record; concurrent records share a sync.
 //
 // # Limits
 //
 // A provider that applies an abandoned request late can overwrite newer content of
 // the same explicit key; derived keys cannot suffer from that. Local keeps an entry
-// in memory for each key that it holds or has promoted, about half a kilobyte. The
+// in memory for each key that it holds or has promoted. Every body is read to its
+// end before it is sent, in one request: [Multiparter] is not used yet. The
 // directory lock works on Unix (flock) and Windows; elsewhere nothing stops a second
 // process. On a file system that lies about fsync nothing is durable.
 //

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Options configures an [Uploader]. The zero value works: no fallback, 64 MiB of
@@ -41,7 +43,9 @@ type Options struct {
 	// directory is used). Default os.TempDir().
 	TempDir string
 	// AllowTypes lists the media types to accept, such as "image/*" or
-	// "application/pdf". Empty: all. UploadOptions.AllowTypes narrows it further.
+	// "application/pdf". A wildcard does not admit types that browsers run, such as
+	// image/svg+xml; those must be named. Empty: all. UploadOptions.AllowTypes
+	// narrows it further.
 	AllowTypes []string
 	// Retry configures repeated attempts; the Uploader is their only owner.
 	Retry RetryOptions
@@ -98,7 +102,8 @@ type UploadOptions struct {
 	// CacheControl is "public, max-age=31536000, immutable" for derived keys.
 	CacheControl, Disposition string
 	// Metadata is stored with the object where the provider can. Upload copies it
-	// and makes the keys lower case.
+	// and makes the keys lower case. Keys are letters, digits, "-" and "_"; values are
+	// UTF-8 without control characters, as are CacheControl and Disposition.
 	Metadata map[string]string
 	// MaxBytes bounds this upload if it is positive and below Options.MaxBytes.
 	MaxBytes int64
@@ -253,6 +258,7 @@ func (o UploadOptions) check() error {
 	if o.Size < 0 || o.MaxBytes < 0 {
 		errs = append(errs, errors.New("field Size or MaxBytes is negative"))
 	}
+	errs = append(errs, o.checkHeaders()...)
 	for _, t := range o.AllowTypes {
 		if !validPattern(t) {
 			errs = append(errs, fmt.Errorf("field AllowTypes has %q, want type/subtype or type/*", t))
@@ -262,6 +268,30 @@ func (o UploadOptions) check() error {
 		return fmt.Errorf("%w: %w", ErrOptions, errors.Join(errs...))
 	}
 	return nil
+}
+
+// checkHeaders refuses what could not be sent, or not be kept, as it is.
+func (o UploadOptions) checkHeaders() (errs []error) {
+	if !isText(o.CacheControl) || !isText(o.Disposition) {
+		errs = append(errs, errors.New("field CacheControl or Disposition has a control character"))
+	}
+	seen := make(map[string]bool, len(o.Metadata))
+	for k, v := range o.Metadata {
+		lower := strings.ToLower(k)
+		bad := strings.IndexFunc(lower, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
+		}) >= 0
+		if k == "" || bad || seen[lower] || !isText(v) {
+			errs = append(errs, fmt.Errorf("field Metadata: entry %q cannot be kept", k))
+		}
+		seen[lower] = true
+	}
+	return errs
+}
+
+// isText reports valid UTF-8 without control characters.
+func isText(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
 func setDefault[T comparable](p *T, v T) {

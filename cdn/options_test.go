@@ -55,10 +55,15 @@ func TestNewOptions(t *testing.T) {
 	u := newUploader(t, m, cdn.Options{})
 	for _, o := range []cdn.UploadOptions{
 		{Quality: 101}, {Quality: -1}, {Format: "bmp"}, {Size: -1}, {MaxBytes: -1}, {AllowTypes: []string{"*"}},
+		{Metadata: map[string]string{"a b": ""}}, {Metadata: map[string]string{"a": "x\r\nSet-Cookie: y"}}, {Metadata: map[string]string{"a": "\xff"}},
+		{Metadata: map[string]string{"": "x"}}, {CacheControl: "a\nb"}, {Disposition: "a\x00b"}, {Metadata: map[string]string{"A": "1", "a": "2"}},
 	} {
 		if _, err := u.Upload(t.Context(), "a.png", bytes.NewReader(png), o); !errors.Is(err, cdn.ErrOptions) {
 			t.Errorf("Upload(%+v) = %v; want ErrOptions", o, err)
 		}
+	}
+	if _, err := u.Upload(t.Context(), "a.png", nil, cdn.UploadOptions{}); !errors.Is(err, cdn.ErrOptions) {
+		t.Errorf("Upload of a nil reader = %v; want ErrOptions", err)
 	}
 }
 
@@ -150,10 +155,10 @@ func TestUploadBatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		closed := 0
+		var closed atomic.Int32
 		items := func(yield func(cdn.Item) bool) {
 			for i := range 20 {
-				it := cdn.Item{Name: fmt.Sprint(i, ".txt"), Body: &closer{strings.NewReader(fmt.Sprint("body ", i)), func() { closed++ }}}
+				it := cdn.Item{Name: fmt.Sprint(i, ".txt"), Body: &closer{strings.NewReader(fmt.Sprint("body ", i)), func() { closed.Add(1) }}}
 				switch i {
 				case 5:
 					it.Name = "5.png" // contradicts its content
@@ -172,8 +177,8 @@ func TestUploadBatch(t *testing.T) {
 				t.Errorf("item %d %s: %+v, %v; want %v", r.Index, r.Name, r.Result, err, want)
 			}
 		}
-		if len(seen) != 20 || m.Len() != 18 || closed != 19 {
-			t.Errorf("%d results, %d objects, %d bodies closed", len(seen), m.Len(), closed)
+		if len(seen) != 20 || m.Len() != 18 || closed.Load() != 19 {
+			t.Errorf("%d results, %d objects, %d bodies closed", len(seen), m.Len(), closed.Load())
 		}
 		n := 0
 		for range u.UploadBatch(t.Context(), items, cdn.BatchOptions{Concurrency: 3}) {

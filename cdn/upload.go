@@ -20,6 +20,9 @@ func (u *Uploader) upload(ctx context.Context, name string, r io.Reader, o Uploa
 	if err := u.checkUpload(o); err != nil {
 		return nil, err
 	}
+	if r == nil {
+		return nil, fmt.Errorf("%w: the body is nil", ErrOptions)
+	}
 	lim := limits{max: u.opts.MaxBytes, size: o.Size, sum: o.SHA256}
 	if o.MaxBytes > 0 && (lim.max < 0 || o.MaxBytes < lim.max) {
 		lim.max = o.MaxBytes

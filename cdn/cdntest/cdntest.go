@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"path"
+	"sync/atomic"
 	"testing"
 
 	"github.com/perfblocks/perfblocks/cdn"
@@ -102,7 +103,14 @@ func object(key string, b []byte) cdn.Object {
 // put stores b and fails the test if it cannot.
 func (s *suite) put(obj cdn.Object, b []byte) cdn.Ref {
 	s.Helper()
-	info, err := s.p.Put(s.ctx, obj, bytes.NewReader(b))
+	body := &watchedBody{r: bytes.NewReader(b)}
+	info, err := s.p.Put(s.ctx, obj, body)
+	body.returned.Store(true)
+	s.Cleanup(func() {
+		if body.late.Load() {
+			s.Errorf("Put(%q): the body was read after Put had returned", obj.Key)
+		}
+	})
 	if err != nil {
 		s.Fatalf("Put(%q, %d bytes): %v", obj.Key, len(b), err)
 	}
@@ -113,6 +121,20 @@ func (s *suite) put(obj cdn.Object, b []byte) cdn.Ref {
 		s.Errorf("Put(%q): Info.Size = %d; want %d or 0", obj.Key, info.Size, obj.Size)
 	}
 	return info.Ref
+}
+
+// watchedBody notices reads after the call that it was given to.
+type watchedBody struct {
+	r              io.ReaderAt
+	returned, late atomic.Bool
+}
+
+// ReadAt reads the body.
+func (b *watchedBody) ReadAt(p []byte, off int64) (int, error) {
+	if b.returned.Load() {
+		b.late.Store(true)
+	}
+	return b.r.ReadAt(p, off)
 }
 
 // want checks that ref reads as b, by Head and by Open, and returns Head's answer.

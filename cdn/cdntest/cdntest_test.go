@@ -33,6 +33,7 @@ func TestMemory(t *testing.T) {
 type broken struct {
 	cdntest.Memory
 	defect string
+	late   io.ReaderAt
 }
 
 func (b *broken) is(defect string) bool { return b.defect == defect }
@@ -49,6 +50,8 @@ func (b *broken) Put(ctx context.Context, obj cdn.Object, body io.ReaderAt) (cdn
 		buf := make([]byte, obj.Size)
 		body.ReadAt(buf, 0)
 		body, obj.SHA256, obj.HasCRC32C = bytes.NewReader(buf), [32]byte{}, false
+	case b.is("reads on"):
+		b.late = body
 	case b.is("loses the type"):
 		obj.ContentType = "application/octet-stream"
 	case b.is("loses metadata"):
@@ -83,6 +86,9 @@ func (b *broken) Put(ctx context.Context, obj cdn.Object, body io.ReaderAt) (cdn
 func (b *broken) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
 	if b.is("folds case") {
 		ref.Key = strings.ToLower(ref.Key)
+	}
+	if b.late != nil {
+		b.late.ReadAt(make([]byte, 1), 0)
 	}
 	info, err := b.Memory.Head(ctx, ref)
 	switch {
@@ -150,6 +156,7 @@ func TestBroken(t *testing.T) {
 		"200 without storing":    "PutThenRead",
 		"truncates":              "PutThenRead",
 		"believes the sender":    "WrongChecksum",
+		"reads on":               "PutThenRead",
 		"pads short bodies":      "ShortBody",
 		"loses the type":         "Attributes",
 		"loses metadata":         "Attributes",
