@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"image"
 	"image/color"
 	"image/gif"
 	"io"
@@ -120,8 +121,11 @@ func (s *source) decodeCost() int64 {
 // resultCost estimates the memory for one result, in bytes.
 func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 	px := int64(p.box.X) * int64(p.box.Y)
-	cost := 14*px + 24*int64(max(info.Width, info.Height)) + 1<<18
 	ways := o.ways(s, info)
+	cost := 14*px + 24*int64(max(info.Width, info.Height)) + 1<<18
+	if info.Lossy && !info.Alpha && !info.Profile && p.box == image.Pt(p.w, p.h) && !slices.ContainsFunc(ways, func(f Format) bool { return !o.lossy(f) }) {
+		cost -= 9 * px // it stays in planes
+	}
 	switch {
 	case slices.Contains(ways, FormatWebP) && o.opts.Encoders[FormatWebP] == nil:
 		cost += 80 * px // nativewebp keeps an int for each channel, and it is read back

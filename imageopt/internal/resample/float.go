@@ -62,7 +62,7 @@ func (f *floater) scatter(ctx context.Context, dst Plane, ws []window[float32]) 
 		}
 		f.line(y, line)
 		for next := done + len(active); next < len(ws) && ws[next].first <= y; next++ {
-			acc := make([]float32, 0, 0)
+			var acc []float32
 			if n := len(free); n > 0 {
 				acc, free = free[n-1], free[:n-1]
 				clear(acc)
