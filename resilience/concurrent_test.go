@@ -24,6 +24,7 @@ func TestBreakerConcurrent(t *testing.T) {
 				if delivering.Add(1) != 1 {
 					t.Error("two events at a time")
 				}
+				time.Sleep(300 * time.Millisecond) // Let others change the state meanwhile.
 				if c.From != last || c.From == c.To {
 					t.Errorf("event %v>%v after %v", c.From, c.To, last)
 				}

@@ -236,6 +236,28 @@ func TestGuardHandlerPassesThrough(t *testing.T) {
 	}
 }
 
+// TestGuardSampleIsRecent checks that the sample of a window is one of those that
+// it stands for, not one from before the last record that passed.
+func TestGuardSampleIsRecent(t *testing.T) {
+	var buf bytes.Buffer
+	g := newGuard(t, resilience.GuardOptions{First: 1, Every: 3})
+	log := slog.New(g.Handler(slog.NewTextHandler(&buf, nil)))
+	for i := range 6 {
+		log.Error("bad", "i", i)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"i=0\n", "i=3 suppressed=2\n", "i=4 suppressed=1\n"} {
+		if !strings.Contains(buf.String(), want) {
+			t.Errorf("log\n%swant %q in it", buf.String(), want)
+		}
+	}
+	if n := strings.Count(buf.String(), "\n"); n != 3 {
+		t.Errorf("%d records; want 3", n)
+	}
+}
+
 // TestGuardConcurrent floods one guard from many sides while windows end.
 func TestGuardConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

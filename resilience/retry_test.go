@@ -33,6 +33,26 @@ func TestBudgetStopsAnOutage(t *testing.T) {
 	})
 }
 
+func TestBudgetRefund(t *testing.T) {
+	budget, err := resilience.NewBudget(resilience.BudgetOptions{MinPerSecond: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(t, resilience.Options{Budget: budget, Retry: resilience.RetryOptions{BaseDelay: -1}})
+	for range 200 { // Every first attempt fails, every retry succeeds.
+		fn, _ := failing(1, errBoom)
+		if _, err := resilience.Do(t.Context(), p, fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := budget.Stats(); s.Tokens != 100 || s.Spent != 200 || s.Denied != 0 {
+		t.Errorf("Stats = %+v; want every retry paid back", s)
+	}
+	if _, ok := budget.Spend(resilience.ClassTimeout); !ok || budget.Stats().Tokens != 90 {
+		t.Errorf("Tokens = %d after a timeout's retry; want 90", budget.Stats().Tokens)
+	}
+}
+
 func TestBudgetTrickle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := resilience.NewBudget(resilience.BudgetOptions{})
