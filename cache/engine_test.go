@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/perfblocks/perfblocks/cache"
+	"github.com/perfblocks/perfblocks/cache/cachetest"
 )
+
+func TestDefaultEngineConforms(t *testing.T) { cachetest.Run(t, cache.NewOtter) }
 
 func TestBoundHolds(t *testing.T) {
 	const bound = 4 << 20
