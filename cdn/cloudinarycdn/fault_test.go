@@ -268,21 +268,50 @@ func (f failing) ReadAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
-// TestBodyNotReadAfterReturn gives net/http a reply before the body was read.
+// late is a transport that replies before it has read the body, and keeps it, as
+// net/http's may.
+type late struct{ body io.Reader }
+
+func (l *late) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.body = r.Body
+	return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+// watched fails the test when it is read after the call that it was given to.
+type watched struct {
+	t    *testing.T
+	over *bool
+}
+
+func (w watched) ReadAt(b []byte, _ int64) (int, error) {
+	if *w.over {
+		w.t.Error("the body was read after the call")
+	}
+	return len(b), nil
+}
+
 func TestBodyNotReadAfterReturn(t *testing.T) {
-	s, ts := newServer(t)
-	s.setFault(func(w http.ResponseWriter, _ *http.Request, _ func(http.ResponseWriter)) bool {
-		refuse(w, 503, "try later")
-		return true
-	})
-	p := newProvider(t, ts)
-	for range 20 {
-		b := make([]byte, 4<<20)
-		_, err := p.Put(t.Context(), cdn.Object{Key: "k", Size: int64(len(b)), ContentType: "text/plain"}, bytes.NewReader(b))
-		if !errors.Is(err, cdn.ErrUnavailable) {
-			t.Fatalf("Put = %v; want ErrUnavailable", err)
+	_, ts := newServer(t)
+	rt := &late{}
+	p := newProvider(t, ts, func(o *cloudinarycdn.Options) { o.HTTPClient = &http.Client{Transport: rt} })
+	for name, call := range map[string]func(io.ReaderAt) error{
+		"Put": func(r io.ReaderAt) error {
+			_, err := p.Put(t.Context(), cdn.Object{Key: "k", Size: 1 << 20, ContentType: "text/plain"}, r)
+			return err
+		},
+		"PutPart": func(r io.ReaderAt) error {
+			_, err := p.PutPart(t.Context(), cdn.Object{Key: "k", ContentType: "text/plain"}, "id", cdn.Part{Number: 1, Size: 1 << 20, Last: true}, r)
+			return err
+		},
+	} {
+		over := false
+		if err := call(watched{t, &over}); !errors.Is(err, cdn.ErrUnavailable) {
+			t.Errorf("%s = %v; want ErrUnavailable", name, err)
 		}
-		clear(b) // under -race this is where a late reader shows
+		over = true
+		if n, err := io.Copy(io.Discard, rt.body); err == nil || n >= 1<<20 {
+			t.Errorf("%s: the transport read %d bytes after the call, %v; want an error", name, n, err)
+		}
 	}
 }
 

@@ -371,3 +371,50 @@ func TestUnreachable(t *testing.T) {
 		leaks(t, err)
 	}
 }
+
+// late is a transport that replies before it has read the body, and keeps it, as
+// net/http's may.
+type late struct{ body io.Reader }
+
+func (l *late) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.body = r.Body
+	return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+// watched fails the test when it is read after the call that it was given to.
+type watched struct {
+	t    *testing.T
+	over *bool
+}
+
+func (w watched) ReadAt(b []byte, _ int64) (int, error) {
+	if *w.over {
+		w.t.Error("the body was read after the call")
+	}
+	return len(b), nil
+}
+
+func TestBodyNotReadAfterReturn(t *testing.T) {
+	_, ts := newServer(t, true)
+	rt := &late{}
+	p := newProvider(t, ts, func(o *s3cdn.Options) { o.HTTPClient = &http.Client{Transport: rt} })
+	for name, call := range map[string]func(io.ReaderAt) error{
+		"Put": func(r io.ReaderAt) error {
+			_, err := p.Put(t.Context(), cdn.Object{Key: "k", Size: 1 << 20, ContentType: "text/plain", HasCRC32C: true}, r)
+			return err
+		},
+		"PutPart": func(r io.ReaderAt) error {
+			_, err := p.PutPart(t.Context(), cdn.Object{Key: "k", ContentType: "text/plain"}, "p.id", cdn.Part{Number: 1, Size: 1 << 20, Last: true}, r)
+			return err
+		},
+	} {
+		over := false
+		if err := call(watched{t, &over}); !errors.Is(err, cdn.ErrUnavailable) {
+			t.Errorf("%s = %v; want ErrUnavailable", name, err)
+		}
+		over = true
+		if n, _ := io.Copy(io.Discard, rt.body); n > 0 {
+			t.Errorf("%s: the transport read %d bytes after the call; want none", name, n)
+		}
+	}
+}

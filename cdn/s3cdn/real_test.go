@@ -18,18 +18,18 @@ import (
 
 // TestRealServer runs the contract against versitygw, or the server in PERF_S3_URL.
 func TestRealServer(t *testing.T) {
-	real := realtest.S3(t)
+	srv := realtest.S3(t)
 	cfg := aws.Config{
-		Region:      real.Region,
-		Credentials: credentials.NewStaticCredentialsProvider(real.AccessKey, real.SecretKey, ""),
+		Region:      srv.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(srv.AccessKey, srv.SecretKey, ""),
 	}
 	bucket := "perfblocks-" + time.Now().UTC().Format("20060102-150405")
-	admin := s3.NewFromConfig(cfg, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &real.Endpoint, true })
+	admin := s3.NewFromConfig(cfg, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &srv.Endpoint, true })
 	if _, err := admin.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
 		t.Fatal(err)
 	}
 	open := func(t *testing.T, change ...func(*s3cdn.Options)) *s3cdn.Provider {
-		o := s3cdn.Options{Bucket: bucket, Endpoint: real.Endpoint, PathStyle: true, Config: &cfg}
+		o := s3cdn.Options{Bucket: bucket, Endpoint: srv.Endpoint, PathStyle: true, Config: &cfg}
 		for _, f := range change {
 			f(&o)
 		}
@@ -99,7 +99,7 @@ func TestRealServer(t *testing.T) {
 		}
 	})
 	t.Run("wrong secret", func(t *testing.T) {
-		p := open(t, func(o *s3cdn.Options) { o.AccessKeyID, o.SecretAccessKey = real.AccessKey, "wrong" })
+		p := open(t, func(o *s3cdn.Options) { o.AccessKeyID, o.SecretAccessKey = srv.AccessKey, "wrong" })
 		if _, err := p.Head(t.Context(), cdn.Ref{Key: "k"}); !errors.Is(err, cdn.ErrAuth) {
 			t.Errorf("Head = %v; want ErrAuth", err)
 		}

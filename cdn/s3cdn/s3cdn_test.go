@@ -264,24 +264,6 @@ func TestSkewedClockHeals(t *testing.T) {
 	}
 }
 
-// TestBodyNotReadAfterReturn gives net/http a reply before the body was read.
-func TestBodyNotReadAfterReturn(t *testing.T) {
-	s, ts := newServer(t, true)
-	s.setFault(func(w http.ResponseWriter, r *http.Request, _ func(http.ResponseWriter)) bool {
-		refuse(503, "ServiceUnavailable", "try later").write(w)
-		return true
-	})
-	p := newProvider(t, ts)
-	for range 20 {
-		b := make([]byte, 4<<20)
-		_, err := p.Put(t.Context(), cdn.Object{Key: "k", Size: int64(len(b)), HasCRC32C: true}, bytes.NewReader(b))
-		if !errors.Is(err, cdn.ErrUnavailable) {
-			t.Fatalf("Put = %v; want ErrUnavailable", err)
-		}
-		clear(b) // under -race this is where a late reader shows
-	}
-}
-
 func TestURL(t *testing.T) {
 	base := s3cdn.Options{Bucket: "pix", Region: "eu-central-1", AccessKeyID: "a", SecretAccessKey: "s"}
 	for _, c := range []struct {

@@ -119,7 +119,6 @@ type apiError struct {
 
 // redact keeps what a message says and drops what it repeats of the request.
 func (p *Provider) redact(msg string) string {
-	msg = strings.ReplaceAll(msg, p.opts.Token, "***")
 	if _, secret, ok := strings.Cut(strings.TrimPrefix(p.opts.Token, tokenPrefix), "_"); ok {
 		msg = strings.ReplaceAll(msg, secret, "***")
 	}
