@@ -136,10 +136,14 @@ func attempt[T any, F callable[T]](ctx context.Context, p *Pipeline, c *call, fn
 			p.abandon(c)
 		}
 	}()
-	if p.exec == nil {
+	exec := p.exec
+	if p.unsafe {
+		exec = p.once
+	}
+	if exec == nil {
 		v, err = fn.call(inner)
 	} else {
-		v, err = throughPolicies[T](inner, p.exec, fn)
+		v, err = throughPolicies[T](inner, exec, fn)
 	}
 	returned = true
 	p.leave(ctx, inner, c, err)

@@ -112,11 +112,15 @@ func recordFingerprint(g *Guard, r slog.Record) uint64 {
 	h.word(uint64(r.Level + 64))
 	h.text(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Value.Kind() != slog.KindAny {
+		if k := a.Value.Kind(); k != slog.KindAny && k != slog.KindLogValuer {
 			return true // Boxing the others would cost memory.
 		}
-		if err, ok := a.Value.Any().(error); ok {
-			h.error(err, g.opts.Classifier.Classify(err))
+		switch v := a.Value.Any().(type) {
+		case Info:
+			h.byte(byte(v.Class))
+			h.string(v.Code)
+		case error:
+			h.error(v, g.opts.Classifier.Classify(v))
 		}
 		return true
 	})

@@ -93,7 +93,8 @@ type GuardStats struct {
 // the sum of 1+suppressed over all that was logged is the true number.
 //
 // Two records are alike if level, source position and message agree, numbers
-// aside, and the errors among their attributes have like types and codes.
+// aside, and the errors and [Info] values among their attributes have like types,
+// classes and codes.
 func (g *Guard) Handler(next slog.Handler) slog.Handler {
 	return &guardHandler{guard: g, next: next}
 }

@@ -236,6 +236,21 @@ func TestGuardHandlerPassesThrough(t *testing.T) {
 	}
 }
 
+func TestGuardTellsInfosApart(t *testing.T) {
+	g := newGuard(t, resilience.GuardOptions{First: 1, Every: -1})
+	defer func() { _ = g.Close() }()
+	out := &logged{}
+	log := slog.New(g.Handler(out))
+	for range 3 {
+		for _, err := range []error{context.DeadlineExceeded, sqlState("40001"), sqlState("40P01")} {
+			log.Error("request failed", "failure", resilience.Classify(err), "n", out.records)
+		}
+	}
+	if records, _ := out.counts(); records != 3 {
+		t.Errorf("%d records; want one for each class and code", records)
+	}
+}
+
 // TestGuardSampleIsRecent checks that the sample of a window is one of those that
 // it stands for, not one from before the last record that passed.
 func TestGuardSampleIsRecent(t *testing.T) {

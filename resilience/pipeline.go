@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +42,8 @@ type Options struct {
 	BulkheadWait time.Duration
 	// Hedge starts a second attempt beside one that takes longer than this, and
 	// takes the first answer. The function then runs on other goroutines, twice at
-	// once, and its context ends when it returns. 0: never.
+	// once, and its context ends when it returns. 0: never. Calls that are not
+	// idempotent are not hedged.
 	Hedge time.Duration
 	// Policies are further failsafe-go policies, outermost first, run inside the
 	// attempt timeout and the hedge. A policy sees each result as an any.
@@ -143,6 +145,7 @@ type core struct {
 	budget   *Budget
 	bulkhead bulkhead.Bulkhead[any] // nil: none
 	exec     failsafe.Executor[any] // hedge and policies; nil: none
+	once     failsafe.Executor[any] // policies without the hedge; nil: none
 
 	calls, successes                         counter
 	failures, retries, recovered, rejected   atomic.Uint64
@@ -178,12 +181,13 @@ func New(o Options) (*Pipeline, error) {
 	if o.Bulkhead > 0 {
 		c.bulkhead = bulkhead.New[any](uint(o.Bulkhead))
 	}
-	var policies []failsafe.Policy[any]
-	if o.Hedge > 0 {
-		policies = append(policies, hedgepolicy.NewWithDelay[any](o.Hedge))
+	if len(o.Policies) > 0 {
+		c.once = failsafe.With(slices.Clone(o.Policies)...)
 	}
-	if policies = append(policies, o.Policies...); len(policies) > 0 {
-		c.exec = failsafe.With(policies...)
+	c.exec = c.once
+	if o.Hedge > 0 {
+		hedge := []failsafe.Policy[any]{hedgepolicy.NewWithDelay[any](o.Hedge)}
+		c.exec = failsafe.With(append(hedge, o.Policies...)...)
 	}
 	c.opts.Policies = nil
 	return &Pipeline{core: c, unsafe: o.Retry.NotIdempotent}, nil

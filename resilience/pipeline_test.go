@@ -336,6 +336,15 @@ func TestDoHedge(t *testing.T) {
 		if v != "second" || err != nil || time.Since(start) != 100*time.Millisecond {
 			t.Errorf("Do = %q, %v after %v; want the hedge's answer after 100ms", v, err, time.Since(start))
 		}
+		calls.Store(0)
+		_, err = resilience.Do(t.Context(), p.NonIdempotent(), func(context.Context) (string, error) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+			return "", nil
+		})
+		if err != nil || calls.Load() != 1 {
+			t.Errorf("not idempotent: %v, called %d times; want no hedge", err, calls.Load())
+		}
 	})
 }
 

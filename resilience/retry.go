@@ -74,7 +74,8 @@ type RetryOptions struct {
 	// Default 30 s; negative: obey none, and end the call on any.
 	MaxRetryAfter time.Duration
 	// NotIdempotent says that making the call twice could do the work twice. Then
-	// only failures that certainly happened before sending are retried.
+	// only failures that certainly happened before sending are retried, so the
+	// function should send one request and no more.
 	NotIdempotent bool
 	// If, when set, has the last word on which failures may be retried, in place
 	// of info.Retryable. NotIdempotent, budget and deadline still apply.
