@@ -1,6 +1,7 @@
 package dbindex
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,7 +42,7 @@ func (l *linter) single(ix Index) {
 	if ix.Invalid {
 		fix := ""
 		if l.d.family == postgres && ix.Constraint == NoConstraint {
-			fix, _ = ix.reindexSQL(l.d)
+			fix = ix.reindexSQL(l.d)
 		}
 		l.add(RuleInvalid, Error, ix, "", fix, "index %q is invalid: no query uses it, yet writes may maintain it; build it again or drop it", ix.Name)
 	}
@@ -103,21 +104,33 @@ func flatten(err error) []error {
 	return []error{err}
 }
 
-func (ix Index) reindexSQL(d Dialect) (string, error) {
+// reindexSQL builds an invalid index again; empty when its name is refused.
+func (ix Index) reindexSQL(d Dialect) string {
 	name, err := d.quoteQualified("index", ix.Schema, ix.name())
-	if d.major < 12 {
-		return "REINDEX INDEX " + name, err
+	switch {
+	case err != nil:
+		return ""
+	case d.major < 12:
+		return "REINDEX INDEX " + name + ";"
 	}
-	return "REINDEX INDEX CONCURRENTLY " + name, err
+	return "REINDEX INDEX CONCURRENTLY " + name + ";"
 }
 
 // pairs reports duplicates and redundant prefixes, at most one for each index.
 func (l *linter) pairs() {
 	done := make([]bool, len(l.indexes)) // already advised to drop
+	narrow := make([]int, len(l.indexes))
+	for i := range narrow {
+		narrow[i] = i
+	}
+	slices.SortStableFunc(narrow, func(i, j int) int { // the closest match is named
+		a, b := l.indexes[i], l.indexes[j]
+		return cmp.Compare(len(a.Keys)+len(a.Include), len(b.Keys)+len(b.Include))
+	})
 	for _, rule := range []func(a, b Index) bool{l.duplicate, l.redundant} {
 		for i, a := range l.indexes {
-			for j, b := range l.indexes {
-				if i != j && !done[i] && !done[j] && rule(a, b) {
+			for _, j := range narrow {
+				if i != j && !done[i] && !done[j] && rule(a, l.indexes[j]) {
 					done[i] = true
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,7 +72,9 @@ func (e *InvalidError) Unwrap() error { return e.Cause }
 
 // Querier is what reading needs: *sql.DB, *sql.Conn and *sql.Tx have it.
 type Querier interface {
+	// QueryContext runs a query that returns rows, as in database/sql.
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	// QueryRowContext runs a query that returns one row, as in database/sql.
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
@@ -79,10 +82,11 @@ type Querier interface {
 // the four gives an error matching [errors.ErrUnsupported].
 func Detect(ctx context.Context, q Querier) (dbindex.Dialect, error) {
 	var v string
-	if err := q.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&v); err == nil {
-		return dbindex.SQLite(), nil
-	}
+	// version() first: an error would spoil a PostgreSQL transaction, not an SQLite one.
 	if err := q.QueryRowContext(ctx, `SELECT version()`).Scan(&v); err != nil {
+		if q.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&v) == nil {
+			return dbindex.SQLite(), nil
+		}
 		return dbindex.Dialect{}, fmt.Errorf("dbindex/live: detect dialect: %w", err)
 	}
 	if strings.HasPrefix(v, "PostgreSQL ") {
@@ -158,19 +162,14 @@ func Diff(ctx context.Context, db *sql.DB, want []dbindex.Index, o DiffOptions) 
 	if _, err := dbindex.Diff(d, want, nil); err != nil { // bad definitions first, all of them
 		return dbindex.Plan{}, err
 	}
-	var io InspectOptions
-	for _, ix := range want {
-		io.Tables = appendNew(io.Tables, ix.Table)
-		if ix.Schema != "" {
-			io.Schemas = appendNew(io.Schemas, ix.Schema)
-		}
-	}
-	if o.AllTables {
-		io.Tables = nil
-	} else if len(want) == 0 {
+	if len(want) == 0 && !o.AllTables {
 		return dbindex.Plan{Dialect: d}, nil
 	}
-	have, err := inspectBoth(ctx, db, io)
+	want, err = currentAsEmpty(ctx, db, d, want)
+	if err != nil {
+		return dbindex.Plan{}, err
+	}
+	have, err := inspectFor(ctx, db, want, o.AllTables)
 	if err != nil {
 		return dbindex.Plan{}, err
 	}
@@ -189,14 +188,47 @@ func Diff(ctx context.Context, db *sql.DB, want []dbindex.Index, o DiffOptions) 
 	return dbindex.Diff(d, want, substitute(d, want, normal, have))
 }
 
-// inspectBoth reads the current schema, and the named ones beside it.
-func inspectBoth(ctx context.Context, q Querier, o InspectOptions) ([]dbindex.Index, error) {
-	current, err := Inspect(ctx, q, InspectOptions{Tables: o.Tables})
-	if err != nil || len(o.Schemas) == 0 {
-		return current.Indexes, err
+// currentAsEmpty writes the current schema as no schema, as Inspect does: else one
+// index would be seen under two names.
+func currentAsEmpty(ctx context.Context, q Querier, d dbindex.Dialect, want []dbindex.Index) ([]dbindex.Index, error) {
+	current := sql.NullString{String: "main", Valid: true}
+	if d.Name() == "postgres" {
+		if err := q.QueryRowContext(ctx, `SELECT current_schema()::text`).Scan(&current); err != nil {
+			return nil, fmt.Errorf("dbindex/live: read current schema: %w", err)
+		}
 	}
-	named, err := Inspect(ctx, q, o)
-	return append(current.Indexes, named.Indexes...), err
+	out := slices.Clone(want)
+	for i, ix := range out {
+		if ix.Schema == current.String {
+			out[i].Schema = ""
+			out[i].Name = nameOf(ix) // a derived name knows the schema
+		}
+	}
+	return out, nil
+}
+
+// inspectFor reads the indexes on the tables of want, with all also those on every
+// other table of the current schema.
+func inspectFor(ctx context.Context, q Querier, want []dbindex.Index, all bool) (have []dbindex.Index, err error) {
+	tables := map[string][]string{} // by schema
+	for _, ix := range want {
+		tables[ix.Schema] = append(tables[ix.Schema], ix.Table)
+	}
+	if all {
+		tables[""] = nil
+	}
+	for _, schema := range slices.Sorted(maps.Keys(tables)) {
+		o := InspectOptions{Tables: tables[schema]}
+		if schema != "" {
+			o.Schemas = []string{schema}
+		}
+		s, err := Inspect(ctx, q, o)
+		if err != nil {
+			return nil, err
+		}
+		have = append(have, s.Indexes...)
+	}
+	return have, nil
 }
 
 // substitute replaces live definitions by the wanted ones of the same meaning, so
@@ -223,11 +255,4 @@ func nameOf(ix dbindex.Index) string {
 		return ix.Name
 	}
 	return ix.DerivedName()
-}
-
-func appendNew(list []string, s string) []string {
-	if slices.Contains(list, s) {
-		return list
-	}
-	return append(list, s)
 }

@@ -361,3 +361,39 @@ func testRefuses(t *testing.T, s server) {
 		t.Errorf("pool of one = %v; want ErrOptions", err)
 	}
 }
+
+// testSchemas looks at one table under its schema's name and without, and at tables of
+// equal name in two schemas.
+func testSchemas(t *testing.T, s server) {
+	db, d := s.openChat(t)
+	var current string
+	if err := db.QueryRow(`SELECT current_schema()`).Scan(&current); err != nil {
+		t.Fatal(err)
+	}
+	other := current + "_other"
+	must(t, db, `CREATE SCHEMA `+other+`; CREATE TABLE `+other+`."Message" ("role" text)`)
+	t.Cleanup(func() { must(t, db, `DROP SCHEMA `+other+` CASCADE`) })
+	must(t, db, `CREATE INDEX keep ON "Message" ("status")`)
+	role := []dbindex.Key{dbindex.Asc("role")}
+	apply(t, db, diff(t, db, []dbindex.Index{{Schema: other, Table: "Message", Keys: role}, {Table: "User", Keys: role}}), live.Options{})
+	if got := catalog(t, db, d); !strings.Contains(got, "keep") {
+		t.Errorf("an index on a table that was not named is gone:\n%s", got)
+	}
+	want := []dbindex.Index{{Schema: current, Table: "Message", Keys: role}, {Schema: other, Table: "Message", Keys: role}}
+	plan := diff(t, db, want)
+	if len(plan.Steps) != 2 || plan.Steps[0].Op != dbindex.Create || plan.Steps[1].Index.Name != "keep" {
+		t.Errorf("plan under the current schema's name:\n%swant one create, and the drop of keep", plan)
+	}
+	apply(t, db, plan, live.Options{})
+	if again := diff(t, db, want); !again.Empty() {
+		t.Errorf("Diff after Apply:\n%swant nothing", again)
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if schema, err := live.Inspect(t.Context(), tx, live.InspectOptions{Schemas: []string{other}}); err != nil || len(schema.Indexes) != 1 || schema.Indexes[0].Schema != other {
+		t.Errorf("Inspect in a transaction = %+v, %v; want the index of %s", schema, err, other)
+	}
+}

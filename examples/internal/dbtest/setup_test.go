@@ -74,7 +74,7 @@ var (
 	}
 	alone = map[string]func(*testing.T, server){
 		"InvalidLeftover": testInvalidLeftover, "Cancel": testCancel, "Replicas": testReplicas,
-		"SettingsRestored": testSettingsRestored, "BackendKilled": testBackendKilled,
+		"SettingsRestored": testSettingsRestored, "BackendKilled": testBackendKilled, "Schemas": testSchemas,
 	}
 )
 
