@@ -24,8 +24,9 @@ func TestResizeWaitsForOldReservations(t *testing.T) {
 		runtime.Gosched()
 	}
 	select {
-	case <-done:
-		t.Error("Resize returned while a Set was under way")
+	case err := <-done:
+		s.mu.Unlock()
+		t.Fatalf("Resize returned %v while a Set was under way", err)
 	default:
 	}
 	if c.budget.maxBytes.Load() != 100 {

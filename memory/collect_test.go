@@ -274,18 +274,34 @@ func TestSetLimit(t *testing.T) {
 	})
 }
 
-func TestSetLimitRespectsEnvironment(t *testing.T) {
-	t.Setenv("GOMEMLIMIT", "5GiB")
+// TestSetLimitLeavesAlone: the environment's limit and Disabled are respected,
+// Override is not held back by the former.
+func TestSetLimitLeavesAlone(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
-	l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: func() (memory.Stats, error) {
-		return memory.Stats{CgroupLimit: 1 << 40}, nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if now := debug.SetMemoryLimit(-1); now != before {
-		t.Errorf("the runtime's limit went from %d to %d in spite of GOMEMLIMIT", before, now)
+	for _, tc := range []struct {
+		name, env string
+		opts      memory.LimitOptions
+		set       bool
+	}{
+		{"environment", "5GiB", memory.LimitOptions{}, false},
+		{"override", "5GiB", memory.LimitOptions{Override: true}, true},
+		{"disabled", "", memory.LimitOptions{Disabled: true}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Setenv("GOMEMLIMIT", tc.env)
+			tc.opts.Source = func() (memory.Stats, error) { return memory.Stats{CgroupLimit: 1 << 40}, nil }
+			l, err := memory.SetLimit(t.Context(), tc.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if now := debug.SetMemoryLimit(-1); (now != before) != tc.set {
+				t.Errorf("the runtime's limit went from %d to %d; want it changed: %t", before, now, tc.set)
+			}
+			l.Close()
+			if now := debug.SetMemoryLimit(-1); now != before {
+				t.Errorf("the runtime's limit after Close = %d; want %d", now, before)
+			}
+		})
 	}
 }
 

@@ -33,6 +33,8 @@ type LimitOptions struct {
 	// Override sets the limit even if the environment has GOMEMLIMIT, which is
 	// otherwise left as it is.
 	Override bool
+	// Disabled leaves the runtime alone whatever the control group says.
+	Disabled bool
 }
 
 // Limit is a memory limit of the Go runtime that [SetLimit] keeps. It is safe for
@@ -65,7 +67,7 @@ func SetLimit(ctx context.Context, o LimitOptions) (*Limit, error) {
 		o.Source = ReadStats
 	}
 	l := &Limit{opts: o, cancel: func() {}}
-	if os.Getenv("GOMEMLIMIT") != "" && !o.Override {
+	if o.Disabled || os.Getenv("GOMEMLIMIT") != "" && !o.Override {
 		return l, nil
 	}
 	if err := l.refresh(); err != nil {
