@@ -267,3 +267,47 @@ func TestLoadManyLeaves(t *testing.T) {
 		_ = c.Close()
 	})
 }
+
+// TestCloseBesideAll: calls that run while the cache is closed answer or say that
+// it is closed.
+func TestCloseBesideAll(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCache(t, cache.Options{Remote: newFakeRemote(), MaxEntries: 10})
+			v := add(t, c, cache.Strategy[string]{Name: "s", Codec: cache.Raw[string](), StaleWhileRevalidate: time.Hour})
+			load := func(_ context.Context, e *cache.Entry[string]) (string, error) {
+				e.DependsOn("t")
+				return e.Key(), nil
+			}
+			ctx := t.Context()
+			ok := func(err error) {
+				if err != nil && !errors.Is(err, cache.ErrClosed) && !errors.Is(err, context.Canceled) {
+					t.Errorf("error beside Close: %v", err)
+				}
+			}
+			var wg sync.WaitGroup
+			for g := range 4 {
+				wg.Go(func() {
+					for i := range 50 {
+						k := fmt.Sprint((i + g) % 20)
+						if got, err := v.Load(ctx, k, load); err == nil && got != k && got != "set" {
+							t.Errorf("Load(%s) = %q", k, got)
+						} else {
+							ok(err)
+						}
+						ok(v.Set(ctx, k, "set"))
+						ok(c.ExpireTag(ctx, "t"))
+						_, err := v.LoadMany(ctx, []string{k, "x"}, func(_ context.Context, ids []string) (map[string]string, error) {
+							return map[string]string{}, nil
+						})
+						ok(err)
+						c.Shrink(ctx, 0.5)
+						c.Stats()
+					}
+				})
+			}
+			wg.Go(func() { ok(c.Close()) })
+			wg.Wait()
+		})
+	}
+}

@@ -194,6 +194,13 @@ func boundHolds(t *testing.T, b *bench) {
 	if b.evicted == 0 {
 		t.Error("nothing was evicted")
 	}
+	sum := int64(0)
+	for it := range b.live {
+		sum += it.Weight()
+	}
+	if sum < bound/2 {
+		t.Errorf("items weigh %d of %d: the engine evicts without need", sum, bound)
+	}
 }
 
 // growingReplacement: updates must evict as newcomers do.
