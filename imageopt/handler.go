@@ -15,27 +15,33 @@ import (
 // [fs.ErrNotExist] when there is no such picture, which becomes 404. The reader is
 // closed after use; it can outlive ctx, when others wait for the same picture.
 type Source interface {
+	// Open returns the original's bytes from their beginning. A reader that can seek
+	// is read inside the memory bound of the Optimizer.
 	Open(ctx context.Context, name string) (io.ReadCloser, SourceInfo, error)
 }
 
 // SourceInfo describes an opened original.
 type SourceInfo struct {
 	// Version changes whenever the content does: a modification time with size, a
-	// generation, a checksum. Empty means unknown; then the content is hashed on
-	// every request.
+	// generation, a checksum. Empty means unknown; then every request reads and hashes
+	// the content, outside the memory bound.
 	Version string
 }
 
 // Cache keeps finished files for a [Handler]; memory.Cache[string, []byte] fits.
 // The bytes are shared: neither side changes them. An error of Set is ignored.
 type Cache interface {
+	// Get returns the bytes that were set for key, or false.
 	Get(key string) ([]byte, bool)
+	// Set keeps value for key as long as the cache likes; it may refuse.
 	Set(key string, value []byte) error
 }
 
 // HandlerOptions configures a [Handler]. The zero value works.
 type HandlerOptions struct {
-	// Name is the label of this object in Metrics. Default "imageopt".
+	// Name is the label of this object in Metrics, and part of the keys in Cache:
+	// handlers that share a Cache over different sources need different names.
+	// Default "imageopt".
 	Name string
 	// Widths is the allow-list for w, in pixels. Default 64, 128, 256, 320, 384, 480,
 	// 640, 750, 828, 960, 1080, 1200, 1280, 1600, 1920, 2048, 2560 and 3840.
@@ -65,6 +71,7 @@ type Handler struct {
 	o    *Optimizer
 	src  Source
 	opts HandlerOptions // defaults filled in; never changes
+	base string         // what all keys have in common
 
 	flights flightGroup
 	stats   handlerCounters
@@ -112,8 +119,9 @@ type HandlerStats struct {
 	// own, Shared from the job of another request, NotModified had no body.
 	Requests, Hits, Made, Shared, NotModified uint64
 	// Rejected were refused by their parameters or signature, NotFound had no source,
-	// Busy found the queue full, Failed is every other error.
-	Rejected, NotFound, Busy, Failed uint64
+	// Busy found the queue full, Canceled lost their client before the answer, Failed is
+	// every other error.
+	Rejected, NotFound, Busy, Canceled, Failed uint64
 	// BytesSent is the sum of the bodies, in bytes.
 	BytesSent int64
 }

@@ -24,9 +24,9 @@ import (
 )
 
 type handlerCounters struct {
-	requests, hits, made, shared, notModified atomic.Uint64
-	rejected, notFound, busy, failed          atomic.Uint64
-	sent                                      atomic.Int64
+	requests, hits, made, shared, notModified  atomic.Uint64
+	rejected, notFound, busy, canceled, failed atomic.Uint64
+	sent                                       atomic.Int64
 }
 
 type fsSource struct{ fsys fs.FS }
@@ -69,6 +69,7 @@ func newHandler(o *Optimizer, src Source, opts HandlerOptions) (*Handler, error)
 	}
 	opts.Widths, opts.Qualities = slices.Clone(opts.Widths), slices.Clone(opts.Qualities)
 	opts.Secret = bytes.Clone(opts.Secret)
+	bad.check(len(opts.Widths) > 0, "Widths: none is within Limits.OutputSide %d", maxSide)
 	for _, w := range opts.Widths {
 		bad.check(w > 0 && w <= maxSide, "Widths: %d is not in 1..%d", w, maxSide)
 	}
@@ -87,7 +88,7 @@ func newHandler(o *Optimizer, src Source, opts HandlerOptions) (*Handler, error)
 	if err := bad.err(); err != nil {
 		return nil, err
 	}
-	h := &Handler{o: o, src: src, opts: opts}
+	h := &Handler{o: o, src: src, opts: opts, base: opts.Name + "\n" + opts.Spec.key()}
 	h.flights.init()
 	return h, o.checkSpecs(opts.Spec)
 }
@@ -154,7 +155,7 @@ func (h *Handler) parse(r *http.Request) (request, error) {
 		// filled with one result for each way to write it.
 		req.spec.Accept = parseAccept(strings.Join(r.Header.Values("Accept"), ",")).header()
 	}
-	req.key = fmt.Sprintf("%s\n%d\n%d\n%s", name, w, quality, req.spec.Accept)
+	req.key = fmt.Sprintf("%s\n%d\n%d\n%s\n%s", name, w, quality, req.spec.Accept, h.base)
 	return req, nil
 }
 
@@ -370,7 +371,10 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrTruncated):
 		status, title = http.StatusUnprocessableEntity, "picture is damaged"
 	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		status, title, count = http.StatusServiceUnavailable, "busy", &h.stats.busy
+		status, title, count = http.StatusServiceUnavailable, "busy", &h.stats.canceled
+		if errors.Is(err, ErrBusy) {
+			count = &h.stats.busy
+		}
 		after := time.Second
 		if ra, ok := errors.AsType[interface {
 			error
@@ -393,7 +397,7 @@ func (h *Handler) snapshot() HandlerStats {
 	return HandlerStats{
 		Requests: c.requests.Load(), Hits: c.hits.Load(), Made: c.made.Load(), Shared: c.shared.Load(),
 		NotModified: c.notModified.Load(), Rejected: c.rejected.Load(), NotFound: c.notFound.Load(),
-		Busy: c.busy.Load(), Failed: c.failed.Load(), BytesSent: c.sent.Load(),
+		Busy: c.busy.Load(), Canceled: c.canceled.Load(), Failed: c.failed.Load(), BytesSent: c.sent.Load(),
 	}
 }
 
@@ -405,7 +409,7 @@ func (h *Handler) metrics() iter.Seq2[string, float64] {
 			v       uint64
 		}{
 			{"hit", s.Hits}, {"made", s.Made}, {"shared", s.Shared}, {"not_modified", s.NotModified},
-			{"rejected", s.Rejected}, {"not_found", s.NotFound}, {"busy", s.Busy}, {"failed", s.Failed},
+			{"rejected", s.Rejected}, {"not_found", s.NotFound}, {"busy", s.Busy}, {"canceled", s.Canceled}, {"failed", s.Failed},
 		} {
 			if !yield(metricName("imageopt_requests_total", "imageopt", h.opts.Name, "outcome", m.outcome), float64(m.v)) {
 				return

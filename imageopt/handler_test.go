@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"image"
+	"image/color"
 	"io"
 	"io/fs"
 	"maps"
@@ -145,6 +146,26 @@ func TestHandlerNegotiates(t *testing.T) {
 	fixed := newHandler(t, o, imageopt.HandlerOptions{Spec: imageopt.Spec{Format: imageopt.FormatPNG}, MaxAge: -1})
 	if w := get(fixed, target, "Accept", "image/webp"); w.Header().Get("Content-Type") != "image/png" || w.Header().Get("Vary") != "" || w.Header().Get("Cache-Control") != "no-cache" {
 		t.Errorf("fixed format: %v", w.Header())
+	}
+}
+
+func TestHandlersShareCache(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{})
+	cache := &mapCache{m: map[string][]byte{}}
+	seen := map[string]bool{}
+	for i, opts := range []imageopt.HandlerOptions{
+		{}, {Name: "b"}, {Spec: imageopt.Spec{Format: imageopt.FormatPNG}}, {Spec: imageopt.Spec{Height: 10}},
+		{Spec: imageopt.Spec{Background: color.Black}}, {Spec: imageopt.Spec{Background: color.White}}, {Spec: imageopt.Spec{Filter: imageopt.FilterBox}},
+	} {
+		opts.Cache = cache
+		seen[get(newHandler(t, o, opts), "/img/?url=a.jpg&w=64").Header().Get("ETag")] = true
+		if len(seen) != i+1 || len(cache.m) != i+1 {
+			t.Errorf("handler %d takes the results of another one", i)
+		}
+	}
+	disabled := newHandler(t, newOptimizer(t, imageopt.Options{Disabled: true}), imageopt.HandlerOptions{})
+	if w := get(disabled, "/img/?url=a.jpg&w=64"); w.Code != 200 || decode(t, w.Body.Bytes()).Bounds().Dx() != 400 {
+		t.Errorf("disabled: %d; want the original", w.Code)
 	}
 }
 
@@ -291,7 +312,7 @@ func TestHandlerSharesAndCancels(t *testing.T) {
 				t.Errorf("waiting client gets %d; want 200", c)
 			}
 		}
-		if s := h.Stats(); g.reads.Load() != 1 || s.Shared != 7 {
+		if s := h.Stats(); g.reads.Load() != 1 || s.Shared != 7 || s.Canceled != 1 {
 			t.Errorf("%d reads of the source, %+v; want one shared by seven", g.reads.Load(), s)
 		}
 		if err := errors.Join(h.Close(), h.Close()); err != nil {

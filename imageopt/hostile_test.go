@@ -333,6 +333,22 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
+func TestCancelledInsideDecoder(t *testing.T) {
+	var ev imageopt.Event
+	o := newOptimizer(t, imageopt.Options{Hooks: imageopt.Hooks{Done: func(e imageopt.Event) { ev = e }}})
+	for name, src := range map[string][]byte{"jpeg": toJPEG(t, photo(500, 400), 95), "png": toPNG(t, photo(500, 400)), "gif": gifOf(1, 1, 100)} {
+		// The first look is the queue's; all but the last of the next are the decoder's.
+		ctx := &countdown{Context: t.Context(), left: 2}
+		if name == "gif" {
+			ctx.left = 1
+		}
+		_, err := o.Process(ctx, io.Discard, bytes.NewReader(src), imageopt.Spec{Width: 100})
+		if !errors.Is(err, context.Canceled) || ev.Decode == 0 || ev.Resize != 0 {
+			t.Errorf("%s: %v after decoding %v, resizing %v; want the decoder to stop", name, err, ev.Decode, ev.Resize)
+		}
+	}
+}
+
 // countdown is a context that is done after it has been asked a number of times.
 type countdown struct {
 	context.Context

@@ -71,6 +71,9 @@ type EncodeOptions struct {
 // at once, must not keep or change img, and should return soon after ctx is done.
 // Its output is checked by its first bytes; a panic in it becomes an error.
 type Encoder interface {
+	// Encode writes img to w, which is memory and fails only when ctx is done. The
+	// picture is opaque or in straight alpha: *image.YCbCr (4:2:0, full range),
+	// *image.Gray or *image.NRGBA.
 	Encode(ctx context.Context, w io.Writer, img image.Image, o EncodeOptions) error
 }
 
@@ -184,7 +187,8 @@ func (r Result) ContentType() string { return r.Format.ContentType() }
 // written unless the result is complete. A source is refused by its header
 // before memory for its pixels is taken. When r is an [io.Seeker] (a file, a
 // bytes.Reader) it is read inside the memory bound; other readers, which may be
-// slow, are read to their end before the job is admitted.
+// slow, are read to their end before the job is admitted. ctx does not interrupt a
+// call of r.Read.
 //
 // When the result has the size of the source and would not be smaller, the
 // source's own bytes are written, without their metadata, if the format is one

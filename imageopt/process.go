@@ -35,8 +35,7 @@ func (o *Optimizer) process(ctx context.Context, w io.Writer, r io.Reader, spec 
 	if o.opts.Disabled {
 		return j.passThrough(ctx, w, r)
 	}
-	_, local := r.(io.Seeker)
-	if j.src, err = o.openReader(r, true, !local); err != nil {
+	if j.src, err = o.openReader(r, true, !seeks(r)); err != nil {
 		return Result{}, err
 	}
 	release, err := j.admit(ctx, spec)

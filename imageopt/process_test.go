@@ -10,6 +10,7 @@ import (
 	"image/draw"
 	"io"
 	"maps"
+	"os"
 	"testing"
 
 	"github.com/disintegration/imaging"
@@ -369,6 +370,18 @@ func TestProcessIO(t *testing.T) {
 	r := io.MultiReader(bytes.NewReader(src[:100]), failReader{bad})
 	if _, err := o.Process(t.Context(), io.Discard, r, imageopt.Spec{}); !errors.Is(err, bad) {
 		t.Errorf("Process from a failing reader = %v; want its error", err)
+	}
+	r2, w2, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r2.Close()
+	go func() {
+		defer w2.Close()
+		_, _ = w2.Write(src)
+	}()
+	if _, err := o.Process(t.Context(), io.Discard, r2, imageopt.Spec{}); err != nil {
+		t.Errorf("Process from a pipe = %v", err)
 	}
 	out := new(bytes.Buffer)
 	if _, err := o.Process(t.Context(), out, io.MultiReader(bytes.NewReader(src)), imageopt.Spec{}); err != nil {

@@ -82,6 +82,17 @@ func (o *Optimizer) openBytes(b []byte, limits bool) (*source, error) {
 	return s, err
 }
 
+// seeks reports whether r is a file or memory, and so delivers without delay. A pipe
+// is a file too, but cannot seek.
+func seeks(r io.Reader) bool {
+	s, ok := r.(io.Seeker)
+	if !ok {
+		return false
+	}
+	_, err := s.Seek(0, io.SeekCurrent)
+	return err == nil
+}
+
 // remaining returns how much a reader that can seek still holds, else 0.
 func remaining(r io.Reader) int64 {
 	if l, ok := r.(interface{ Len() int }); ok {

@@ -1,6 +1,7 @@
 package imageopt
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 )
@@ -177,6 +178,15 @@ type Spec struct {
 	// flattens every result. Nil means white for JPEG and transparent padding
 	// where the format has alpha.
 	Background color.Color
+}
+
+// key tells specs apart, but for Width, Quality and Accept.
+func (s *Spec) key() string {
+	ground := "none"
+	if s.Background != nil {
+		ground = fmt.Sprint(toNRGBA(s.Background))
+	}
+	return fmt.Sprint(s.Height, s.Fit, s.Anchor, s.Crop, s.AllowUpscale, s.Format, s.Filter, ground)
 }
 
 func (s *Spec) validate(f *fieldErrors, maxSide int) {

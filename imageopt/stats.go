@@ -40,8 +40,9 @@ func (s Stats) BytesSaved() int64 { return s.BytesIn - s.BytesOut }
 type Event struct {
 	// Op is "process", "variants" or "placeholder".
 	Op string
-	// Results and BytesOut count what the job made, BytesIn its source, in bytes.
-	Results           int
+	// Results is how many pictures the job made.
+	Results int
+	// BytesIn is the length of the source, BytesOut the sum over the results.
 	BytesIn, BytesOut int64
 	// Wait, Decode, Resize and Encode are the times of the job's stages.
 	Wait, Decode, Resize, Encode time.Duration

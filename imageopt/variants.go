@@ -23,7 +23,7 @@ type Variant struct {
 // under MaxMemory that long, so the loop body should not wait for slow things.
 //
 // When no spec is valid to run or src cannot be decoded, the sequence is one
-// error with Variant.Index -1. An error of one spec comes with its Index and does
+// error with Variant.Index -1; ctx ends it the same way. An error of one spec comes with its Index and does
 // not end the sequence. The sequence can be ranged over again; that decodes again.
 func (o *Optimizer) Variants(ctx context.Context, src []byte, specs []Spec) iter.Seq2[Variant, error] {
 	return func(yield func(Variant, error) bool) { o.variants(ctx, src, specs, yield) }
