@@ -49,6 +49,18 @@ type redisErr string
 func (e redisErr) Error() string { return string(e) }
 func (redisErr) RedisError()     {}
 
+// rueidisErr has the methods of rueidis.RedisError.
+type rueidisErr string
+
+func (e rueidisErr) Error() string       { return string(e) }
+func (e rueidisErr) IsNil() bool         { return e == "redis nil message" }
+func (e rueidisErr) IsClusterDown() bool { return strings.HasPrefix(string(e), "CLUSTERDOWN") }
+
+type mongoErr string
+
+func (mongoErr) Error() string                     { return "mongo" }
+func (e mongoErr) HasErrorLabel(label string) bool { return string(e) == label }
+
 type panicky struct{ where string }
 
 func (p panicky) Error() string { panic("Error") }
@@ -146,6 +158,10 @@ func TestClassify(t *testing.T) {
 		{"api code unknown", statusErr{503, apiError{code: "Odd"}}, resilience.ClassUnavailable, "rc", "503"},
 		{"redis loading", redisErr("LOADING Redis is loading"), resilience.ClassUnavailable, "rnc", "LOADING"},
 		{"redis nil", redisErr("redis: nil"), resilience.ClassNotFound, "", "nil"},
+		{"rueidis nil", rueidisErr("redis nil message"), resilience.ClassNotFound, "", "nil"},
+		{"rueidis down", rueidisErr("CLUSTERDOWN The cluster is down"), resilience.ClassUnavailable, "rnc", "CLUSTERDOWN"},
+		{"mongo transaction", mongoErr("TransientTransactionError"), resilience.ClassConflict, "r", "TransientTransactionError"},
+		{"mongo write", mongoErr("RetryableWriteError"), resilience.ClassUnavailable, "rc", ""},
 		{"file", &fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}, resilience.ClassNotFound, "", "ENOENT"},
 		{"disk full", &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, resilience.ClassOverloaded, "", "ENOSPC"},
 		{"own", own{resilience.Info{Class: resilience.ClassThrottled, Code: "mine"}}, resilience.ClassThrottled, "", "mine"},

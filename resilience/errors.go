@@ -79,7 +79,8 @@ func (e *BreakerOpenError) Error() string {
 func (e *BreakerOpenError) Is(target error) bool { return target == ErrOpen }
 
 // RetryAfter returns the time from now until the breaker will admit a probe; 0
-// when that is past or unknown, as for a breaker forced open.
+// when that is past or unknown, as for a breaker forced open. For a rejection by a
+// half-open breaker, whose probes are under way, it is OpenFor, as a guess.
 func (e *BreakerOpenError) RetryAfter() time.Duration {
 	if e.until.IsZero() {
 		return e.hint

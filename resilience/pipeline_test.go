@@ -428,31 +428,6 @@ func TestNonIdempotent(t *testing.T) {
 	}
 }
 
-func TestDisabledPipeline(t *testing.T) {
-	p := newPipeline(t, resilience.Options{Disabled: true})
-	fn, calls := failing(1, errBoom)
-	if _, err := resilience.Do(t.Context(), p, fn); err != errBoom || *calls != 1 { //nolint:errorlint // Untouched.
-		t.Errorf("Do = %v after %d calls; want the bare error after one", err, *calls)
-	}
-}
-
-func TestHooks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log []string
-		p := newPipeline(t, resilience.Options{
-			Name: "up", Retry: resilience.RetryOptions{MaxAttempts: 2, Jitter: resilience.JitterNone},
-			Hooks: resilience.Hooks{
-				Retry:  func(e resilience.RetryEvent) { log = append(log, fmt.Sprint(e.Name, e.Attempt, e.Delay, e.Err)) },
-				Failed: func(e resilience.FailedEvent) { log = append(log, fmt.Sprint(e.Name, e.Attempts, e.Reason)) },
-			},
-		})
-		_ = resilience.Run(t.Context(), p, func(context.Context) error { return errBoom })
-		if got := strings.Join(log, "; "); got != "up1 100ms boom; up2 attempts" {
-			t.Errorf("hooks saw %q", got)
-		}
-	})
-}
-
 func TestDoAllocs(t *testing.T) {
 	p := newPipeline(t, resilience.Options{
 		Breaker: newBreaker(t, resilience.BreakerOptions{}), Bulkhead: 4, AttemptTimeout: time.Hour, Timeout: time.Hour,

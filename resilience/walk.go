@@ -239,16 +239,21 @@ func probeDrivers(err error, f *finding) {
 		if i := classifyRedis(err.Error()); i.Class != ClassUnknown {
 			f.set(i, rankDriver)
 		}
+	case interface {
+		IsNil() bool
+		IsClusterDown() bool
+	}:
+		if e.IsNil() {
+			f.set(with(ClassNotFound, "nil", "redis"), rankDriver)
+		} else if i := classifyRedis(err.Error()); i.Class != ClassUnknown {
+			f.set(i, rankDriver)
+		}
 	case interface{ HasErrorLabel(string) bool }:
 		switch {
 		case e.HasErrorLabel("TransientTransactionError"):
-			i := ClassConflict.defaults()
-			i.Code, i.Source = "TransientTransactionError", "mongo"
-			f.set(i, rankDriver)
+			f.set(with(ClassConflict, "TransientTransactionError", "mongo"), rankDriver)
 		case e.HasErrorLabel("RetryableWriteError"), e.HasErrorLabel("NetworkError"):
-			i := ClassUnavailable.defaults()
-			i.Source = "mongo"
-			f.set(i, rankDriver)
+			f.set(with(ClassUnavailable, "", "mongo"), rankDriver)
 		}
 	}
 }
