@@ -27,9 +27,9 @@ type Options struct {
 	// Attempts bounds the tries for one index after deadlocks, lock timeouts and lost
 	// connections. Default 3, range 1 to 100.
 	Attempts int
-	// DDLLockTimeout bounds how long a blocking statement (drop on the way out of a
-	// plan with Blocking, rename) may queue for its lock and so hold up all queries
-	// behind it; then it is tried again. Default 2 seconds. PostgreSQL only.
+	// DDLLockTimeout bounds how long a blocking statement (a rename, and each one of
+	// a Blocking plan) may queue for its lock and so hold up all queries behind it;
+	// then it is tried again. Default 2 seconds. PostgreSQL only.
 	DDLLockTimeout time.Duration
 	// CleanupTimeout bounds the work after an error or a cancelled ctx, when an
 	// unfinished index is removed. Default 30 seconds.

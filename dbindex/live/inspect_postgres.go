@@ -173,6 +173,9 @@ func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []db
 			if _, err := tx.ExecContext(ctx, `CREATE TEMP TABLE "`+temps[key]+`" (LIKE `+qualified(ix.Schema, ix.Table)+`) ON COMMIT DROP`); err != nil {
 				return nil, fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
 			}
+			if err := checkPartitioned(ctx, tx, d, ix); err != nil {
+				return nil, err
+			}
 		}
 		n, err := normalizeOne(ctx, tx, d, ix, temps[key], i)
 		if err != nil {
@@ -181,6 +184,21 @@ func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []db
 		out = append(out, n)
 	}
 	return out, nil
+}
+
+// checkPartitioned refuses a partitioned table: its index is a tree of indexes, which
+// cannot be built concurrently.
+func checkPartitioned(ctx context.Context, q Querier, d dbindex.Dialect, ix dbindex.Index) error {
+	var partitioned bool
+	err := q.QueryRowContext(ctx, `SELECT relkind = 'p' FROM pg_class WHERE oid = $1::text::regclass`, qualified(ix.Schema, ix.Table)).Scan(&partitioned)
+	if err != nil {
+		return fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
+	}
+	if partitioned {
+		return &dbindex.FeatureError{Dialect: d, Index: nameOf(ix), Feature: "concurrent build on a partitioned table",
+			Alternative: "create the index on each partition, then ON ONLY the parent, and attach them"}
+	}
+	return nil
 }
 
 func normalizeOne(ctx context.Context, tx *sql.Tx, d dbindex.Dialect, ix dbindex.Index, temp string, i int) (dbindex.Index, error) {

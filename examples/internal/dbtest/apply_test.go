@@ -397,3 +397,43 @@ func testSchemas(t *testing.T, s server) {
 		t.Errorf("Inspect in a transaction = %+v, %v; want the index of %s", schema, err, other)
 	}
 }
+
+func testPartitioned(t *testing.T, s server) {
+	db, _ := s.openChat(t)
+	must(t, db, `CREATE TABLE parted (a int) PARTITION BY RANGE (a); CREATE TABLE part PARTITION OF parted DEFAULT; CREATE INDEX ON parted (a)`)
+	if _, err := live.Diff(t.Context(), db, []dbindex.Index{{Table: "parted", Keys: []dbindex.Key{dbindex.Asc("a")}}}, live.DiffOptions{}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Diff of a partitioned table = %v; want a FeatureError", err)
+	}
+	schema, err := live.Inspect(t.Context(), db, live.InspectOptions{Tables: []string{"parted"}})
+	if err != nil || len(schema.Unknown) != 1 || len(schema.Indexes) != 0 {
+		t.Errorf("Inspect of a partitioned table = %+v, %v; want one unknown", schema, err)
+	}
+}
+
+func testBlocking(t *testing.T, s server) {
+	db, d := s.openChat(t)
+	want := chatIndexes()[:3]
+	plan := diff(t, db, want)
+	plan.Blocking = true
+	held, err := db.Begin() // a writer holds up plain DDL
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := held.Exec(`LOCK TABLE "User" IN ROW EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	r, err := live.Apply(t.Context(), db, plan, live.Options{DDLLockTimeout: 20 * time.Millisecond, Attempts: 2})
+	if err == nil || r.Count(live.Failed) != 3 || r.Steps[0].Attempts != 2 {
+		t.Errorf("Apply beside a writer = %+v, %v; want three steps failed at the second attempt", r, err)
+	}
+	held.Rollback()
+	before := catalog(t, db, d)
+	apply(t, db, plan, live.Options{})
+	if again := diff(t, db, want); !again.Empty() {
+		t.Errorf("Diff after Apply:\n%swant nothing", again)
+	}
+	apply(t, db, plan.Reverse(), live.Options{})
+	if got := catalog(t, db, d); got != before {
+		t.Errorf("after Reverse:\n%s", got)
+	}
+}

@@ -75,6 +75,7 @@ var (
 	alone = map[string]func(*testing.T, server){
 		"InvalidLeftover": testInvalidLeftover, "Cancel": testCancel, "Replicas": testReplicas,
 		"SettingsRestored": testSettingsRestored, "BackendKilled": testBackendKilled, "Schemas": testSchemas,
+		"Partitioned": testPartitioned, "Blocking": testBlocking,
 	}
 )
 
