@@ -141,7 +141,7 @@ func TestMonitorEvidence(t *testing.T) {
 // TestMonitorSourceFails: without anything to judge by, the level stays.
 func TestMonitorSourceFails(t *testing.T) {
 	g := newGauge(90, 100)
-	m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
+	m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true, Dwell: -1})
 	m.Check(t.Context())
 	boom := errors.New("boom")
 	g.mu.Lock()

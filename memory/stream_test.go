@@ -230,6 +230,24 @@ func TestProcessLeavesNothing(t *testing.T) {
 			}
 		})
 		synctest.Test(t, func(t *testing.T) {
+			ended := 0
+			slow := func(ctx context.Context, i int) (int, error) {
+				if i > 0 {
+					<-ctx.Done()
+					time.Sleep(time.Second)
+					ended++
+				}
+				return i, nil
+			}
+			for range memory.Process(t.Context(), source(2, nil), slow, memory.ProcessOptions[int]{Workers: 2, Unordered: unordered}) {
+				synctest.Wait() // the other item is being worked on
+				break
+			}
+			if ended != 1 {
+				t.Errorf("unordered %t: Process returned before its worker", unordered)
+			}
+		})
+		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			var failed error
