@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -115,22 +116,40 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 		}
 		in.ChecksumCRC32C = aws.String(encodeCRC(info.CRC32C))
 	}
-	b := newBody(r, part.Size)
-	if !crc && part.CRC32C != 0 {
-		b.want = &part.CRC32C
+	out, err := p.sendPart(ctx, in, part, r)
+	if crc && refusesChecksum(err) { // taken by Begin, refused here
+		sent := in.ChecksumCRC32C
+		in.ChecksumCRC32C = nil
+		second, err2 := p.sendPart(ctx, in, part, r)
+		if err2 == nil {
+			p.plain.Store(true)
+			out, err, info.CRC32C = second, nil, 0
+		} else {
+			in.ChecksumCRC32C = sent
+		}
 	}
-	in.Body = b
-	out, err := p.client.UploadPart(ctx, in)
-	if err = errors.Join(err, b.release()); err != nil {
+	if err != nil {
 		return cdn.PartInfo{}, p.fail(ctx, op, obj.Key, err)
 	}
 	if info.ETag = aws.ToString(out.ETag); info.ETag == "" {
 		return cdn.PartInfo{}, p.refuse(op, obj.Key, cdn.ErrUnavailable, errors.New("the reply confirms no part"))
 	}
-	if got := aws.ToString(out.ChecksumCRC32C); crc && got != "" && got != *in.ChecksumCRC32C {
+	if got := aws.ToString(out.ChecksumCRC32C); got != "" && in.ChecksumCRC32C != nil && got != *in.ChecksumCRC32C {
 		return cdn.PartInfo{}, p.refuse(op, obj.Key, cdn.ErrChecksum, errors.New("the reply names another checksum"))
 	}
 	return info, nil
+}
+
+// sendPart makes one UploadPart request. Without a checksum header the body is
+// checked here.
+func (p *Provider) sendPart(ctx context.Context, in *s3.UploadPartInput, part cdn.Part, r io.ReaderAt) (*s3.UploadPartOutput, error) {
+	b := newBody(r, part.Size)
+	if in.ChecksumCRC32C == nil && part.CRC32C != 0 {
+		b.want = &part.CRC32C
+	}
+	in.Body = b
+	out, err := p.client.UploadPart(ctx, in)
+	return out, errors.Join(err, b.release())
 }
 
 // Parts lists the parts that S3 holds of an upload. Some servers cannot; the error
@@ -185,12 +204,14 @@ func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string
 	if err != nil {
 		return cdn.Info{}, err
 	}
+	// Parts of which none has a checksum were sent to a server that refused them.
+	summed := crc && (!p.plain.Load() || slices.ContainsFunc(parts, func(v cdn.PartInfo) bool { return v.CRC32C != 0 }))
 	done := make([]types.CompletedPart, len(parts))
 	info := infoOf(obj)
 	info.Size = 0
 	for i, part := range parts {
 		done[i] = types.CompletedPart{PartNumber: aws.Int32(int32(part.Number)), ETag: aws.String(part.ETag)}
-		if crc {
+		if summed {
 			done[i].ChecksumCRC32C = aws.String(encodeCRC(part.CRC32C))
 		}
 		info.Size += part.Size
@@ -213,7 +234,7 @@ func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string
 	if info.ETag = aws.ToString(out.ETag); info.ETag == "" {
 		return cdn.Info{}, p.refuse(op, obj.Key, cdn.ErrUnavailable, errors.New("the reply confirms no object"))
 	}
-	info.Verified = crc && aws.ToString(out.ChecksumCRC32C) == compositeCRC(parts)
+	info.Verified = summed && aws.ToString(out.ChecksumCRC32C) == compositeCRC(parts)
 	return info, nil
 }
 

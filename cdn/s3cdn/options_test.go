@@ -3,7 +3,9 @@ package s3cdn_test
 import (
 	"bytes"
 	"errors"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -95,9 +97,18 @@ func TestDefaultChain(t *testing.T) {
 }
 
 // TestOwnClient: without an HTTPClient the provider makes one and Close ends its
-// connections.
+// connections, and with them their goroutines.
 func TestOwnClient(t *testing.T) {
-	_, ts := newServer(t, false)
+	s := &server{pageSize: 3, objects: map[string]object{}, uploads: map[string]*upload{}}
+	ts := httptest.NewUnstartedServer(s)
+	closed := make(chan struct{}, 8)
+	ts.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	ts.Start()
+	defer ts.Close()
 	p := newProvider(t, ts, func(o *s3cdn.Options) { o.HTTPClient = nil })
 	if err := p.Delete(t.Context(), cdn.Ref{Key: "k"}); err != nil {
 		t.Fatal(err)
@@ -106,6 +117,11 @@ func TestOwnClient(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Errorf("Close = %v", err)
 		}
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still open 10 s after Close")
 	}
 }
 

@@ -24,6 +24,7 @@ func TestProviderConforms(t *testing.T) {
 	for name, change := range map[string]func(*server, *s3cdn.Options){
 		"http":     func(*server, *s3cdn.Options) {},
 		"plain":    func(s *server, _ *s3cdn.Options) { s.refuseCRC = true },
+		"halfway":  func(s *server, _ *s3cdn.Options) { s.refuseCRC, s.beginTakes = true, true },
 		"prefix":   func(_ *server, o *s3cdn.Options) { o.Prefix = "up loads/ü+/" },
 		"noRange":  func(s *server, _ *s3cdn.Options) { s.ignoreRange = true },
 		"noChecks": func(s *server, o *s3cdn.Options) { s.ignoreCRC = true; o.DisableChecksums = true },

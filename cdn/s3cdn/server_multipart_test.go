@@ -16,11 +16,12 @@ import (
 
 func (s *server) begin(w http.ResponseWriter, r *http.Request, key string, _ []byte) *s3Error {
 	crc := r.Header.Get("X-Amz-Checksum-Algorithm") == "CRC32C"
-	if crc && s.refuseCRC {
+	if crc && s.refuseCRC && !s.beginTakes {
 		return refuse(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
 	}
 	id := fmt.Sprintf("upload-%d", len(s.uploads)+1)
-	s.uploads[id] = &upload{key: key, crc: crc, meta: kept(r.Header), parts: map[int]object{}, at: time.Now()}
+	s.uploads[id] = &upload{key: key, meta: kept(r.Header), parts: map[int]object{}, at: time.Now()}
+	s.uploads[id].crc = crc && !s.refuseCRC
 	return reply(w, struct {
 		XMLName  xml.Name `xml:"InitiateMultipartUploadResult"`
 		UploadId string

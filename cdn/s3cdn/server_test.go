@@ -60,6 +60,7 @@ type server struct {
 	tls bool
 
 	refuseCRC   bool // answers 501 to checksum headers, as old servers do
+	beginTakes  bool // except in CreateMultipartUpload, which overlooks them
 	ignoreCRC   bool // does not look at checksum headers nor repeats them
 	ignoreRange bool
 	public      bool          // unsigned GETs are served
