@@ -231,12 +231,19 @@ func (c *Cache) Shrink(ctx context.Context, target float64) (freed int64) {
 	return max(before-c.liveBytes(), 0)
 }
 
-// evictTo makes the engine evict down to limit. Below 1 everything goes.
+// evictTo makes the engine evict down to limit. Resizing there and back is the
+// second choice: a large Set that falls between is refused.
 func (c *Cache) evictTo(limit int64) {
-	if r, ok := c.engine.(resizer); ok && limit > 0 {
-		r.Resize(limit)
-		r.Resize(c.max)
+	switch e := c.engine.(type) {
+	case evicter:
+		e.EvictTo(limit)
 		return
+	case resizer:
+		if limit > 0 {
+			e.Resize(limit)
+			e.Resize(c.max)
+			return
+		}
 	}
 	r, ok := c.engine.(ranger)
 	if !ok {

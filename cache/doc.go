@@ -53,8 +53,8 @@
 //
 // # Cost
 //
-// A hit allocates nothing (TestHitAllocs), takes the engine's lock-free read, one
-// clock reading and one atomic comparison; after an invalidation anywhere, each
+// A hit allocates nothing (TestHitAllocs, BenchmarkViewLoadHit): it is one read of
+// the engine, one reading of the clock and one atomic comparison; after an invalidation anywhere, each
 // entry compares the stamps of its tags once. Invalidating a tag is O(1) in the
 // number of entries, and O(n) in the tags below it in the graph of [Cache.Depend].
 // A miss costs a goroutine and some allocations besides the loader. Entries with a
@@ -68,6 +68,8 @@
 //   - An entry that merely outlives its TTL and is loaded anew does not invalidate
 //     what was built from it.
 //   - Get does not wait for a running load, and does not see stale values.
+//   - Within StaleIfError each Load tries the loader again and waits for it: give
+//     a HardTimeout, or a breaker, to an upstream that hangs.
 //   - A loader that does not listen to its ctx delays Close.
 //   - Edges of [Cache.Depend] stay until Close.
 //   - Without a working push from the second level, other nodes see an invalidation

@@ -15,6 +15,7 @@ type Key struct {
 // An engine may also have these methods, found by assertion:
 //
 //	Range(func(Key, *Item) bool)  // walk all items, until false; without it nothing is swept
+//	EvictTo(weight int64)         // evict the coldest until at most weight is left; the bound stays
 //	Resize(maxWeight int64)       // change the bound, evicting down to it before it returns
 //	Close() error                 // free what the engine holds
 type Engine interface {
@@ -43,6 +44,8 @@ type EngineOptions struct {
 type ranger interface {
 	Range(fn func(Key, *Item) bool)
 }
+
+type evicter interface{ EvictTo(weight int64) }
 
 type resizer interface{ Resize(maxWeight int64) }
 

@@ -78,15 +78,14 @@ func (e *otterEngine) Set(key Key, it *Item) error {
 		if it.setting.CompareAndSwap(setRunning, setIdle) {
 			return nil
 		}
-		e.makeRoom(limit - it.weight)
+		e.EvictTo(limit - it.weight) // then it enters without a contest
 	}
 	it.setting.Store(setIdle)
 	return ErrTooLarge
 }
 
-// makeRoom drops the coldest items until the sum of weights is at most target, so
-// that a newcomer enters without a contest.
-func (e *otterEngine) makeRoom(target int64) {
+// EvictTo drops the coldest items until the sum of weights is at most target.
+func (e *otterEngine) EvictTo(target int64) {
 	var victims []otter.Entry[Key, *Item]
 	left := e.weight.Load()
 	for v := range e.c.Coldest() {

@@ -161,6 +161,25 @@ func TestShrink(t *testing.T) {
 	}
 }
 
+// TestShrinkBesideLargeSet: no Set is refused because memory is being given back.
+func TestShrinkBesideLargeSet(t *testing.T) {
+	c := newCache(t, cache.Options{MaxBytes: 1 << 20})
+	v := add(t, c, cache.Strategy[[]byte]{Name: "s"})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 500 {
+			if err := v.Set(context.Background(), "k", make([]byte, 900_000)); err != nil {
+				t.Errorf("Set beside Shrink = %v; want nil", err)
+				return
+			}
+		}
+	})
+	for range 500 {
+		c.Shrink(t.Context(), 0.1)
+	}
+	wg.Wait()
+}
+
 func TestSweeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options{SweepInterval: time.Minute})

@@ -31,6 +31,7 @@ func Run(t *testing.T, factory Factory) {
 		{"NewcomerAmongHot", newcomerAmongHot},
 		{"Concurrent", concurrent},
 		{"Range", rangeAll},
+		{"EvictTo", evictTo},
 		{"Resize", resize},
 		{"WholeCache", wholeCache},
 	} {
@@ -302,6 +303,23 @@ func rangeAll(t *testing.T, b *bench) {
 	if n != 1 {
 		t.Errorf("Range went on to %d items after false", n)
 	}
+}
+
+func evictTo(t *testing.T, b *bench) {
+	b.start(bound)
+	e, ok := b.engine.(interface{ EvictTo(int64) })
+	if !ok {
+		t.Skip("the engine has no EvictTo")
+	}
+	for i := range 3000 {
+		b.set(key(i), 600)
+	}
+	for _, target := range []int64{bound, bound / 3, 0, 0} {
+		e.EvictTo(target)
+		b.check(target)
+	}
+	b.set(key(1), bound) // the bound stays
+	b.check(bound)
 }
 
 func resize(t *testing.T, b *bench) {
