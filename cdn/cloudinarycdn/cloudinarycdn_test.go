@@ -99,6 +99,33 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// TestKindByKey: whatever the content type, the key alone finds the object again.
+func TestKindByKey(t *testing.T) {
+	_, ts := newServer(t)
+	p := newProvider(t, ts)
+	for _, c := range []struct{ key, contentType, handle string }{
+		{"a.png", "image/png", "image/upload/"},
+		{"b.png", "application/octet-stream", "raw/upload/"},
+		{"c", "image/png", "raw/upload/"},
+		{"d.PNG", "IMAGE/PNG", "image/upload/"},
+		{"e.txt", "image/png", "raw/upload/"},
+	} {
+		info, err := p.Put(t.Context(), objectOf(c.key, c.contentType, png), bytes.NewReader(png))
+		if err != nil || !strings.HasPrefix(info.Ref.Handle, c.handle) {
+			t.Errorf("Put(%q, %s) = %+v, %v; want it as %s", c.key, c.contentType, info.Ref, err, c.handle)
+		}
+		r, _, err := p.Open(t.Context(), cdn.Ref{Key: c.key}, 0, -1)
+		if err != nil {
+			t.Errorf("Open(%q) = %v", c.key, err)
+			continue
+		}
+		if b, err := io.ReadAll(r); err != nil || !bytes.Equal(b, png) {
+			t.Errorf("Open(%q) = %q, %v", c.key, b, err)
+		}
+		r.Close()
+	}
+}
+
 func TestUploadTransform(t *testing.T) {
 	s, ts := newServer(t)
 	p := newProvider(t, ts)

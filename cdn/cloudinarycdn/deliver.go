@@ -124,9 +124,18 @@ func transformation(t cdn.Transform) string {
 	return strings.Join(f, ",")
 }
 
-// fetch sends a request to the delivery URL of ref.
+// fetch sends a request to the delivery URL of ref. What a key's extension calls an
+// image or video may have been stored raw for its content type.
 func (c call) fetch(method string, ref cdn.Ref, byteRange string) (*http.Response, cdn.Info, error) {
-	l, _ := c.p.locate(ref)
+	l, sure := c.p.locate(ref)
+	resp, info, err := c.fetchAs(method, ref, l, byteRange)
+	if !sure && l.kind != "raw" && errors.Is(err, cdn.ErrNotFound) {
+		return c.fetchAs(method, ref, locator{kind: "raw", typ: l.typ}, byteRange)
+	}
+	return resp, info, err
+}
+
+func (c call) fetchAs(method string, ref cdn.Ref, l locator, byteRange string) (*http.Response, cdn.Info, error) {
 	u, err := c.p.url(c.op, ref.Key, l, "")
 	if err != nil {
 		return nil, cdn.Info{}, err

@@ -45,7 +45,8 @@
 //
 // # Cost
 //
-// Each call is one request; Delete without Ref.Handle is three. Put computes the MD5
+// Each call is one request; without Ref.Handle Delete is three, and Head and Open of
+// an image or video that is missing, or was stored raw, are two. Put computes the MD5
 // of the body while it is sent. URLs and signatures need no request.
 //
 // # Limits
@@ -54,8 +55,8 @@
 // listed, so that resuming needs the caller's own record of them. CacheControl and
 // Disposition are not stored; Metadata is, as contextual metadata, but Head and Open,
 // which use the delivery URL, do not tell it. Edges may serve deleted and overwritten
-// content for a while, in spite of the invalidation that is asked for. Formats of
-// media that Cloudinary does not know are stored raw.
+// content for a while, in spite of the invalidation that is asked for. Only what has
+// the extension of an image or video that Cloudinary knows is stored as one.
 //
 // # Background
 //

@@ -13,33 +13,13 @@ import (
 // maxPublicID is Cloudinary's limit, in characters.
 const maxPublicID = 255
 
-// media are the content types that Cloudinary handles as images or videos, with its
-// name of their format. All others are stored raw.
-var media = map[string]struct{ kind, format string }{
-	"image/jpeg":       {"image", "jpg"},
-	"image/png":        {"image", "png"},
-	"image/gif":        {"image", "gif"},
-	"image/webp":       {"image", "webp"},
-	"image/avif":       {"image", "avif"},
-	"image/heic":       {"image", "heic"},
-	"image/heif":       {"image", "heif"},
-	"image/jxl":        {"image", "jxl"},
-	"image/bmp":        {"image", "bmp"},
-	"image/tiff":       {"image", "tif"},
-	"image/svg+xml":    {"image", "svg"},
-	"video/mp4":        {"video", "mp4"},
-	"video/webm":       {"video", "webm"},
-	"video/quicktime":  {"video", "mov"},
-	"video/x-matroska": {"video", "mkv"},
-	"video/ogg":        {"video", "ogv"},
-	"audio/mpeg":       {"video", "mp3"},
-	"audio/wav":        {"video", "wav"},
-	"audio/ogg":        {"video", "ogg"},
-	"audio/flac":       {"video", "flac"},
-	"audio/aac":        {"video", "aac"},
+// imageTypes are the media types of what an upload's transformation can make.
+var imageTypes = map[string]string{
+	"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp", "avif": "image/avif",
 }
 
-// extensions are those of media, for a Ref that has only its key.
+// extensions are those that Cloudinary handles as images or videos, with its name
+// of their format. All others are stored raw.
 var extensions = map[string]struct{ kind, format string }{
 	"jpg": {"image", "jpg"}, "jpeg": {"image", "jpg"}, "png": {"image", "png"}, "gif": {"image", "gif"},
 	"webp": {"image", "webp"}, "avif": {"image", "avif"}, "heic": {"image", "heic"}, "heif": {"image", "heif"},
@@ -84,7 +64,7 @@ func (p *Provider) locate(ref cdn.Ref) (l locator, sure bool) {
 		return l, true
 	}
 	l = locator{kind: "raw", typ: p.deliveryType()}
-	if m, ok := extensions[strings.ToLower(strings.TrimPrefix(path.Ext(ref.Key), "."))]; ok {
+	if m, ok := extensions[extension(ref.Key)]; ok {
 		l.kind, l.format = m.kind, m.format
 	}
 	return l, false
@@ -97,14 +77,18 @@ func (p *Provider) deliveryType() string {
 	return "upload"
 }
 
-// kindOf is the resource type under which content is stored.
-func kindOf(contentType string) string {
-	ct, _, _ := strings.Cut(contentType, ";")
-	if m, ok := media[strings.ToLower(strings.TrimSpace(ct))]; ok {
+// kindOf is the resource type under which content is stored. It is raw unless the
+// key's extension and the content type agree, so that the key alone finds it again.
+func kindOf(key, contentType string) string {
+	m, ok := extensions[extension(key)]
+	class, _, _ := strings.Cut(strings.ToLower(contentType), "/")
+	if ok && (class == "" || class == m.kind || m.kind == "video" && (class == "audio" || strings.HasPrefix(contentType, "application/ogg"))) {
 		return m.kind
 	}
 	return "raw"
 }
+
+func extension(key string) string { return strings.ToLower(strings.TrimPrefix(path.Ext(key), ".")) }
 
 // publicID makes a public ID of a key. No two keys share one: the extension stays
 // in it, so that a.png and a.jpg do not overwrite each other, and what a public ID

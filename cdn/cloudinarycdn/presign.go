@@ -45,7 +45,7 @@ func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.
 	}
 	up := cdn.DirectUpload{
 		Method:    http.MethodPost,
-		URL:       p.opts.APIURL + "/v1_1/" + p.opts.CloudName + "/" + kindOf(req.ContentType) + "/upload",
+		URL:       p.opts.APIURL + "/v1_1/" + p.opts.CloudName + "/" + kindOf(req.Key, req.ContentType) + "/upload",
 		Fields:    m,
 		FileField: "file",
 	}

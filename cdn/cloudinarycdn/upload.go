@@ -40,8 +40,8 @@ type reply struct {
 }
 
 // Put stores body with one upload request of at most 100 MB; larger content needs
-// parts. Content types that Cloudinary knows as image or video are stored as such,
-// all others raw. The reply's signature and length are checked; Info.Verified is
+// parts. What has both the extension and the content type of an image or video is
+// stored as such, all else raw. The reply's signature and length are checked; Info.Verified is
 // set when its ETag is the MD5 of the body. CacheControl and Disposition cannot be
 // stored. With CreateOnly an unsigned or signed upload to a taken key fails with
 // [cdn.ErrExists]. The body is not read any more when Put has returned.
@@ -121,7 +121,7 @@ func contextOf(m map[string]string) string {
 // length of the whole object once it is complete, or negative to skip that check.
 func (c call) upload(obj cdn.Object, header http.Header, want int64) (*reply, error) {
 	p := c.p
-	kind := kindOf(obj.ContentType)
+	kind := kindOf(obj.Key, obj.ContentType)
 	if err := checkTransform(obj.Transform); err != nil {
 		return nil, c.fail(cdn.ErrInvalid, err)
 	}
@@ -219,10 +219,8 @@ func (p *Provider) infoOf(obj cdn.Object, rep *reply) cdn.Info {
 		info.SHA256 = obj.SHA256
 		return info
 	}
-	for ct, m := range media {
-		if m.kind == rep.ResourceType && m.format == rep.Format {
-			info.ContentType = ct
-		}
+	if ct := imageTypes[rep.Format]; ct != "" {
+		info.ContentType = ct
 	}
 	return info
 }
