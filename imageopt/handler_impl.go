@@ -85,12 +85,14 @@ func newHandler(o *Optimizer, src Source, opts HandlerOptions) (*Handler, error)
 		opts.MaxAge = 4 * time.Hour
 	}
 	opts.Spec.validate(&bad, maxSide)
+	bad.check(o == nil || o.opts.Disabled || opts.Spec.Format == FormatAuto || o.encodes(opts.Spec.Format),
+		"Spec: no encoder for %v", opts.Spec.Format)
 	if err := bad.err(); err != nil {
 		return nil, err
 	}
 	h := &Handler{o: o, src: src, opts: opts, base: opts.Name + "\n" + opts.Spec.key()}
 	h.flights.init()
-	return h, o.checkSpecs(opts.Spec)
+	return h, nil
 }
 
 func setDefaultString(p *string, v string) {

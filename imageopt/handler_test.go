@@ -254,6 +254,14 @@ func TestHandlerOptions(t *testing.T) {
 	}
 }
 
+func TestHandlerWithoutEncoder(t *testing.T) {
+	h, err := imageopt.NewHandler(newOptimizer(t, imageopt.Options{}), imageopt.SourceFS(testFS(t)),
+		imageopt.HandlerOptions{Spec: imageopt.Spec{Format: imageopt.FormatAVIF}})
+	if h != nil || !errors.Is(err, imageopt.ErrOptions) {
+		t.Errorf("NewHandler for AVIF = %v, %v; want ErrOptions", h, err)
+	}
+}
+
 // gate is a source whose pictures come when it is opened.
 type gate struct {
 	open  chan struct{}

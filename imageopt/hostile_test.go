@@ -70,6 +70,7 @@ func webpOf(w, h int) []byte {
 func TestLimitsBeforeAllocation(t *testing.T) {
 	o := newOptimizer(t, imageopt.Options{})
 	small := newOptimizer(t, imageopt.Options{MaxMemory: 8 << 20})
+	deflated := withICC(t, pngOf(t, 65536, 65536), make([]byte, 60<<20))
 	for _, tc := range []struct {
 		name  string
 		o     *imageopt.Optimizer
@@ -78,6 +79,7 @@ func TestLimitsBeforeAllocation(t *testing.T) {
 	}{
 		{"jpeg", o, jpegOf(t, 20000, 14000), "pixels"},
 		{"png", o, pngOf(t, 65536, 65536), "pixels"},
+		{"png with a bomb for a profile", o, deflated, "pixels"},
 		{"png 2³¹", o, pngOf(t, 1<<31-1, 1<<31-1), "pixels"},
 		{"gif", o, gifOf(65535, 65535, 1), "pixels"},
 		{"gif frames", o, gifOf(1, 1, 257), "frames"},

@@ -256,6 +256,7 @@ func confirm(s *source) error {
 	}
 	var kind icc.Kind
 	err := guard(s.format, func() error {
+		s.head.Unpack()
 		kind, s.colour = icc.Parse(s.head.ICC)
 		return nil
 	})

@@ -28,6 +28,16 @@ type Header struct {
 	Lossy       bool
 	ICC         []byte // a copy, nil when there is none or it is damaged
 	Decode      int64  // estimate of what the decoder allocates, bytes
+
+	packed []byte // a deflated profile, part of the file's bytes
+}
+
+// Unpack sets ICC for formats that hold it deflated. It is apart from reading the
+// header, so that nothing is inflated for a picture that the limits refuse.
+func (h *Header) Unpack() {
+	if h.packed != nil {
+		h.ICC, h.packed = inflateICC(h.packed), nil
+	}
 }
 
 // maxICC bounds a profile, in bytes; larger ones are ignored.

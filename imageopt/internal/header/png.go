@@ -38,7 +38,7 @@ func PNG(b []byte, eof bool) (Header, error) {
 		case "eXIf":
 			h.Orientation = Orientation(data)
 		case "iCCP":
-			h.ICC = inflateICC(data)
+			h.packed = data
 		case "acTL":
 			h.Animated = true
 		case "IDAT", "IEND":
