@@ -25,7 +25,8 @@ type Picture struct {
 	// the handler's first quality.
 	Quality int
 	// Sizes is the sizes attribute, such as "(max-width: 768px) 100vw, 50vw". Default
-	// "100vw" when Responsive, otherwise none.
+	// "100vw" when Responsive, otherwise none. Setting it implies Responsive, because
+	// sizes means nothing for a picture of fixed width.
 	Sizes string
 	// Responsive offers every width of Widths by w descriptors. Otherwise the picture
 	// has a fixed width and is offered for screens of one and two device pixels.
@@ -51,6 +52,7 @@ func (p Picture) HTML(urlFor func(src string, width int) string) (template.HTML,
 	if err := p.validate(urlFor != nil); err != nil {
 		return "", err
 	}
+	p.Responsive = p.Responsive || p.Sizes != ""
 	var bad fieldErrors
 	link := func(w int) string {
 		s := urlFor(p.Src, w)

@@ -46,7 +46,7 @@ func TestPictureHTML(t *testing.T) {
 			},
 			`<picture><img alt="&#34;&gt;&lt;script&gt;" width="10" height="10" class="x&#34; onload=&#34;y" loading="lazy" decoding="async"` +
 				` style="background:url(data:image/jpeg;base64,/9j/AA==) center/cover no-repeat" sizes="&#34;&gt;&lt;b&gt;"` +
-				` srcset="/img/?url=%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E&amp;w=64 1x"` +
+				` srcset="/img/?url=%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E&amp;w=64 64w"` +
 				` src="/img/?url=%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E&amp;w=64"></picture>`,
 		},
 	} {
