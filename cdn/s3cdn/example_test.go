@@ -13,6 +13,7 @@ import (
 func ExampleNew() {
 	p, err := s3cdn.New(s3cdn.Options{
 		Bucket:          "pictures",
+		Region:          "auto",
 		Endpoint:        "https://account.r2.cloudflarestorage.com",
 		PublicURL:       "https://cdn.example.com",
 		AccessKeyID:     "AKIDEXAMPLE",
