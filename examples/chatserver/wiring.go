@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -181,7 +182,7 @@ func (a *app) cdnClient() (*http.Client, error) {
 		for _, b := range t.Breakers() {
 			states[b.State().String()] = true
 		}
-		return strings.Join(slices.Sorted(maps.Keys(states)), ", ")
+		return cmp.Or(strings.Join(slices.Sorted(maps.Keys(states)), ", "), "not called yet")
 	})
 	return &http.Client{Transport: t}, nil
 }
