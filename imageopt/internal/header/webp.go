@@ -23,39 +23,42 @@ func WebP(b []byte, eof bool) (Header, error) {
 		}
 		data := b[p+8 : int(min(int64(p)+8+n, int64(len(b))))]
 		whole := int64(len(data)) == n
-		switch typ {
-		case "VP8X":
-			if len(data) < 10 {
-				return h, short(eof)
-			}
-			h.W, h.H = 1+int(le24(data[4:])), 1+int(le24(data[7:]))
-			h.Alpha, h.Animated = data[0]&0x10 != 0, data[0]&2 != 0
-			wantEXIF = data[0]&8 != 0
-		case "VP8 ", "VP8L":
-			if err := h.webpImage(typ, data, eof); err != nil {
-				return h, err
-			}
-			image = true
-		case "ANMF":
-			image = true // its pictures are not decoded
-		case "EXIF":
-			if whole {
-				h.Orientation = webpOrientation(data)
-			}
-		case "ICCP":
-			if !whole {
-				return h, short(eof)
-			}
-			if n <= maxICC {
-				h.ICC = append([]byte(nil), data...)
-			}
+		if err := h.webpChunk(typ, data, whole, eof); err != nil {
+			return h, err
 		}
+		wantEXIF = wantEXIF || typ == "VP8X" && data[0]&8 != 0
+		image = image || typ == "VP8 " || typ == "VP8L" || typ == "ANMF"
 		next := int64(p) + 8 + n + n&1
 		if next > int64(len(b)) && !(image && !wantEXIF) && !eof {
 			return h, ErrMore
 		}
 		p = int(min(next, int64(len(b))))
 	}
+}
+
+func (h *Header) webpChunk(typ string, data []byte, whole, eof bool) error {
+	switch typ {
+	case "VP8X":
+		if len(data) < 10 {
+			return short(eof)
+		}
+		h.W, h.H = 1+int(le24(data[4:])), 1+int(le24(data[7:]))
+		h.Alpha, h.Animated = data[0]&0x10 != 0, data[0]&2 != 0
+	case "VP8 ", "VP8L":
+		return h.webpImage(typ, data, eof)
+	case "EXIF":
+		if whole {
+			h.Orientation = webpOrientation(data)
+		}
+	case "ICCP":
+		if !whole {
+			return short(eof)
+		}
+		if len(data) <= maxICC {
+			h.ICC = append([]byte(nil), data...)
+		}
+	}
+	return nil
 }
 
 func le24(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
