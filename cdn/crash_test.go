@@ -90,9 +90,10 @@ func (p httpProvider) Delete(ctx context.Context, ref cdn.Ref) error {
 
 func (p httpProvider) URL(ref cdn.Ref) (string, error) { return p.base + "/" + ref.Key, nil }
 
-// faultyServer is the other side: it stores objects, and often enough does not. What
-// it does not do is to apply a request after a later one of the same key, which no
-// client could survive.
+// faultyServer is the other side: it stores objects, and often enough does not. Two
+// things it does not do, which no client that may be killed can survive: to apply a
+// request after a later one of the same key, and to damage the object that it has
+// while it takes a new one.
 type faultyServer struct {
 	mu     sync.Mutex
 	m      map[string][]byte // guarded by mu; nil: deleted
@@ -134,6 +135,12 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case 2: // hang
 			<-r.Context().Done()
 		case 3: // cut off, and say that it is fine
+			s.mu.Lock()
+			taken := s.m[key] != nil
+			s.mu.Unlock()
+			if taken {
+				drop()
+			}
 			store(body[:len(body)/2])
 		case 4: // say that it is fine and forget it
 		case 5: // store, and break off
@@ -207,6 +214,7 @@ func TestCrashChild(t *testing.T) {
 					}
 					continue
 				}
+				fmt.Printf("cut %s %x\n", key, sha256.Sum256(body[:len(body)/2]))
 				fmt.Printf("try %s %x\n", key, sha256.Sum256(body))
 				if _, err := u.Upload(t.Context(), "x.bin", bytes.NewReader(body), cdn.UploadOptions{Key: key}); err == nil {
 					fmt.Printf("ack %s %x\n", key, sha256.Sum256(body))
@@ -332,6 +340,10 @@ func crashOnce(t *testing.T, dir, url string, seed uint64, gullible bool, life t
 			keys[key] = l
 		}
 		switch what {
+		case "cut": // may be left where there was nothing, by an upload that was killed
+			if l.acked == "-" {
+				l.maybe[sum] = true
+			}
 		case "try":
 			l.maybe[sum] = true
 		case "ack":

@@ -50,7 +50,9 @@
 // # Limits
 //
 // A provider that applies an abandoned request late can overwrite newer content of
-// the same explicit key; derived keys cannot suffer from that. Local keeps an entry
+// the same explicit key, and one that damages an object while it is overwritten
+// does so for good if the process is killed before it has looked; derived keys
+// cannot suffer from either. Local keeps an entry
 // in memory for each key that it holds or has promoted. Every body is read to its
 // end before it is sent, in one request: [Multiparter] is not used yet. The
 // directory lock works on Unix (flock) and Windows; elsewhere nothing stops a second

@@ -74,6 +74,7 @@ type Local struct {
 
 	mu       sync.Mutex
 	entries  map[string]*entry   // guarded by mu; by key
+	active   map[string]*entry   // guarded by mu; of the entries, those that promotion must look at
 	garbage  map[string]int64    // guarded by mu; files to remove and their content size
 	unsynced map[string]struct{} // guarded by mu; directories with removals not yet durable
 	used     int64               // guarded by mu; bytes of content on disk and being written
@@ -106,7 +107,7 @@ func NewLocal(o LocalOptions) (*Local, error) {
 	}
 	l := &Local{
 		opts: o, base: base,
-		entries: map[string]*entry{}, garbage: map[string]int64{}, unsynced: map[string]struct{}{},
+		entries: map[string]*entry{}, active: map[string]*entry{}, garbage: map[string]int64{}, unsynced: map[string]struct{}{},
 	}
 	err = l.openDir()
 	if err == nil {

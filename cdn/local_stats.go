@@ -13,10 +13,16 @@ func (l *Local) Stats() LocalStats {
 	return s
 }
 
-// tally adds (n = 1) or takes away (n = -1) an entry in the gauges; l.mu is held.
+// tally adds (n = 1) or takes away (n = -1) an entry in the gauges and the work list;
+// l.mu is held.
 func (l *Local) tally(e *entry, n int) {
 	if e == nil {
 		return
+	}
+	if n < 0 {
+		delete(l.active, e.Key)
+	} else if e.waits() || e.State == stateDone && e.Blob {
+		l.active[e.Key] = e
 	}
 	s := &l.stats
 	if e.servable() {

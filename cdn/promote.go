@@ -52,8 +52,8 @@ func (u *Uploader) Pending() iter.Seq[Pending] {
 func (l *Local) waiting() []*entry {
 	l.mu.Lock()
 	var es []*entry
-	for _, e := range l.entries {
-		if e.State == statePending || e.State == stateDead || e.State == stateDelete {
+	for _, e := range l.active {
+		if e.waits() {
 			es = append(es, e)
 		}
 	}
@@ -159,8 +159,8 @@ func (l *Local) retained() []*entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var es []*entry
-	for _, e := range l.entries {
-		if e.State == stateDone && e.Blob {
+	for _, e := range l.active {
+		if !e.waits() {
 			es = append(es, e)
 		}
 	}

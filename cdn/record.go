@@ -92,6 +92,11 @@ func (e *entry) applyTo(m map[string]*entry) (old *entry, ok bool) {
 	return old, true
 }
 
+// waits reports that the provider does not have e or does not know of it.
+func (e *entry) waits() bool {
+	return e.State == statePending || e.State == stateDead || e.State == stateDelete
+}
+
 func (e *entry) object() Object {
 	obj := Object{
 		Key: e.Key, Size: e.Size, ContentType: e.Type, CacheControl: e.Cache, Disposition: e.Disposition,
