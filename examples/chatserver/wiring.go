@@ -259,10 +259,28 @@ func (o originals) Open(ctx context.Context, name string) (io.ReadCloser, imageo
 	if !strings.HasPrefix(name, "uploads/") || cdn.CheckKey(name) != nil {
 		return nil, imageopt.SourceInfo{}, fs.ErrNotExist
 	}
+	// One reader serves all who ask for the same picture: it must outlive the
+	// request that came first.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	r, info, err := o.uploads.Open(ctx, name)
-	if errors.Is(err, cdn.ErrNotFound) {
-		err = fs.ErrNotExist
+	if err != nil {
+		cancel()
+		if errors.Is(err, cdn.ErrNotFound) {
+			err = fs.ErrNotExist
+		}
+		return nil, imageopt.SourceInfo{}, err
 	}
 	// Uploads are named by their content: the key is the version.
-	return r, imageopt.SourceInfo{Version: info.Ref.Key}, err
+	return cancelCloser{r, cancel}, imageopt.SourceInfo{Version: info.Ref.Key}, nil
+}
+
+// cancelCloser ends the context of a reader when it is closed.
+type cancelCloser struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (c cancelCloser) Close() error {
+	defer c.cancel()
+	return c.ReadCloser.Close()
 }

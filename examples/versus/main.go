@@ -1,0 +1,65 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/perfblocks/perfblocks/examples/versus/internal/bench"
+)
+
+// suite is the comparisons of one package.
+type suite struct {
+	name string
+	run  func(*bench.Report) error
+}
+
+func suites() []suite {
+	return []suite{{"resilience", resilienceSuite}}
+}
+
+func main() {
+	only := flag.String("only", "", "comma-separated `packages` to compare; default: all")
+	asJSON := flag.Bool("json", false, "print JSON")
+	full := flag.Bool("full", false, "more rounds, and what takes long")
+	flag.Parse()
+	os.Exit(run(*only, *asJSON, *full))
+}
+
+func run(only string, asJSON, full bool) int {
+	r := bench.NewReport(full)
+	names := []string{}
+	for _, s := range suites() {
+		names = append(names, s.name)
+	}
+	wanted := names
+	if only != "" {
+		wanted = strings.Split(only, ",")
+	}
+	for _, name := range wanted {
+		i := slices.Index(names, name)
+		if i < 0 {
+			fmt.Fprintf(os.Stderr, "versus: there is no comparison of %q; there are %s\n", name, strings.Join(names, ", "))
+			return 2
+		}
+		r.Suite(name)
+		if err := suites()[i].run(r); err != nil {
+			fmt.Fprintln(os.Stderr, "versus:", err)
+			return 2
+		}
+	}
+	write := r.WriteText
+	if asJSON {
+		write = r.WriteJSON
+	}
+	if err := write(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "versus:", err)
+		return 2
+	}
+	if r.Missed() > 0 {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+	"github.com/failsafe-go/failsafe-go/timeout"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/perfblocks/perfblocks/examples/versus/internal/bench"
+	"github.com/perfblocks/perfblocks/resilience"
+)
+
+const ours = "perfblocks"
+
+var errDown = errors.New("upstream is down")
+
+func works(context.Context) (int, error) { return 42, nil }
+
+// fails is a failure that every side repeats.
+func fails(context.Context) (int, error) { return 0, resilience.ErrTimeout }
+
+// resilienceSuite compares the cost of a call that succeeds, is rejected, or fails,
+// through the same policies on all sides.
+func resilienceSuite(r *bench.Report) error {
+	for _, compare := range []func(*bench.Report) error{successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, suppressed} {
+		if err := compare(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pipeline is ours with retry, breaker, budget and classifier.
+func pipeline(o resilience.Options) (*resilience.Pipeline, error) {
+	b, err := resilience.NewBreaker(resilience.BreakerOptions{})
+	if err != nil {
+		return nil, err
+	}
+	o.Breaker = b
+	return resilience.New(o)
+}
+
+func failsafeRetry(delay time.Duration) retrypolicy.RetryPolicy[int] {
+	return retrypolicy.NewBuilder[int]().WithMaxRetries(2).WithBackoff(max(delay, 1), 5*max(delay, 1)).Build()
+}
+
+func failsafeBreaker() circuitbreaker.CircuitBreaker[int] {
+	return circuitbreaker.NewBuilder[int]().WithFailureRateThreshold(0.5, 20, 10*time.Second).WithSuccessThreshold(3).Build()
+}
+
+func rollingGobreaker() *gobreaker.CircuitBreaker[int] {
+	return gobreaker.NewCircuitBreaker[int](gobreaker.Settings{
+		Interval: 10 * time.Second, BucketPeriod: time.Second,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.Requests >= 20 && c.TotalFailures*2 >= c.Requests },
+	})
+}
+
+// value makes a Check of an operation that returns a value.
+func value(op func() (int, error)) func() (any, error) {
+	return func() (any, error) { v, err := op(); return v, err }
+}
+
+// side is a side whose operation must succeed each time.
+func side(name string, op func() (int, error)) bench.Side {
+	return bench.Side{Name: name, Check: value(op), Op: func(n int) {
+		for range n {
+			op()
+		}
+	}}
+}
+
+func successPath(r *bench.Report) error {
+	ctx := context.Background()
+	p, err := pipeline(resilience.Options{})
+	if err != nil {
+		return err
+	}
+	exec := failsafe.With[int](failsafeRetry(time.Millisecond), failsafeBreaker()).WithContext(ctx)
+	sides := []bench.Side{
+		side(ours, func() (int, error) { return resilience.Do(ctx, p, works) }),
+		side("failsafe-go", func() (int, error) {
+			return exec.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return works(e.Context()) })
+		}),
+		side("backoff", func() (int, error) {
+			return backoff.Retry(ctx, func() (int, error) { return works(ctx) }, backoff.WithMaxTries(3))
+		}),
+	}
+	if err := r.Compare(bench.Comparison{Measure: "success: retry+breaker+budget (backoff: retry only), sequential", Sides: sides},
+		bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 8, MaxAllocs: -1}); err != nil {
+		return err
+	}
+	return r.Compare(bench.Comparison{Measure: "the same, 2 goroutines", Goroutines: 2, Sides: sides[:2]}, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 12})
+}
+
+func breakerAlone(r *bench.Report) error {
+	ctx := context.Background()
+	b, err := resilience.NewBreaker(resilience.BreakerOptions{})
+	if err != nil {
+		return err
+	}
+	gb := rollingGobreaker()
+	fb := failsafeBreaker()
+	return r.Compare(bench.Comparison{Measure: "success: breaker alone, rolling window", Sides: []bench.Side{
+		side(ours, func() (int, error) {
+			permit, err := b.Acquire()
+			if err != nil {
+				return 0, err
+			}
+			v, err := works(ctx)
+			permit.Done(err)
+			return v, err
+		}),
+		side("gobreaker", func() (int, error) { return gb.Execute(func() (int, error) { return works(ctx) }) }),
+		side("failsafe-go", func() (int, error) {
+			if !fb.TryAcquirePermit() {
+				return 0, circuitbreaker.ErrOpen
+			}
+			v, err := works(ctx)
+			fb.RecordResult(v)
+			return v, err
+		}),
+	}}, bench.Goal{Peer: "gobreaker", MaxRatio: 0.5, MaxAllocs: -1})
+}
+
+func withTimeout(r *bench.Report) error {
+	ctx := context.Background()
+	p, err := pipeline(resilience.Options{AttemptTimeout: time.Second})
+	if err != nil {
+		return err
+	}
+	near, cancel := context.WithTimeout(ctx, 500*time.Millisecond*1000)
+	defer cancel()
+	tight, err := pipeline(resilience.Options{AttemptTimeout: time.Hour})
+	if err != nil {
+		return err
+	}
+	exec := failsafe.With[int](failsafeRetry(time.Millisecond), failsafeBreaker(), timeout.New[int](time.Second)).WithContext(ctx)
+	fs := side("failsafe-go", func() (int, error) {
+		return exec.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return works(e.Context()) })
+	})
+	if err := r.Compare(bench.Comparison{Measure: "success: retry+breaker+budget+timeout", Sides: []bench.Side{
+		side(ours, func() (int, error) { return resilience.Do(ctx, p, works) }), fs,
+	}}, bench.Goal{Peer: "failsafe-go", MaxRatio: 0.5, MaxAllocs: 4}); err != nil {
+		return err
+	}
+	return r.Compare(bench.Comparison{Measure: "the same, the caller's deadline is nearer", Sides: []bench.Side{
+		side(ours, func() (int, error) { return resilience.Do(near, tight, works) }), fs,
+	}}, bench.Goal{MaxAllocs: -1})
+}
+
+func openRejection(r *bench.Report) error {
+	ctx := context.Background()
+	p, err := pipeline(resilience.Options{Retry: resilience.RetryOptions{MaxAttempts: 1}})
+	if err != nil {
+		return err
+	}
+	p.Breaker().ForceOpen()
+	gb := gobreaker.NewCircuitBreaker[int](gobreaker.Settings{Timeout: time.Hour, ReadyToTrip: func(gobreaker.Counts) bool { return true }})
+	gb.Execute(func() (int, error) { return 0, errDown })
+	fb := failsafeBreaker()
+	fb.Open()
+	exec := failsafe.With[int](fb).WithContext(ctx)
+	rejected := func(op func() (int, error), want error) func() (any, error) {
+		return func() (any, error) {
+			_, err := op()
+			if !errors.Is(err, want) {
+				return nil, fmt.Errorf("%w instead of a rejection", err)
+			}
+			return true, nil
+		}
+	}
+	us := func() (int, error) { return resilience.Do(ctx, p, works) }
+	gob := func() (int, error) { return gb.Execute(func() (int, error) { return works(ctx) }) }
+	fs := func() (int, error) {
+		return exec.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return works(e.Context()) })
+	}
+	sides := []bench.Side{side(ours, us), side("gobreaker", gob), side("failsafe-go", fs)}
+	sides[0].Check, sides[1].Check, sides[2].Check = rejected(us, resilience.ErrOpen), rejected(gob, gobreaker.ErrOpenState), rejected(fs, circuitbreaker.ErrOpen)
+	return r.Compare(bench.Comparison{Measure: "rejection by an open breaker (ours: whole pipeline)", Sides: sides}, bench.Goal{Peer: "gobreaker", MaxRatio: 0.6, MaxAllocs: -1})
+}
+
+func failingAttempts(r *bench.Report) error {
+	ctx := context.Background()
+	p, err := resilience.New(resilience.Options{Retry: resilience.RetryOptions{MaxAttempts: 4, BaseDelay: -1}, DisableBudget: true})
+	if err != nil {
+		return err
+	}
+	exec := failsafe.With[int](retrypolicy.NewBuilder[int]().WithMaxRetries(3).Build()).WithContext(ctx)
+	calls := 0
+	count := func(ctx context.Context) (int, error) { calls++; return fails(ctx) }
+	four := func(op func() (int, error)) func() (any, error) {
+		return func() (any, error) { calls = 0; op(); return calls, nil }
+	}
+	us := func() (int, error) { return resilience.Do(ctx, p, count) }
+	fs := func() (int, error) {
+		return exec.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return count(e.Context()) })
+	}
+	bo := func() (int, error) {
+		return backoff.Retry(ctx, func() (int, error) { return count(ctx) }, backoff.WithMaxTries(4), backoff.WithBackOff(&backoff.ZeroBackOff{}))
+	}
+	sides := []bench.Side{side(ours, us), side("failsafe-go", fs), side("backoff", bo)}
+	sides[0].Check, sides[1].Check, sides[2].Check = four(us), four(fs), four(bo)
+	return r.Compare(bench.Comparison{Measure: "four failing attempts without delay", Sides: sides}, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2})
+}
+
+// suppressed compares a log record that the flood guard withholds with writing it.
+func suppressed(r *bench.Report) error {
+	g, err := resilience.NewGuard(resilience.GuardOptions{Every: -1, Window: time.Hour})
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	guarded := slog.New(g.Handler(slog.NewJSONHandler(io.Discard, nil)))
+	plain := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	write := func(l *slog.Logger) func(n int) {
+		return func(n int) {
+			for range n {
+				l.LogAttrs(ctx, slog.LevelError, "call failed", slog.Any("error", errDown), slog.String("upstream", "ai"))
+			}
+		}
+	}
+	err = r.Compare(bench.Comparison{Measure: "one error record in a flood", Sides: []bench.Side{
+		{Name: ours, Op: write(guarded)}, {Name: "slog JSON", Op: write(plain)},
+	}}, bench.Goal{Peer: "slog JSON", MaxRatio: 1.0 / 5})
+	return errors.Join(err, g.Close())
+}
+
+var sink resilience.Info
+
+func classify(r *bench.Report) error {
+	wrapped := fmt.Errorf("call: %w", fmt.Errorf("read: %w", context.DeadlineExceeded))
+	return r.Compare(bench.Comparison{Measure: "classify a wrapped deadline", Sides: []bench.Side{
+		{Name: ours, Op: func(n int) {
+			for range n {
+				sink = resilience.Classify(wrapped)
+			}
+		}},
+		{Name: "errors.Is ×10", Op: func(n int) {
+			for range n {
+				for range 10 {
+					if errors.Is(wrapped, io.ErrUnexpectedEOF) {
+						sink = resilience.Info{}
+					}
+				}
+			}
+		}},
+	}}, bench.Goal{MaxAllocs: -1})
+}
