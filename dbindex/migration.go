@@ -174,7 +174,8 @@ func script(st []Statement) string {
 }
 
 // gooseFile writes one file with both directions. Statements are fenced when they
-// hold a semicolon, which goose would take for their end.
+// hold a semicolon, which goose may take for their end, or two hyphens, behind which
+// it does not look for the end.
 func gooseFile(up, down []Statement) string {
 	b := strings.Builder{}
 	for _, s := range append(up[:len(up):len(up)], down...) {
@@ -189,7 +190,7 @@ func gooseFile(up, down []Statement) string {
 	}{{"Up", up}, {"Down", down}} {
 		b.WriteString("-- +goose " + dir.name + "\n")
 		for _, s := range dir.st {
-			if strings.Contains(s.SQL, ";") {
+			if strings.Contains(s.SQL, ";") || strings.Contains(s.SQL, "--") {
 				b.WriteString("-- +goose StatementBegin\n" + s.SQL + ";\n-- +goose StatementEnd\n")
 				continue
 			}

@@ -183,7 +183,7 @@ func read(t *testing.T, files fs.FS) string {
 }
 
 func TestMigrationFiles(t *testing.T) {
-	plan, err := dbindex.Diff(dbindex.Postgres(15), []dbindex.Index{index("new", "t", "a"), index("x;y", "t", "b"), index("same", "t", "c", "d")},
+	plan, err := dbindex.Diff(dbindex.Postgres(15), []dbindex.Index{index("new", "t", "a"), index("x;y -- z", "t", "b"), index("x -- y", "t", "b", "c"), index("same", "t", "c", "d")},
 		[]dbindex.Index{index("same", "t", "c"), index("old", "t", "z")})
 	if err != nil {
 		t.Fatal(err)
@@ -194,11 +194,13 @@ CREATE INDEX CONCURRENTLY "old" ON "t" ("z");
 CREATE INDEX CONCURRENTLY "same_ec7f225a" ON "t" ("c");
 DROP INDEX CONCURRENTLY "same";
 ALTER INDEX "same_ec7f225a" RENAME TO "same";
-DROP INDEX CONCURRENTLY "x;y";
+DROP INDEX CONCURRENTLY "x;y -- z";
+DROP INDEX CONCURRENTLY "x -- y";
 DROP INDEX CONCURRENTLY "new";
 == indexes.up.sql
 CREATE INDEX CONCURRENTLY "new" ON "t" ("a");
-CREATE INDEX CONCURRENTLY "x;y" ON "t" ("b");
+CREATE INDEX CONCURRENTLY "x -- y" ON "t" ("b", "c");
+CREATE INDEX CONCURRENTLY "x;y -- z" ON "t" ("b");
 CREATE INDEX CONCURRENTLY "same_7c52ea7c" ON "t" ("c", "d");
 DROP INDEX CONCURRENTLY "same";
 ALTER INDEX "same_7c52ea7c" RENAME TO "same";
@@ -209,7 +211,10 @@ DROP INDEX CONCURRENTLY "old";
 -- +goose Up
 CREATE INDEX CONCURRENTLY "new" ON "t" ("a");
 -- +goose StatementBegin
-CREATE INDEX CONCURRENTLY "x;y" ON "t" ("b");
+CREATE INDEX CONCURRENTLY "x -- y" ON "t" ("b", "c");
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE INDEX CONCURRENTLY "x;y -- z" ON "t" ("b");
 -- +goose StatementEnd
 CREATE INDEX CONCURRENTLY "same_7c52ea7c" ON "t" ("c", "d");
 DROP INDEX CONCURRENTLY "same";
@@ -221,7 +226,10 @@ CREATE INDEX CONCURRENTLY "same_ec7f225a" ON "t" ("c");
 DROP INDEX CONCURRENTLY "same";
 ALTER INDEX "same_ec7f225a" RENAME TO "same";
 -- +goose StatementBegin
-DROP INDEX CONCURRENTLY "x;y";
+DROP INDEX CONCURRENTLY "x;y -- z";
+-- +goose StatementEnd
+-- +goose StatementBegin
+DROP INDEX CONCURRENTLY "x -- y";
 -- +goose StatementEnd
 DROP INDEX CONCURRENTLY "new";
 `,

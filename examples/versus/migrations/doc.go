@@ -1,0 +1,4 @@
+// Package migrations holds the tests that give the files of dbindex to the tools
+// they are written for, goose and golang-migrate, on a real PostgreSQL server. They
+// are skipped where none is installed; PERF_REQUIRE=postgres makes that a failure.
+package migrations
