@@ -78,9 +78,12 @@ type BreakerOptions struct {
 	SlowRate float64
 	// OpenFor is how long the first open period lasts. Each probe that fails
 	// doubles the next period, up to MaxOpenFor; closing starts afresh.
-	// Default 200 ms.
+	// Default 200 ms, or MaxOpenFor if that is shorter.
 	OpenFor time.Duration
-	// MaxOpenFor bounds the open period. Default 10 s, or OpenFor if that is longer.
+	// MaxOpenFor bounds the open period, jitter included, and with it the time
+	// from a recovery to the probe that finds it. Default 1.5 s, or OpenFor with
+	// its jitter if that is longer. A longer one spares an upstream that is often
+	// down for minutes; see Cost in the package comment for figures.
 	MaxOpenFor time.Duration
 	// OpenJitter spreads each open period by up to that share both ways, so that
 	// many processes do not probe together. Range (0, 1); default 0.2; negative: none.

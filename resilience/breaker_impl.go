@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -96,9 +97,14 @@ func (o *BreakerOptions) normalize() error {
 	setDefault(&o.FailureRate, 0.5)
 	setDefault(&o.SlowRate, 0.5)
 	setDefault(&o.Consecutive, 10)
-	setDefault(&o.OpenFor, 200*time.Millisecond)
-	setDefault(&o.MaxOpenFor, max(10*time.Second, o.OpenFor))
 	setDefault(&o.OpenJitter, 0.2)
+	if o.OpenFor == 0 {
+		o.OpenFor = 200 * time.Millisecond
+		if o.MaxOpenFor > 0 {
+			o.OpenFor = min(o.OpenFor, o.MaxOpenFor)
+		}
+	}
+	setDefault(&o.MaxOpenFor, max(1500*time.Millisecond, scale(o.OpenFor, 1+max(0, o.OpenJitter))))
 	setDefault(&o.Probes, 3)
 	setDefault(&o.SuccessToClose, 3)
 	setDefault(&o.ProbeTimeout, 10*time.Second)
@@ -171,7 +177,7 @@ func (b *Breaker) acquireSlow() (Permit, error) {
 	fire := len(b.events) > 0
 	b.mu.Unlock()
 	if fire {
-		b.fire()
+		b.fireFor(&p)
 	}
 	if err != nil {
 		b.rejected.Add(1)
@@ -212,7 +218,7 @@ func (b *Breaker) admitLocked(now time.Duration) (Permit, error) {
 		// No more probes than successes are still wanted.
 		if n := len(b.probes); n < b.opts.Probes && n+b.successes < b.opts.SuccessToClose {
 			b.nextProbe++
-			b.probes[b.nextProbe] = now + b.opts.ProbeTimeout
+			b.probes[b.nextProbe] = later(now, b.opts.ProbeTimeout)
 			return Permit{b: b, word: w, start: now, probe: b.nextProbe}, nil
 		}
 		return Permit{}, b.open.Load()
@@ -231,7 +237,7 @@ func (b *Breaker) changeLocked(to State, reason string, cause error, now time.Du
 	switch to {
 	case StateOpen:
 		ev.OpenFor = b.openForLocked()
-		b.until = now + ev.OpenFor
+		b.until = later(now, ev.OpenFor)
 		b.openings++
 		b.cause = cause
 		b.opened.Add(1)
@@ -255,20 +261,46 @@ func (b *Breaker) changeLocked(to State, reason string, cause error, now time.Du
 	}
 }
 
-// openForLocked returns the length of the open period that begins.
+// openForLocked returns the length of the open period that begins. The longest
+// one is spread below MaxOpenFor, not cut off there, where many would meet.
 func (b *Breaker) openForLocked() time.Duration {
-	d := b.opts.OpenFor
+	j := max(0, b.opts.OpenJitter)
+	longest := scale(b.opts.MaxOpenFor, 1/(1+j))
+	d := min(b.opts.OpenFor, longest)
 	for range b.openings {
-		if d >= b.opts.MaxOpenFor/2 {
-			d = b.opts.MaxOpenFor
+		if d >= longest/2 {
+			d = longest
 			break
 		}
 		d *= 2
 	}
-	if j := b.opts.OpenJitter; j > 0 {
-		d += time.Duration(j * (2*rand.Float64() - 1) * float64(d))
+	return min(max(1, scale(d, 1+j*(2*rand.Float64()-1))), b.opts.MaxOpenFor)
+}
+
+// scale returns d*f, or the longest duration there is if that is less.
+func scale(d time.Duration, f float64) time.Duration {
+	if f == 1 {
+		return d
 	}
-	return max(1, d)
+	if s := float64(d) * f; s < math.MaxInt64 {
+		return time.Duration(s)
+	}
+	return math.MaxInt64
+}
+
+// later returns now+d, or the end of time if that is sooner.
+func later(now, d time.Duration) time.Duration { return now + min(d, math.MaxInt64-now) }
+
+// fireFor is fire before p is handed out; if the hook panics, nobody will have p.
+func (b *Breaker) fireFor(p *Permit) {
+	clean := false
+	defer func() {
+		if !clean {
+			p.Ignore()
+		}
+	}()
+	b.fire()
+	clean = true
 }
 
 // fire delivers the queued events in order. Only one goroutine does so at a time;

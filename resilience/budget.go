@@ -105,7 +105,7 @@ func (b *Budget) trickle() {
 	b.part += now.Sub(b.last).Seconds() * b.opts.MinPerSecond * float64(b.opts.RetryCost)
 	b.last = now
 	b.part = min(b.part, float64(b.opts.Capacity))
-	whole := int(max(0, b.part))
+	whole := int(min(max(0, b.part), 1<<30)) // More would be lost in a float anyway.
 	b.part -= float64(whole)
 	b.mu.Unlock()
 	b.add(whole)
@@ -120,7 +120,7 @@ func (b *Budget) Earn() { b.add(b.opts.Earn) }
 func (b *Budget) add(k int) {
 	for limit := int64(b.opts.Capacity); k > 0; {
 		n := b.tokens.Load()
-		if n >= limit || b.tokens.CompareAndSwap(n, min(limit, n+int64(k))) {
+		if n >= limit || b.tokens.CompareAndSwap(n, n+min(limit-n, int64(k))) {
 			return
 		}
 	}
@@ -128,6 +128,7 @@ func (b *Budget) add(k int) {
 
 // Stats returns the tokens and counters as they are now.
 func (b *Budget) Stats() BudgetStats {
+	b.trickle()
 	return BudgetStats{
 		Tokens: int(b.tokens.Load()), Capacity: b.opts.Capacity,
 		Spent: b.spent.Load(), Denied: b.denied.Load(),

@@ -146,8 +146,7 @@ func attempt[T any, F callable[T]](ctx context.Context, p *Pipeline, c *call, fn
 		v, err = throughPolicies[T](inner, exec, fn)
 	}
 	returned = true
-	p.leave(ctx, inner, c, err)
-	return v, err
+	return v, p.leave(ctx, inner, c, err)
 }
 
 // enter takes what an attempt needs, or says why it may not begin.
@@ -229,15 +228,16 @@ func (p *core) rideOut(ctx context.Context, err error) (Permit, error) {
 	}
 }
 
-// leave gives back what enter took and reports the outcome.
-func (p *core) leave(ctx, inner context.Context, c *call, err error) {
+// leave gives back what enter took and reports the outcome. It returns err, with
+// ErrTimeout when the attempt's own timeout is behind it.
+func (p *core) leave(ctx, inner context.Context, c *call, err error) error {
 	if c.place {
 		c.place = false
 		p.bulkhead.ReleasePermit()
 	}
 	if err == nil {
 		c.permit.Success()
-		return
+		return nil
 	}
 	c.info = p.classify(err)
 	vague := c.info.Class == ClassCanceled || c.info.Class == ClassUnknown || c.info.Class == ClassUnavailable
@@ -247,7 +247,11 @@ func (p *core) leave(ctx, inner context.Context, c *call, err error) {
 	case vague && inner.Err() != nil: // The error is how fn saw the end of its time.
 		c.info = timeoutInfo()
 	}
+	if c.info.Class == ClassTimeout && ctx.Err() == nil && inner.Err() != nil && !errors.Is(err, ErrTimeout) {
+		err = &endedError{err: ErrTimeout, cause: err}
+	}
 	c.permit.done(err, c.info)
+	return err
 }
 
 // abandon gives back what enter took when fn did not return.
@@ -334,7 +338,7 @@ func (p *core) inTime(ctx context.Context, c *call) bool {
 		return false
 	}
 	limit := p.opts.Retry.MaxElapsed
-	return limit <= 0 || time.Since(c.started)+c.delay < limit
+	return limit <= 0 || c.delay < limit-time.Since(c.started)
 }
 
 // failed counts the failure and returns the error for the caller.

@@ -119,7 +119,7 @@ func (o *RetryOptions) delay(attempt int, asked time.Duration) time.Duration {
 	}
 	if asked > 0 {
 		// Spread what the server told to everyone, later only.
-		return asked + min(d, asked/10)
+		return later(asked, min(d, asked/10))
 	}
 	return d
 }

@@ -16,36 +16,35 @@ import (
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
 )
 
-// standard knows the errors of the standard library. The second result is false
-// for an error that should be asked by interface.
-func standard(err error) (f finding, known bool) {
+// standard knows the errors of the standard library. It is false for an error
+// that should be asked by interface.
+func standard(err error, f *finding) (known bool) {
 	if i, ok := sentinel(err); ok {
-		return finding{info: i, rank: rankFor(i)}, true
+		f.set(i, rankFor(i))
+		return true
 	}
 	if i, ok := errnoInfo(err); ok {
-		return finding{info: i, rank: rankCode}, true
+		f.set(i, rankCode)
+		return true
 	}
 	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
 	case *net.OpError:
 		f.dial = e.Op == "dial"
 		f.carrier(e.Timeout())
-		return f, true
 	case *net.DNSError:
 		f.dial = true
 		f.set(dnsInfo(e), rankCode)
-		return f, true
 	case *url.Error:
 		if e.Timeout() {
 			f.set(timeoutOf("net"), rankGuess)
 		}
-		return f, true
 	case *os.SyscallError, *fs.PathError, *os.LinkError:
-		return f, true
 	case *net.AddrError, net.InvalidAddrError, net.UnknownNetworkError, *net.ParseError:
 		f.set(with(ClassInvalid, "address", "net"), rankCode)
-		return f, true
+	default:
+		return tlsError(err, f)
 	}
-	return tlsError(err)
+	return true
 }
 
 // rankFor ranks a sentinel: the end of a context says more than a code.
@@ -120,7 +119,7 @@ func dnsInfo(e *net.DNSError) Info {
 }
 
 // tlsError knows the failures of a TLS handshake, before which no request is sent.
-func tlsError(err error) (f finding, known bool) {
+func tlsError(err error, f *finding) (known bool) {
 	code := ""
 	switch err.(type) { //nolint:errorlint // The walk unwraps by itself.
 	case *tls.CertificateVerificationError:
@@ -136,10 +135,10 @@ func tlsError(err error) (f finding, known bool) {
 	case tls.RecordHeaderError, *tls.RecordHeaderError:
 		code = "not_tls"
 	default:
-		return f, false
+		return false
 	}
 	i := with(ClassPermanent, code, "tls")
 	i.NotSent, i.Counts = true, true
 	f.set(i, rankCode)
-	return f, true
+	return true
 }

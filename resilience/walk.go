@@ -77,10 +77,7 @@ func (w *walker) visit(err error, depth int) finding {
 		f.over = over
 		return f
 	}
-	here, known := standard(err)
-	if !known {
-		here = probe(err)
-	}
+	here := look(err)
 	if here.rank == rankSelf {
 		return here
 	}
@@ -160,13 +157,22 @@ func unwrap(err error) (many []error, one error) {
 	return nil, nil
 }
 
-// probe asks an error of a type we do not import for what it knows, by interface,
-// and survives its panics.
-func probe(err error) (f finding) {
-	defer func() { _ = recover() }() // f keeps what was found before.
+// look finds out about one error by itself. It survives methods that panic, those
+// of a nil pointer in particular, and keeps what was found before.
+func look(err error) (f finding) {
+	defer func() { _ = recover() }()
+	if standard(err, &f) {
+		return f
+	}
+	probe(err, &f)
+	return f
+}
+
+// probe asks an error of a type we do not import for what it knows, by interface.
+func probe(err error, f *finding) {
 	if e, ok := err.(Classified); ok {
 		f.info, f.rank = e.ResilienceInfo(), rankSelf
-		return f
+		return
 	}
 	if e, ok := err.(interface{ RetryAfter() time.Duration }); ok {
 		f.info.RetryAfter = max(0, e.RetryAfter())
@@ -185,8 +191,7 @@ func probe(err error) (f finding) {
 	if status := statusOf(err); status != 0 {
 		f.set(ClassifyHTTP(status, ""), rankCode)
 	}
-	probeDrivers(err, &f)
-	return f
+	probeDrivers(err, f)
 }
 
 func timeoutOf(source string) Info {

@@ -1,0 +1,263 @@
+package resilience_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perfblocks/perfblocks/resilience"
+)
+
+// TestBreakerOpenPeriodBounds checks the length of open periods at the ends of
+// what the options allow.
+func TestBreakerOpenPeriodBounds(t *testing.T) {
+	forever := time.Duration(math.MaxInt64)
+	for _, c := range []struct {
+		name        string
+		o           resilience.BreakerOptions
+		least, most time.Duration // of any of the first ten periods
+	}{
+		{"default", resilience.BreakerOptions{}, 160 * time.Millisecond, 1500 * time.Millisecond},
+		{"only MaxOpenFor", resilience.BreakerOptions{MaxOpenFor: 50 * time.Millisecond}, 30 * time.Millisecond, 50 * time.Millisecond},
+		{"only OpenFor", resilience.BreakerOptions{OpenFor: time.Minute}, 48 * time.Second, 72 * time.Second},
+		{"equal", resilience.BreakerOptions{OpenFor: time.Minute, MaxOpenFor: time.Minute}, 40 * time.Second, time.Minute},
+		{"for ever", resilience.BreakerOptions{OpenFor: forever}, forever / 2, forever},
+		{"wide", resilience.BreakerOptions{OpenJitter: 0.99, MaxOpenFor: time.Second}, 1, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.o.Consecutive, c.o.Probes = 1, 1
+			var got []time.Duration
+			c.o.Hooks.StateChanged = func(s resilience.StateChange) {
+				if s.To == resilience.StateOpen {
+					got = append(got, s.OpenFor)
+				}
+			}
+			synctest.Test(t, func(t *testing.T) {
+				b := newBreaker(t, c.o)
+				for range 10 {
+					p, err := b.Acquire()
+					if err != nil {
+						t.Fatalf("Acquire = %v in %v", err, b.State())
+					}
+					p.Failure(errBoom)
+					if b.State() != resilience.StateOpen {
+						t.Fatalf("State = %v after a failure; want open", b.State())
+					}
+					if c.o.OpenFor == forever {
+						break
+					}
+					time.Sleep(got[len(got)-1])
+				}
+			})
+			for _, d := range got {
+				if d < c.least || d > c.most {
+					t.Errorf("open for %v; want %v to %v", d, c.least, c.most)
+				}
+			}
+		})
+	}
+}
+
+// TestBreakerLongProbeTimeout checks that the longest lease does not wrap round.
+func TestBreakerLongProbeTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 1, SuccessToClose: 1, ProbeTimeout: math.MaxInt64})
+		p, _ := b.Acquire()
+		p.Failure(errBoom)
+		time.Sleep(time.Second)
+		p, err := b.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		p.Success()
+		if s := b.State(); s != resilience.StateClosed {
+			t.Errorf("State = %v after the probe; want closed", s)
+		}
+	})
+}
+
+// TestBreakerHookPanicInAcquire checks that a probe whose admission a hook spoilt
+// does not hold its place.
+func TestBreakerHookPanicInAcquire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, resilience.BreakerOptions{
+			Consecutive: 1, Probes: 1, SuccessToClose: 1,
+			Hooks: resilience.BreakerHooks{StateChanged: func(c resilience.StateChange) {
+				if c.To == resilience.StateHalfOpen {
+					panic("hook")
+				}
+			}},
+		})
+		p, _ := b.Acquire()
+		p.Failure(errBoom)
+		time.Sleep(time.Second)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the hook's panic was lost")
+				}
+			}()
+			_, _ = b.Acquire()
+		}()
+		p, err := b.Acquire()
+		if err != nil {
+			t.Fatalf("Acquire after the panic = %v; want the probe's place", err)
+		}
+		p.Success()
+		if s := b.State(); s != resilience.StateClosed {
+			t.Errorf("State = %v; want closed", s)
+		}
+	})
+}
+
+// TestBudgetExtremes checks that no credit, however large, harms the budget.
+func TestBudgetExtremes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, capacity := range []int{100, math.MaxInt} {
+			b, err := resilience.NewBudget(resilience.BudgetOptions{Capacity: capacity, Earn: math.MaxInt, MinPerSecond: 1e6})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if _, ok := b.Spend(resilience.ClassTimeout); !ok {
+					t.Fatalf("Spend of a budget of %d refused", capacity)
+				}
+				b.Refund(math.MaxInt)
+				b.Refund(math.MinInt)
+				b.Earn()
+				if s := b.Stats(); s.Tokens != capacity {
+					t.Fatalf("Tokens = %d; want %d", s.Tokens, capacity)
+				}
+				time.Sleep(1000 * time.Hour)
+			}
+		}
+	})
+}
+
+// TestBudgetStatsShowTheTrickle checks that a scrape sees what time has earned.
+func TestBudgetStatsShowTheTrickle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := resilience.NewBudget(resilience.BudgetOptions{MinPerSecond: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ok := true; ok; _, ok = b.Spend(resilience.ClassUnknown) {
+		}
+		time.Sleep(2 * time.Second)
+		if s := b.Stats(); s.Tokens != 10 {
+			t.Errorf("Tokens after 2 s = %d; want 10", s.Tokens)
+		}
+	})
+}
+
+// TestRetryLongestDelays checks that the longest delays do not wrap round into
+// immediate retries.
+func TestRetryLongestDelays(t *testing.T) {
+	forever := time.Duration(math.MaxInt64)
+	for name, c := range map[string]struct {
+		o   resilience.RetryOptions
+		err error
+	}{
+		"asked":   {resilience.RetryOptions{MaxRetryAfter: forever}, resilience.WithRetryAfter(errBoom, forever)},
+		"elapsed": {resilience.RetryOptions{BaseDelay: forever, Jitter: resilience.JitterNone, MaxElapsed: forever}, errBoom},
+		"base":    {resilience.RetryOptions{BaseDelay: forever, Jitter: resilience.JitterEqual}, errBoom},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipeline(t, resilience.Options{Retry: c.o})
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Hour, cancel)
+				calls := 0
+				err := resilience.Run(ctx, p, func(context.Context) error {
+					calls++
+					time.Sleep(time.Millisecond)
+					return c.err
+				})
+				if calls != 1 || !errors.Is(err, errBoom) {
+					t.Errorf("Run = %v after %d calls; want 1 call in an hour", err, calls)
+				}
+			})
+		})
+	}
+}
+
+// TestTimeoutMatches checks that the error of a call stopped by a timeout of the
+// options matches ErrTimeout, whichever it was and whatever fn returned for it.
+func TestTimeoutMatches(t *testing.T) {
+	for name, o := range map[string]resilience.Options{
+		"attempt": {AttemptTimeout: time.Second, Retry: resilience.RetryOptions{MaxAttempts: 1}},
+		"retried": {AttemptTimeout: time.Second},
+		"total":   {Timeout: time.Second},
+		"both":    {Timeout: 5 * time.Second, AttemptTimeout: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				err := resilience.Run(t.Context(), newPipeline(t, o), func(ctx context.Context) error {
+					<-ctx.Done()
+					return fmt.Errorf("query: %w", ctx.Err())
+				})
+				if !errors.Is(err, resilience.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Run = %v; want it to match ErrTimeout and DeadlineExceeded", err)
+				}
+				if c := resilience.Classify(err).Class; c != resilience.ClassTimeout {
+					t.Errorf("class = %v; want timeout", c)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // Its own answer, given late, stands.
+		p := newPipeline(t, resilience.Options{AttemptTimeout: time.Second})
+		err := resilience.Run(t.Context(), p, func(ctx context.Context) error {
+			<-ctx.Done()
+			return sql.ErrNoRows
+		})
+		if errors.Is(err, resilience.ErrTimeout) || !errors.Is(err, sql.ErrNoRows) {
+			t.Errorf("Run = %v; want sql.ErrNoRows alone", err)
+		}
+	})
+}
+
+type panickingTimeout struct{}
+
+func (panickingTimeout) Error() string { return "evil" }
+func (panickingTimeout) Timeout() bool { panic("timeout") }
+
+type panickingUnwrap struct{}
+
+func (panickingUnwrap) Error() string { return "evil" }
+func (panickingUnwrap) Unwrap() error { panic("unwrap") }
+
+// TestClassifySurvives gives errors that break their contract.
+func TestClassifySurvives(t *testing.T) {
+	g, err := resilience.NewGuard(resilience.GuardOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for name, err := range map[string]error{
+		"url timeout": &url.Error{Op: "Get", Err: panickingTimeout{}},
+		"op timeout":  &net.OpError{Op: "read", Err: panickingTimeout{}},
+		"unwrap":      fmt.Errorf("x: %w", panickingUnwrap{}),
+		"nil op":      (*net.OpError)(nil),
+		"nil url":     (*url.Error)(nil),
+		"nil dns":     fmt.Errorf("x: %w", (*net.DNSError)(nil)),
+		"nil open":    (*resilience.BreakerOpenError)(nil),
+		"nil tries":   (*resilience.AttemptsError)(nil),
+		"joined nil":  errors.Join(errBoom, (*net.OpError)(nil)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_ = resilience.Classify(err)
+			if name != "nil dns" && name != "nil open" && name != "nil tries" { // Their Error panics by itself.
+				_ = g.Observe(err)
+			}
+		})
+	}
+}
