@@ -17,7 +17,7 @@ func repositoryVars() map[string]Var {
 	permit(Table, "CRC-32C, which the standard library builds at run time only",
 		"cache.castagnoli", "cdn.castagnoli")
 	permit(Table, "media types and their file name extensions",
-		"cdn.knownExt", "cdn/cloudinarycdn.media", "cdn/cloudinarycdn.extensions")
+		"cdn.knownExt", "cdn/cloudinarycdn.imageTypes", "cdn/cloudinarycdn.extensions")
 	permit(Table, "order of a plan's steps", "dbindex.stepRank")
 	permit(Table, "matrix of a colour space", "imageopt/internal/icc.d50ToSRGB")
 	permit(Table, "names of the runtime's metrics, by index", "memory.metricNames")
