@@ -17,7 +17,7 @@ var (
 	// [Picture] or [HandlerOptions]. The message names all bad fields at once.
 	ErrOptions = errors.New("imageopt: invalid options")
 	// ErrTooLarge matches a source or a wanted result over a limit: bytes, pixels,
-	// frames, output side, or a job that alone needs more than Options.MaxMemory.
+	// frames, scans, output side, or a job that alone needs more than Options.MaxMemory.
 	ErrTooLarge = errors.New("imageopt: image too large")
 	// ErrUnsupported matches a format or a variety of it that is not decoded (an
 	// animated WebP, a lossless JPEG), not allowed, or that has no encoder.
@@ -36,7 +36,8 @@ var (
 // [ErrTooLarge]. Nothing was allocated for the picture when it is returned.
 type LimitError struct {
 	// Limit names the limit: "bytes", "pixels", "frames", "frame pixels",
-	// "output side" or "memory".
+	// "output side", "memory", or "scans" for a progressive JPEG of more than 100,
+	// which would keep the decoder busy for hours.
 	Limit string
 	// Got is what the source or spec asks for, in the unit of the limit. Where
 	// reading stopped early (bytes) it is the first value known to be too much.

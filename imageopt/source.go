@@ -312,8 +312,30 @@ func (c ctxReader) Read(p []byte) (int, error) {
 	return c.r.Read(p[:min(len(p), 64<<10)])
 }
 
+// maxScans bounds the scans of a JPEG. Encoders write about ten; the decoder walks
+// over the whole picture for each, even if it takes but a few bytes of the file.
+const maxScans = 100
+
+// checkScans looks through the whole file, as the header does not tell.
+func (s *source) checkScans() error {
+	if s.format != FormatJPEG {
+		return nil
+	}
+	n, err := header.JPEGScans(s.data)
+	if err != nil {
+		return corrupt(s.format, err)
+	}
+	if n > maxScans {
+		return &LimitError{Limit: "scans", Got: int64(n), Max: maxScans}
+	}
+	return nil
+}
+
 // decodeStill decodes the picture, of an animation its first frame.
 func (s *source) decodeStill(ctx context.Context) (img image.Image, err error) {
+	if err := s.checkScans(); err != nil {
+		return nil, err
+	}
 	r := ctxReader{ctx, bytes.NewReader(s.data)}
 	err = guard(s.format, func() (err error) {
 		switch s.format {

@@ -66,6 +66,9 @@ func gifBlocks(b []byte, f func(kind int, block []byte) bool) error {
 			}
 			kind = extension | int(b[p+1])
 			p += 2
+			if kind == extension|0x01 && p < len(b) && b[p] != 12 {
+				return ErrCorrupt // the decoder takes 12 for granted, and would find other frames
+			}
 		case 0x2c:
 			if p+11 > len(b) {
 				return ErrTruncated

@@ -30,6 +30,7 @@ type Header struct {
 	Decode      int64  // estimate of what the decoder allocates, bytes
 
 	packed []byte // a deflated profile, part of the file's bytes
+	full   int64  // samples of a JPEG's plane in full resolution
 }
 
 // Unpack sets ICC for formats that hold it deflated. It is apart from reading the

@@ -9,6 +9,7 @@ import (
 func JPEG(b []byte, eof bool) (Header, error) {
 	h := Header{Orientation: 1, Frames: 1, Lossy: true}
 	var icc iccParts
+	var colours jpegColours
 	oriented := false
 	for p := 2; ; {
 		m, seg, next, err := jpegSegment(b, p, eof)
@@ -20,8 +21,13 @@ func JPEG(b []byte, eof bool) (Header, error) {
 			if h.W == 0 {
 				return h, ErrCorrupt
 			}
+			if colours.rgb() {
+				h.Decode += 4 * h.full
+			}
 			h.ICC = icc.join()
 			return h, nil
+		case m == 0xe0 || m == 0xee:
+			colours.add(m, seg)
 		case m == 0xe1 && !oriented && bytes.HasPrefix(seg, []byte("Exif\x00\x00")):
 			h.Orientation, oriented = Orientation(seg[6:]), true
 		case m == 0xe2:
@@ -33,6 +39,7 @@ func JPEG(b []byte, eof bool) (Header, error) {
 			if err := h.jpegFrame(m, seg); err != nil {
 				return h, err
 			}
+			colours.frame = seg
 		}
 		p = next
 	}
@@ -105,17 +112,57 @@ func (h *Header) jpegFrame(m byte, s []byte) error {
 	}
 	mcu := int64((width+8*hmax-1)/(8*hmax)) * int64((height+8*vmax-1)/(8*vmax))
 	samples := mcu * 64 * int64(sum)
+	h.full = mcu * 64 * int64(hmax*vmax)
 	h.Decode = samples
 	if h.Progressive {
 		h.Decode += 4 * samples // coefficients
 	}
-	if n != 1 && (n == 4 || string([]byte{s[6], s[9], s[12]}) == "RGB" || hmax*vmax == 1) {
-		h.Decode += 4 * mcu * 64 * int64(hmax*vmax) // CMYK or RGB copy
+	if n == 4 {
+		h.Decode += 4 * h.full // CMYK copy
 	}
 	if n == 3 && (hmax == 3 || vmax > 2 || hmax > 2) {
-		h.Decode += 3 * mcu * 64 * int64(hmax*vmax) // layouts that are expanded
+		h.Decode += 3 * h.full // layouts that are expanded
 	}
 	return nil
+}
+
+// jpegColours gathers what makes the decoder take three components for RGB, which
+// it copies to four bytes for each pixel.
+type jpegColours struct {
+	frame       []byte
+	jfif, adobe bool // by the last segment of its kind, as in the decoder
+}
+
+func (c *jpegColours) add(m byte, seg []byte) {
+	if m == 0xe0 {
+		c.jfif = bytes.HasPrefix(seg, []byte("JFIF\x00"))
+	} else if len(seg) >= 12 {
+		c.adobe = bytes.HasPrefix(seg, []byte("Adobe")) && seg[11] == 0
+	}
+}
+
+func (c *jpegColours) rgb() bool {
+	s := c.frame
+	return s[5] == 3 && !c.jfif && (c.adobe || string([]byte{s[6], s[9], s[12]}) == "RGB")
+}
+
+// JPEGScans counts the scans of a whole JPEG, each of which costs the decoder a walk
+// over all of the picture, however short it is. The error is ErrCorrupt when a
+// segment behind the first scan would change what JPEG has found out.
+func JPEGScans(b []byte) (scans int, err error) {
+	for p := 2; ; {
+		m, _, next, err := jpegSegment(b, p, true)
+		switch {
+		case err != nil || m == 0xd9:
+			return scans, nil // what is wrong with it, the decoder will say
+		case m == 0xda:
+			scans++
+			next = scanEnd(b, next)
+		case scans > 0 && (m == 0xe0 || m == 0xee):
+			return scans, ErrCorrupt
+		}
+		p = next
+	}
 }
 
 // iccParts gathers a profile from its APP2 segments.

@@ -23,6 +23,9 @@ func WebP(b []byte, eof bool) (Header, error) {
 		}
 		data := b[p+8 : int(min(int64(p)+8+n, int64(len(b))))]
 		whole := int64(len(data)) == n
+		if image && typ != "EXIF" {
+			typ = "" // decoders stop at the first picture
+		}
 		if err := h.webpChunk(typ, data, whole, eof); err != nil {
 			return h, err
 		}
@@ -46,6 +49,10 @@ func (h *Header) webpChunk(typ string, data []byte, whole, eof bool) error {
 		h.Alpha, h.Animated = data[0]&0x10 != 0, data[0]&2 != 0
 	case "VP8 ", "VP8L":
 		return h.webpImage(typ, data, eof)
+	case "ANMF":
+		if h.W == 0 {
+			return ErrCorrupt
+		}
 	case "EXIF":
 		if whole {
 			h.Orientation = webpOrientation(data)
