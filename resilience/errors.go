@@ -176,6 +176,9 @@ func (e *AttemptsError) Unwrap() []error { return e.errs[:e.n:e.n] }
 // Last returns the failure of the newest attempt.
 func (e *AttemptsError) Last() error { return e.errs[0] }
 
+// Timeout reports whether the newest failure is a timeout, as net.Error asks.
+func (e *AttemptsError) Timeout() bool { return e.info.Class == ClassTimeout }
+
 // ResilienceInfo describes the newest failure, but not as retryable: the retries
 // have been made here, and an outer layer repeating them would multiply them.
 func (e *AttemptsError) ResilienceInfo() Info {

@@ -28,6 +28,18 @@ type markedError struct {
 func (m *markedError) Error() string { return m.err.Error() }
 func (m *markedError) Unwrap() error { return m.err }
 
+// Timeout is for callers that look for it without unwrapping, as url.Error does.
+func (m *markedError) Timeout() bool {
+	if m.bits&markClass != 0 {
+		return m.info.Class == ClassTimeout
+	}
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](m.err)
+	return ok && t.Timeout()
+}
+
 // Mark says that err is of class c, with the default answers of that class,
 // whatever else could be found out about it. The text stays the same and err
 // stays in the chain. The outermost mark wins. Mark(nil, c) is nil.

@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -156,3 +157,6 @@ type endedError struct{ err, cause error }
 
 func (e *endedError) Error() string   { return e.err.Error() + ": " + e.cause.Error() }
 func (e *endedError) Unwrap() []error { return []error{e.err, e.cause} }
+
+// Timeout is for callers that look for it without unwrapping, as url.Error does.
+func (e *endedError) Timeout() bool { return errors.Is(e.err, context.DeadlineExceeded) }

@@ -1,9 +1,12 @@
 package resiliencehttp
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
@@ -129,8 +132,35 @@ func (w *startedWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Flush sends what is buffered, if the writer below can.
-func (w *startedWriter) Flush() {
+// ReadFrom copies by the kernel, if the writer below can. A reader that fails
+// before its first byte has not started the response.
+func (w *startedWriter) ReadFrom(r io.Reader) (n int64, err error) {
+	before := w.started.Swap(true)
+	if rf, ok := w.ResponseWriter.(io.ReaderFrom); ok {
+		n, err = rf.ReadFrom(r)
+	} else {
+		n, err = io.Copy(struct{ io.Writer }{w.ResponseWriter}, r)
+	}
+	if n == 0 && !before {
+		w.started.Store(false)
+	}
+	return n, err
+}
+
+// FlushError sends what is buffered, if the writer below can.
+func (w *startedWriter) FlushError() error {
 	w.started.Store(true)
-	_ = http.NewResponseController(w.ResponseWriter).Flush() // As net/http: nothing to report to.
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Flush is FlushError for callers that look for an http.Flusher.
+func (w *startedWriter) Flush() { _ = w.FlushError() }
+
+// Hijack takes over the connection, if the writer below can.
+func (w *startedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.started.Store(true)
+	}
+	return conn, rw, err
 }

@@ -35,7 +35,8 @@ func (m *Middleware) serveTimed(w *startedWriter, r *http.Request, next http.Han
 		defer func() {
 			if v := recover(); v != nil {
 				p = &forwarded{value: v, stack: debug.Stack()}
-				if tw.lost() { // Nobody waits any more.
+				// Starting the response makes sure that someone waits for it.
+				if ok, _ := tw.start(); !ok && v != http.ErrAbortHandler { //nolint:errorlint // As below.
 					m.panics.Add(1)
 					logPanic(m.opts.Logger, r, v, p.stack)
 				}
@@ -163,12 +164,19 @@ func (t *timedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(t.w).Hijack()
 }
 
-// SetReadDeadline sets the connection's deadline for reading.
+// SetReadDeadline sets the connection's deadline for reading. The connection may
+// serve another request once this one was given up.
 func (t *timedWriter) SetReadDeadline(d time.Time) error {
+	if t.lost() {
+		return http.ErrHandlerTimeout
+	}
 	return http.NewResponseController(t.w).SetReadDeadline(d)
 }
 
 // SetWriteDeadline sets the connection's deadline for writing.
 func (t *timedWriter) SetWriteDeadline(d time.Time) error {
+	if t.lost() {
+		return http.ErrHandlerTimeout
+	}
 	return http.NewResponseController(t.w).SetWriteDeadline(d)
 }

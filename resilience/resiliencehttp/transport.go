@@ -109,6 +109,12 @@ func NewTransport(base http.RoundTripper, o TransportOptions) (*Transport, error
 		errs = append(errs, fmt.Errorf("AttemptTimeout %v is negative", o.AttemptTimeout))
 	}
 	o.Retry.NotIdempotent = false
+	if user := o.Retry.If; user != nil {
+		o.Retry.If = func(err error, info resilience.Info) bool {
+			_, final := errors.AsType[*finalError](err)
+			return !final && user(err, info)
+		}
+	}
 	if o.Registry == nil && !o.DisableBreaker {
 		r, err := resilience.NewRegistry(resilience.RegistryOptions{})
 		errs = append(errs, err)
@@ -233,11 +239,16 @@ func (t *Transport) Stats() resilience.Stats {
 }
 
 // Metrics yields the figures of every host's pipeline, budget and breaker under
-// Prometheus names, read afresh at each iteration.
+// Prometheus names, read afresh at each iteration. What hosts share comes once.
 func (t *Transport) Metrics() iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
+		seen := make(map[string]bool)
 		for _, h := range t.snapshot() {
 			for name, value := range h.safe.Metrics() {
+				if seen[name] {
+					continue
+				}
+				seen[name] = true
 				if !yield(name, value) {
 					return
 				}
@@ -279,8 +290,11 @@ type exchange struct {
 	last *http.Response // of a failed status, not yet discarded
 }
 
-// maxDrain is how much of a discarded body is read to keep the connection.
-const maxDrain = 64 << 10
+// How much of a discarded body is read to keep the connection, and for how long.
+const (
+	maxDrain     = 64 << 10
+	maxDrainTime = 100 * time.Millisecond
+)
 
 // discard reads the rest of the last failed response, so that its connection can
 // serve again, and closes it.
@@ -288,9 +302,31 @@ func (x *exchange) discard() {
 	if x.last == nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, x.last.Body, maxDrain) // Reading is a courtesy to the connection.
-	_ = x.last.Body.Close()
+	body := x.last.Body
 	x.last = nil
+	timer := time.AfterFunc(maxDrainTime, func() {
+		if b, ok := body.(*attemptBody); ok {
+			b.cancel(nil) // Reaches also a Read that holds Close up.
+			return
+		}
+		_ = body.Close() // The bodies of net/http end a Read by it.
+	})
+	_, _ = io.CopyN(io.Discard, body, maxDrain) // Reading is a courtesy to the connection.
+	timer.Stop()
+	_ = body.Close()
+}
+
+// finalError is a failure after which the body cannot be sent again.
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+// failed returns the error of an attempt, marked if it must be the last one.
+func (x *exchange) failed(err error) error {
+	if x.replayable() {
+		return err
+	}
+	return resilience.Permanent(&finalError{err})
 }
 
 func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
@@ -305,11 +341,13 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	} else {
 		resp, err = x.t.base.RoundTrip(r)
 	}
-	if err != nil {
-		if !x.replayable() {
-			err = resilience.Permanent(err)
-		}
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, x.failed(err)
+	case resp == nil:
+		return nil, resilience.Permanent(errNoResponse)
+	case resp.Body == nil: // http.Client puts up with it as well.
+		resp.Body = http.NoBody
 	}
 	if resp.StatusCode < 400 {
 		return resp, nil
@@ -319,11 +357,11 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		return resp, nil
 	}
 	x.last = resp
-	if !x.replayable() {
-		return nil, resilience.Permanent(failure)
-	}
-	return nil, failure
+	return nil, x.failed(failure)
 }
+
+// errNoResponse is the answer to a base that breaks its contract.
+var errNoResponse = errors.New("resiliencehttp: base returned neither response nor error")
 
 func (x *exchange) replayable() bool {
 	return x.req.Body == nil || x.req.Body == http.NoBody || x.req.GetBody != nil
@@ -360,6 +398,10 @@ func (x *exchange) timed(ctx context.Context, r *http.Request, d time.Duration) 
 			return nil, resilience.Mark(fmt.Errorf("%w: %w", resilience.ErrTimeout, err), resilience.ClassTimeout)
 		}
 		return nil, err
+	}
+	if resp == nil || resp.Body == nil {
+		cancel(nil)
+		return resp, nil
 	}
 	body := &attemptBody{ReadCloser: resp.Body, cancel: cancel}
 	resp.Body = body
