@@ -2,6 +2,7 @@ package imageopt
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -98,6 +99,26 @@ func parseQ(s string) (float64, bool) {
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	return v, err == nil && v <= 1
+}
+
+// coarse leaves three steps of the formats that can be made: best, less and not at
+// all. Otherwise whoever turns the weights about gets thousands of different keys.
+func (w weights) coarse(made func(Format) bool) weights {
+	for f := range w {
+		if !made(Format(f)) {
+			w[f] = 0
+		}
+	}
+	best := slices.Max(w[:])
+	for f, v := range w {
+		switch {
+		case v > 0 && v == best:
+			w[f] = 4
+		case v > 0:
+			w[f] = 2
+		}
+	}
+	return w
 }
 
 // header writes w as an Accept value that parseAccept reads as w again.

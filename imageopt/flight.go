@@ -30,7 +30,8 @@ func (g *flightGroup) init() { g.flights = make(map[string]*flight) }
 
 // do returns what the job for key returns; shared tells that another call's job made
 // it. lead returns the job; it is called before do returns, under the lock, and only
-// when there is none in flight. The values of ctx reach the job, its end does not.
+// when there is none in flight; it returns nil when ctx is done. The values of ctx
+// reach the job, its end does not.
 func (g *flightGroup) do(ctx context.Context, key string, lead func() makeFunc) (data []byte, shared bool, err error) {
 	g.mu.Lock()
 	if g.closed {
@@ -41,10 +42,14 @@ func (g *flightGroup) do(ctx context.Context, key string, lead func() makeFunc) 
 	if shared {
 		f.waiters++
 	} else {
+		fn := lead()
+		if fn == nil {
+			g.mu.Unlock()
+			return nil, false, ctxError(ctx)
+		}
 		fctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		f = &flight{waiters: 1, cancel: cancel, done: make(chan struct{})}
 		g.flights[key] = f
-		fn := lead()
 		g.running.Go(func() { g.run(fctx, key, f, fn) })
 	}
 	g.mu.Unlock()

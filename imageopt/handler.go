@@ -13,7 +13,8 @@ import (
 // Source opens originals for a [Handler] by the name in the url parameter. The
 // name is untrusted. Open may be called from many goroutines; its error matches
 // [fs.ErrNotExist] when there is no such picture, which becomes 404. The reader is
-// closed after use; it can outlive ctx, when others wait for the same picture.
+// closed after use. It may be bound to ctx, which is not the request's own: it lasts
+// as long as anyone waits for the picture, and ends with the last client.
 type Source interface {
 	// Open returns the original's bytes from their beginning. A reader that can seek
 	// is read inside the memory bound of the Optimizer.
@@ -24,7 +25,7 @@ type Source interface {
 type SourceInfo struct {
 	// Version changes whenever the content does: a modification time with size, a
 	// generation, a checksum. Empty means unknown; then every request reads and hashes
-	// the content, outside the memory bound.
+	// the content, and holds it outside the memory bound if the reader cannot seek.
 	Version string
 }
 
@@ -63,6 +64,26 @@ type HandlerOptions struct {
 	// MaxAge is how long clients may keep a result without asking. Default 4 hours;
 	// negative makes them ask every time.
 	MaxAge time.Duration
+	// Hooks observes the handler. A nil func costs one branch.
+	Hooks HandlerHooks
+}
+
+// HandlerEvent describes a request whose answer is an error, for [HandlerHooks].
+type HandlerEvent struct {
+	// Request is the request, for the duration of the call.
+	Request *http.Request
+	// Status is the HTTP status that the client got, 400 or above.
+	Status int
+	// Err is the cause, of which the client sees nothing but the status. It may hold
+	// what the Source says.
+	Err error
+}
+
+// HandlerHooks is a set of optional callbacks. They run on the goroutine of the
+// request, outside all locks, and must be safe for concurrent use. Fields may be added.
+type HandlerHooks struct {
+	// Failed is called for each answer that is an error, after it was written.
+	Failed func(HandlerEvent)
 }
 
 // Handler serves resized pictures over HTTP: GET ?url=NAME&w=WIDTH&q=QUALITY. It

@@ -155,7 +155,7 @@ func (h *Handler) parse(r *http.Request) (request, error) {
 	if req.spec.Format == FormatAuto {
 		// The header is brought to one of few forms, so that the cache is not
 		// filled with one result for each way to write it.
-		req.spec.Accept = parseAccept(strings.Join(r.Header.Values("Accept"), ",")).header()
+		req.spec.Accept = parseAccept(strings.Join(r.Header.Values("Accept"), ",")).coarse(h.o.encodes).header()
 	}
 	req.key = fmt.Sprintf("%s\n%d\n%d\n%s\n%s", name, w, quality, req.spec.Accept, h.base)
 	return req, nil
@@ -208,17 +208,17 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		hd.Set("Allow", "GET, HEAD")
-		h.fail(w, &httpError{http.StatusMethodNotAllowed, "only GET and HEAD"})
+		h.fail(w, r, &httpError{http.StatusMethodNotAllowed, "only GET and HEAD"})
 		return
 	}
 	req, err := h.parse(r)
 	if err != nil {
-		h.fail(w, err)
+		h.fail(w, r, err)
 		return
 	}
 	res, err := h.find(r, req)
 	if err != nil {
-		h.fail(w, err)
+		h.fail(w, r, err)
 		return
 	}
 	hd.Set("ETag", res.etag)
@@ -250,13 +250,11 @@ type reply struct {
 // find opens the source, and takes the result from the client, the cache, a job in
 // flight or a new one.
 func (h *Handler) find(r *http.Request, req request) (reply, error) {
-	rc, info, err := h.src.Open(r.Context(), req.name)
+	f, version, err := h.open(r.Context(), req.name)
 	if err != nil {
 		return reply{}, err
 	}
-	f := &opened{rc: rc}
 	defer f.Close()
-	version := info.Version
 	if version == "" {
 		if version, err = f.hash(h.o.opts.Limits.Bytes); err != nil {
 			return reply{}, err
@@ -279,6 +277,9 @@ func (h *Handler) find(r *http.Request, req request) (reply, error) {
 	}
 	data, shared, err := h.flights.do(r.Context(), key, func() makeFunc {
 		mine := f.take()
+		if mine == nil {
+			return nil
+		}
 		return func(ctx context.Context) ([]byte, error) { return h.make(ctx, key, mine, req) }
 	})
 	if err == nil {
@@ -294,6 +295,7 @@ func (h *Handler) find(r *http.Request, req request) (reply, error) {
 
 func (h *Handler) make(ctx context.Context, key string, f *opened, req request) ([]byte, error) {
 	defer f.Close()
+	defer context.AfterFunc(ctx, f.cancel)()
 	var b bytes.Buffer
 	if _, err := h.o.Process(ctx, &b, f.reader(), req.spec); err != nil {
 		return nil, err
@@ -306,24 +308,62 @@ func (h *Handler) make(ctx context.Context, key string, f *opened, req request) 
 
 // opened is a source that is closed by whoever has it last.
 type opened struct {
-	rc   io.ReadCloser
-	data []byte // set when it was read for its hash
+	rc     io.ReadCloser
+	data   []byte             // set when it was read for its hash
+	cancel context.CancelFunc // ends the context that it was opened with
+	untie  func() bool        // takes that context off the request's; false: too late
+}
+
+// open opens a source under a context that ends with the request, until a job takes
+// the source over.
+func (h *Handler) open(ctx context.Context, name string) (f *opened, version string, err error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f = &opened{cancel: cancel, untie: context.AfterFunc(ctx, cancel)}
+	rc, info, err := h.src.Open(own, name)
+	if err == nil && rc == nil {
+		err = errors.New("imageopt: source opened without a reader")
+	}
+	if err != nil {
+		f.untie()
+		cancel()
+		return nil, "", err
+	}
+	f.rc = rc
+	return f, info.Version, nil
 }
 
 func (f *opened) hash(limit int64) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(f.rc, limit+1))
-	if err != nil {
-		return "", err
+	s, again := f.rc.(io.Seeker)
+	start := int64(0)
+	if again {
+		var err error
+		start, err = s.Seek(0, io.SeekCurrent)
+		again = err == nil
 	}
-	if int64(len(b)) > limit {
-		return "", &LimitError{Limit: "bytes", Got: int64(len(b)), Max: limit}
+	sum := sha256.New()
+	var keep bytes.Buffer
+	w := io.MultiWriter(sum, &keep)
+	if again {
+		w = sum
 	}
-	f.data = b
-	sum := sha256.Sum256(b)
-	return string(sum[:]), nil
+	n, err := io.Copy(w, io.LimitReader(f.rc, limit+1))
+	if err == nil && n > limit {
+		err = &LimitError{Limit: "bytes", Got: n, Max: limit}
+	}
+	if err == nil && again {
+		_, err = s.Seek(start, io.SeekStart)
+	}
+	if !again {
+		f.data = keep.Bytes()
+	}
+	return string(sum.Sum(nil)), err
 }
 
+// take hands the source to a job; nil when its context has ended with the request.
 func (f *opened) take() *opened {
+	if !f.untie() {
+		return nil
+	}
 	t := *f
 	f.rc = nil
 	return &t
@@ -341,6 +381,8 @@ func (f *opened) Close() error {
 	if f.rc == nil {
 		return nil
 	}
+	f.untie()
+	defer f.cancel()
 	return f.rc.Close()
 }
 
@@ -357,7 +399,7 @@ func matches(values []string, etag string) bool {
 	return false
 }
 
-func (h *Handler) fail(w http.ResponseWriter, err error) {
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, title := http.StatusInternalServerError, "internal error"
 	count := &h.stats.failed
 	he, _ := errors.AsType[*httpError](err)
@@ -392,6 +434,9 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 	w.WriteHeader(status)
 	body, _ := json.Marshal(map[string]any{"type": "about:blank", "title": title, "status": status})
 	_, _ = w.Write(body)
+	if f := h.opts.Hooks.Failed; f != nil {
+		f(HandlerEvent{Request: r, Status: status, Err: err})
+	}
 }
 
 func (h *Handler) snapshot() HandlerStats {
