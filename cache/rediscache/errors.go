@@ -32,13 +32,17 @@ func (r *Remote) fail(op string, err error) error {
 
 func cleanError(err error) error {
 	if re, ok := errors.AsType[*rueidis.RedisError](err); ok {
-		text, _, _ := strings.Cut(re.Error(), ", with args")
-		if len(text) > maxErrorText {
-			text = text[:maxErrorText]
-		}
-		return errors.New("redis: " + strings.ToValidUTF8(text, "?"))
+		return errors.New("redis: " + cleanText(re.Error()))
 	}
 	return err
+}
+
+func cleanText(text string) string {
+	text, _, _ = strings.Cut(text, ", with args")
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
+	}
+	return strings.ToValidUTF8(text, "?")
 }
 
 // ctxError is the error of a ctx that has ended, with its cause.

@@ -54,7 +54,11 @@ func (r *Remote) Get(ctx context.Context, key string) (*cache.Record, error) {
 		return nil, err
 	}
 	var rec *cache.Record
-	if rep.status == statusOK {
+	switch {
+	case rep.status != statusOK:
+	case rep.ttl == 0: // in its last millisecond
+		rep.status = statusAbsent
+	default:
 		if rec, err = decodeRecord(key, rep.blob, rep.ttl); err != nil {
 			rep.status = statusGarbage
 		}
@@ -91,7 +95,7 @@ func (r *Remote) getSpread(ctx context.Context, c rueidis.Client, key string) (r
 		return reply{status: statusGarbage}, nil
 	case err != nil:
 		return reply{}, err
-	case blob == "":
+	case blob == "" || ttl == 0 || ttl == -2:
 		return reply{status: statusAbsent}, nil
 	case len(blob) > r.opts.MaxRecordBytes:
 		return reply{status: statusGarbage}, nil

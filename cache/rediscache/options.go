@@ -194,7 +194,10 @@ func parseURL(text string) (co rueidis.ClientOption, err error) {
 			return co, fmt.Errorf("URL: a parameter is not one of %s", strings.Join(known, ", "))
 		}
 	}
-	co, err = rueidis.ParseURL(text)
+	if u.Path == "/" { // means none
+		u.Path = ""
+	}
+	co, err = rueidis.ParseURL(u.String())
 	if err != nil || co.SelectDB < 0 || co.Dialer.Timeout < 0 || co.ConnWriteTimeout < 0 {
 		return co, errors.New("URL: the database or the value of a parameter is malformed")
 	}
