@@ -111,7 +111,7 @@ func (o *BreakerOptions) normalize() error {
 	if o.SlowCall == 0 {
 		o.SlowRate = -1
 	}
-	return v.err("breaker")
+	return v.err("breaker " + o.Name)
 }
 
 // validator collects everything wrong with an Options value.

@@ -65,7 +65,7 @@ func NewBudget(o BudgetOptions) (*Budget, error) {
 	setDefault(&o.MinPerSecond, 0.1)
 	v.check(o.RetryCost <= o.Capacity, "RetryCost %d is over Capacity %d", o.RetryCost, o.Capacity)
 	v.check(o.TimeoutCost <= o.Capacity, "TimeoutCost %d is over Capacity %d", o.TimeoutCost, o.Capacity)
-	if err := v.err("budget"); err != nil {
+	if err := v.err("budget " + o.Name); err != nil {
 		return nil, err
 	}
 	b := &Budget{opts: o, last: time.Now()}

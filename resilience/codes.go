@@ -73,8 +73,12 @@ func ClassifySQLState(code string) Info {
 
 func sqlClass(code string) Class {
 	switch code {
-	case "40001", "40P01", "55P03":
+	case "40001", "40P01", "55006", "55P03", "72000":
 		return ClassConflict
+	case "HV00N":
+		return ClassUnavailable
+	case "P0002":
+		return ClassNotFound
 	case "57P01", "57P02", "57P03", "57P05", "25006":
 		return ClassUnavailable
 	case "57014", "25P03", "25P04":
@@ -96,9 +100,10 @@ func sqlClass(code string) Class {
 		return ClassOverloaded
 	case "28":
 		return ClassUnauthorized
-	case "0A", "22", "23", "25", "26", "2B", "34", "3D", "3F", "42", "44", "54":
-		return ClassInvalid
-	case "58", "XX", "F0":
+	case "03", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "21", "22", "23", "24", "25", "26", "27", "2B",
+		"2D", "2F", "34", "38", "39", "3B", "3D", "3F", "42", "44", "54", "55", "P0":
+		return ClassInvalid // A healthy server refused this statement, or what it calls did.
+	case "58", "F0", "HV", "XX":
 		return ClassInternal
 	}
 	return ClassUnknown

@@ -44,8 +44,9 @@
 //     failures; it matches [ErrBudget] when the budget was spent, and the context's
 //     error and cause when the context ended;
 //   - *[BreakerOpenError], matching [ErrOpen], when the breaker let nothing through;
-//   - [ErrFull] when the bulkhead was full; [ErrTimeout] is the cause of contexts
-//     that ended by Options.Timeout or AttemptTimeout.
+//   - [ErrFull] when the bulkhead was full; [ErrTimeout], beside the function's own
+//     error, when Options.Timeout or AttemptTimeout stopped it. ErrTimeout is also
+//     the cause of the contexts that ended so.
 //
 // What an error is, [Classify] says. In order of precedence: marks, the outermost
 // first ([Mark], [Permanent], [Retryable], [WithCode], [WithRetryAfter]); the rules
@@ -67,6 +68,19 @@
 // a context each, unless the caller's deadline is nearer. The breaker's window is
 // split in shards; a success takes one shard's lock, a failure each in turn. Guard
 // takes one shard's lock, and one more for what may pass.
+//
+// TestFaultSchedule prints what the defaults cost an upstream that fails, and its
+// callers, in virtual time: ten processes send 60 calls a second each, with attempts
+// of 250 ms, to a server for 600 to 1,000. Attempts for each call during 30 s of
+// outage, and seconds from a fault's end to the last failed call:
+//
+//	                      outage   after outage   after slowness
+//	no breaker            1.01     0.0            6.8
+//	default breaker       0.02     1.2            1.5
+//	MaxOpenFor 10 s       0.01     up to 10       up to 6
+//
+// With a time when 30 % of the attempts fail, 97 % of the calls succeed: three
+// attempts leave 0.3³. A fourth leaves 0.8 %.
 //
 // # Limits
 //

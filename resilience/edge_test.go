@@ -261,3 +261,34 @@ func TestClassifySurvives(t *testing.T) {
 		})
 	}
 }
+
+type codeOnly string
+
+func (c codeOnly) Error() string    { return "sql: code " + string(c) }
+func (c codeOnly) SQLState() string { return string(c) }
+
+// TestClassifySQLStateAnswers checks that what a healthy server answers about one
+// statement speaks neither against the server nor for repeating the statement.
+// Classes are those of PostgreSQL 17, appendix A.
+func TestClassifySQLStateAnswers(t *testing.T) {
+	for code, want := range map[string]resilience.Class{
+		"P0001": resilience.ClassInvalid, "P0002": resilience.ClassNotFound, "P0004": resilience.ClassInvalid,
+		"21000": resilience.ClassInvalid, "24000": resilience.ClassInvalid, "2F005": resilience.ClassInvalid,
+		"38001": resilience.ClassInvalid, "39004": resilience.ClassInvalid, "3B001": resilience.ClassInvalid,
+		"55000": resilience.ClassInvalid, "55006": resilience.ClassConflict, "0B000": resilience.ClassInvalid,
+		"HV00N": resilience.ClassUnavailable, "HV000": resilience.ClassInternal,
+	} {
+		i := resilience.Classify(fmt.Errorf("exec: %w", codeOnly(code)))
+		if i.Class != want || i.Code != code {
+			t.Errorf("Classify(%s) = %v %q; want %v", code, i.Class, i.Code, want)
+		}
+		healthy := want == resilience.ClassInvalid || want == resilience.ClassNotFound
+		if healthy && (i.Counts || i.Retryable) {
+			t.Errorf("Classify(%s) = %+v; want it neither to count nor to be repeated", code, i)
+		}
+	}
+	// A driver's error without a code says nothing; what it wraps does.
+	if i := resilience.Classify(errors.Join(codeOnly(""), sql.ErrNoRows)); i.Class != resilience.ClassNotFound {
+		t.Errorf("Classify(no code and no rows) = %v; want not_found", i.Class)
+	}
+}

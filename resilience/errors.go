@@ -161,7 +161,11 @@ func (e *AttemptsError) Error() string {
 		b.WriteString(" ")
 		b.WriteString(strconv.Quote(e.Name))
 	}
-	fmt.Fprintf(&b, ": %d attempts, stopped by %s", e.Attempts, e.Reason)
+	plural := "s"
+	if e.Attempts == 1 {
+		plural = ""
+	}
+	fmt.Fprintf(&b, ": %d attempt%s, stopped by %s", e.Attempts, plural, e.Reason)
 	if e.n > 0 {
 		b.WriteString(": ")
 		b.WriteString(e.errs[0].Error())

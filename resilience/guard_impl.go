@@ -63,10 +63,10 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 	v.check(o.First >= 0, "First %d is negative", o.First)
 	v.check(o.MaxKeys >= 0, "MaxKeys %d is negative", o.MaxKeys)
 	v.check(o.Burst >= 0, "Burst %d is negative", o.Burst)
-	if err := v.err("guard"); err != nil {
+	setDefault(&o.Name, "guard")
+	if err := v.err("guard " + o.Name); err != nil {
 		return nil, err
 	}
-	setDefault(&o.Name, "guard")
 	setDefault(&o.Window, 10*time.Second)
 	setDefault(&o.First, 5)
 	setDefault(&o.Every, 100)
@@ -228,7 +228,8 @@ func (g *Guard) summarize(fingerprint uint64, e *guardEntry) error {
 
 // Close flushes and waits for a window that ends meanwhile. What is observed after
 // it still counts and passes or not, but is summed up only by Flush. It may be
-// called more than once.
+// called more than once, but not by a hook or a handler of the guard, for which it
+// would wait.
 func (g *Guard) Close() error {
 	g.mu.Lock()
 	g.closed = true

@@ -28,7 +28,9 @@ type Options struct {
 	// Breaker guards each attempt; it may be shared between pipelines. Nil: none.
 	Breaker *Breaker
 	// MaxOpenWait is how long a call waits at most for an open breaker to admit
-	// a probe, if its deadline allows. 0: an open breaker rejects at once.
+	// a probe, if its deadline allows. 0: an open breaker rejects at once. All that
+	// wait go on together when the breaker closes, so keep their number, the rate of
+	// calls times MaxOpenWait, below what the upstream can take at once.
 	MaxOpenWait time.Duration
 	// Budget bounds the retries and may be shared. Nil: a budget of its own with
 	// default options.
@@ -75,7 +77,8 @@ type RetryEvent struct {
 	Delay time.Duration
 	// Info describes the failure of that attempt.
 	Info Info
-	// Err is that failure, as the function returned it.
+	// Err is that failure, as the function returned it; with [ErrTimeout] if the
+	// attempt's timeout was behind it.
 	Err error
 }
 
@@ -223,7 +226,8 @@ func (p *Pipeline) Stats() Stats {
 }
 
 // Metrics yields the pipeline's figures, and those of its breaker and budget,
-// under Prometheus names, read afresh at each iteration.
+// under Prometheus names, read afresh at each iteration. A breaker or budget that
+// pipelines share comes with each of them: leave out names that came before.
 func (p *Pipeline) Metrics() iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
 		s, l := p.Stats(), labels("pipeline", p.opts.Name)

@@ -16,8 +16,8 @@ type RegistryOptions struct {
 	// Max is how many breakers are kept. Beyond it the one unused for longest
 	// goes, if possible one that is closed. Default 1024.
 	Max int
-	// IdleTTL is after how long without use a breaker is forgotten, at the next
-	// use of the registry. Default 10 min; negative: never.
+	// IdleTTL is after how long without use a breaker is forgotten, when the next
+	// new one is made. Default 10 min; negative: never.
 	IdleTTL time.Duration
 	// Breaker is the configuration of each new breaker; its Name is replaced.
 	Breaker BreakerOptions

@@ -232,7 +232,9 @@ func statusOf(err error) (status int) {
 func probeDrivers(err error, f *finding) {
 	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
 	case interface{ SQLState() string }:
-		f.set(ClassifySQLState(e.SQLState()), rankDriver)
+		if code := e.SQLState(); code != "" {
+			f.set(ClassifySQLState(code), rankDriver)
+		}
 	case interface {
 		ErrorCode() string
 		ErrorMessage() string

@@ -17,9 +17,11 @@ import (
 // ErrorHandling turns handlers that return errors into http.Handlers. The zero
 // value is ready to use; it holds no state.
 type ErrorHandling struct {
-	// Logger receives each failure of ours once: errors answered with 5xx at level
-	// Error, panics with their stack. Nil: slog.Default(), since nobody else
-	// receives the error.
+	// Logger receives each failure of ours once, at level Error: of errors answered
+	// with 5xx the class, code, type and public text, but never the error's own text,
+	// which may hold secrets (a Problem func of yours may log it where you know that
+	// it does not); of panics the value and the stack. Nil: slog.Default(), since
+	// nobody else receives the error.
 	Logger *slog.Logger
 	// Problem makes the answer to an error. Default: [ProblemOf].
 	Problem func(error) Problem

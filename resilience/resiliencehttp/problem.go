@@ -51,11 +51,21 @@ func WithStatus(err error, status int) error {
 	return &statusError{err: err, status: status}
 }
 
-// ProblemOf returns the problem that tells a client about err: the status by
-// [WithStatus], or by the class of the error; the title of that status; as detail
-// the text given by resilience.Public, as code the one given by
-// resilience.WithCode, and nothing else of the error. A status or a code that an
-// upstream gave is never passed on.
+// ProblemOf returns the problem that tells a client about err: its status, the
+// title of that status, as detail the text given by resilience.Public, as code the
+// one given by resilience.WithCode, and nothing else of the error. A status or a
+// code that an upstream gave is never passed on. The status is, the first that fits:
+//
+//   - the one given by [WithStatus]; 413 for an *http.MaxBytesError;
+//   - by a class given by resilience.Mark: 404 not_found, 400 invalid,
+//     403 unauthorized, 409 conflict, 429 throttled;
+//   - 499 canceled; 504 timeout; 503 unavailable, overloaded, rejected, throttled
+//     and conflict;
+//   - 404 not_found of our own stores, such as sql.ErrNoRows;
+//   - 502 anything else that an HTTP upstream or an API answered;
+//   - 500.
+//
+// 429 and 503 carry a Retry-After.
 func ProblemOf(err error) Problem {
 	info := resilience.Classify(err)
 	p := Problem{Status: statusFor(err, info), RetryAfter: info.RetryAfter}
