@@ -205,5 +205,5 @@ func (d Dialect) canonicalRaw(r RawSQL) string {
 	if err != nil {
 		return "invalid " + string(r)
 	}
-	return canonical(toks)
+	return d.canonical(toks)
 }

@@ -166,7 +166,7 @@ func (ix Index) identity() string {
 		b = fmt.Appendf(b, " include %q", c)
 	}
 	if ix.Where != nil {
-		b = fmt.Appendf(b, " where %s", ix.Where)
+		b = fmt.Appendf(b, " where %s", predString(ix.Where))
 	}
 	for _, k := range sortedKeys(ix.With) {
 		b = fmt.Appendf(b, " with %q %q", k, ix.With[k])

@@ -260,13 +260,51 @@ func (l *linter) serves(ix Index, fk ForeignKey) bool {
 		return false
 	}
 	for _, k := range ix.Keys[:n] {
-		if k.Column == "" || k.Prefix > 0 || !slices.ContainsFunc(fk.Columns, func(c string) bool {
+		if k.Column == "" || k.Prefix > 0 || k.Collate != "" || !slices.ContainsFunc(fk.Columns, func(c string) bool {
 			return l.d.foldColumn(c) == l.d.foldColumn(k.Column)
 		}) {
 			return false
 		}
 	}
-	return ix.Where == nil || slices.ContainsFunc(fk.Columns, func(c string) bool {
-		return l.d.canonicalPred(ix.Where) == l.d.canonicalPred(NotNull(c))
-	})
+	return ix.Where == nil || l.holdsFor(ix.Where, fk.Columns)
+}
+
+// holdsFor reports whether the predicate says no more than that some of the columns
+// are not NULL: it holds for every row that a reference over them can match.
+func (l *linter) holdsFor(p Pred, columns []string) bool {
+	text, err := renderPred(l.d, p, 0)
+	if err != nil {
+		return false
+	}
+	toks, err := l.d.tokenize(text)
+	if err != nil {
+		return false
+	}
+	for _, part := range conjuncts(toks) {
+		if !slices.ContainsFunc(columns, func(c string) bool {
+			return l.d.canonical(part) == l.d.canonicalPred(NotNull(c))
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// conjuncts cuts tokens at each AND outside of brackets. A cut inside BETWEEN gives
+// parts that equal no simple predicate.
+func conjuncts(toks []token) (parts [][]token) {
+	toks = stripParens(toks)
+	depth, start := 0, 0
+	for i, t := range toks {
+		switch {
+		case t.kind == symbol && (t.text == "(" || t.text == "["):
+			depth++
+		case t.kind == symbol && (t.text == ")" || t.text == "]"):
+			depth--
+		case t.kind == word && t.val == "and" && depth == 0:
+			parts = append(parts, toks[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, toks[start:])
 }

@@ -77,6 +77,11 @@ func TestLintRules(t *testing.T) {
 		{"fk missing", []dbindex.Index{a}, fk, "DBX003 "},
 		{"fk served", []dbindex.Index{index("ba", "t", "b", "a")}, fk, ""},
 		{"fk by not null", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.NotNull("b") })}, fk, ""},
+		{"fk by both not null", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.And(dbindex.NotNull("b"), dbindex.NotNull("a")) })}, fk, ""},
+		{"fk by both as printed", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.RawSQL("((a IS NOT NULL) AND (b IS NOT NULL))") })}, fk, ""},
+		{"fk by more", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.And(dbindex.NotNull("b"), dbindex.NotNull("c")) })}, fk, "DBX003 "},
+		{"fk by either", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.Or(dbindex.NotNull("b"), dbindex.IsNull("c")) })}, fk, "DBX003 "},
+		{"fk in other collation", []dbindex.Index{key(ab, func(k *dbindex.Key) { k.Collate = "C" })}, fk, "DBX003 "},
 		{"fk by partial", []dbindex.Index{partial(ab)}, fk, "DBX003 "},
 		{"fk reported once", nil, append(fk, fk...), "DBX003 "},
 	} {

@@ -275,7 +275,7 @@ func joinDotted(schema, name string) string {
 // COLLATE.
 func (p *parser) head(k *Key) {
 	n := len(p.toks)
-	if n > 2 && p.toks[n-2].kind == word && p.toks[n-2].val == "collate" {
+	if n > 2 && p.toks[n-2].kind == word && p.toks[n-2].val == "collate" && p.toks[n-1].kind <= quoted {
 		tail := parser{d: p.d, toks: p.toks[n-1:]}
 		k.Collate = tail.name()
 		p.toks = p.toks[:n-2]

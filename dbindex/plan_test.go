@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/perfblocks/perfblocks/dbindex"
@@ -31,6 +32,8 @@ func TestDiff(t *testing.T) {
 	partial.Where = dbindex.IsNull("b")
 	live := partial
 	live.Where = dbindex.RawSQL(`( "b" is  NULL )`)
+	camel, bare := partial, partial
+	camel.Where, bare.Where = dbindex.IsNull("deletedAt"), dbindex.RawSQL("deletedAt IS NULL")
 	for _, tc := range []struct {
 		name       string
 		d          dbindex.Dialect
@@ -50,6 +53,8 @@ func TestDiff(t *testing.T) {
 		{"order", pg, []dbindex.Index{index("z", "t", "z"), index("b", "t", "b")}, []dbindex.Index{index("x", "t", "x")}, "create b,create z,drop x"},
 		{"derived", pg, []dbindex.Index{index("", "t", "a")}, []dbindex.Index{index("idx_t_a", "t", "a")}, ""},
 		{"sqlite folds", dbindex.SQLite(), []dbindex.Index{index("A", "T", "A")}, []dbindex.Index{index("a", "t", "a")}, ""},
+		{"sqlite folds predicates", dbindex.SQLite(), []dbindex.Index{camel}, []dbindex.Index{bare}, ""},
+		{"postgres does not", pg, []dbindex.Index{camel}, []dbindex.Index{bare}, "replace a"},
 		{"mysql per table", dbindex.MySQL(8, 0), []dbindex.Index{index("i", "t", "a"), index("i", "u", "a")}, nil, "create i,create i"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -309,6 +314,13 @@ func TestMigrationErrors(t *testing.T) {
 	files, err := dbindex.Plan{Dialect: dbindex.SQLite()}.Migration(dbindex.Goose, dbindex.MigrationOptions{At: at})
 	if err != nil || read(t, files) != "" {
 		t.Errorf("empty plan: %v; want no files", err)
+	}
+	full, err := plan.Migration(dbindex.Prisma, dbindex.MigrationOptions{At: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(full, "20260101200405_indexes/migration.sql", "20260101200405_indexes/down.sql"); err != nil {
+		t.Error(err)
 	}
 	for _, path := range []string{"nosuch", "../x", ""} {
 		if _, err := files.Open(path); err == nil {

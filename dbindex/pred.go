@@ -137,18 +137,18 @@ func newLogic(op string, preds []Pred) Pred {
 		}
 		l.preds = append(l.preds, p)
 	}
-	slices.SortStableFunc(l.preds, func(a, b Pred) int { return cmp.Compare(predString(a), predString(b)) })
-	l.preds = slices.CompactFunc(l.preds, func(a, b Pred) bool { return predString(a) == predString(b) })
+	byText := make(map[string]Pred, len(l.preds))
+	for _, p := range l.preds {
+		byText[predString(p)] = p
+	}
+	l.preds = l.preds[:0]
+	for _, text := range sortedKeys(byText) {
+		l.preds = append(l.preds, byText[text])
+	}
 	return l
 }
 
-func (p logic) String() string {
-	parts := make([]string, len(p.preds))
-	for i, q := range p.preds {
-		parts[i] = "(" + predString(q) + ")"
-	}
-	return strings.Join(parts, " "+p.op+" ")
-}
+func (p logic) String() string { return predString(p) }
 
 func (p logic) render(d Dialect, depth int) (string, error) {
 	if len(p.preds) == 0 {
@@ -169,7 +169,7 @@ func (p logic) render(d Dialect, depth int) (string, error) {
 
 type negation struct{ pred Pred }
 
-func (p negation) String() string { return "NOT (" + predString(p.pred) + ")" }
+func (p negation) String() string { return predString(p) }
 
 func (p negation) render(d Dialect, depth int) (string, error) {
 	s, err := renderPred(d, p.pred, depth+1)
@@ -178,11 +178,33 @@ func (p negation) render(d Dialect, depth int) (string, error) {
 
 func isCompare(p Pred) bool { _, ok := p.(compare); return ok }
 
-func predString(p Pred) string {
-	if p == nil {
-		return "<nil>"
+// predString returns a text that differs for predicates of different structure: a
+// RawSQL never looks like a typed one. What is nested deeper than can be written is
+// left out.
+func predString(p Pred) string { return string(appendPred(nil, p, 0)) }
+
+func appendPred(b []byte, p Pred, depth int) []byte {
+	if depth > maxPredDepth {
+		return append(b, "…"...)
 	}
-	return p.String()
+	switch p := p.(type) {
+	case nil:
+		return append(b, "<nil>"...)
+	case RawSQL:
+		return fmt.Appendf(b, "raw %q", string(p))
+	case negation:
+		b = appendPred(append(b, "NOT ("...), p.pred, depth+1)
+		return append(b, ')')
+	case logic:
+		for i, q := range p.preds {
+			if i > 0 {
+				b = append(b, " "+p.op+" "...)
+			}
+			b = append(appendPred(append(b, '('), q, depth+1), ')')
+		}
+		return b
+	}
+	return append(b, p.String()...)
 }
 
 func renderPred(d Dialect, p Pred, depth int) (string, error) {
@@ -231,9 +253,18 @@ func (v literal) String() string {
 	case 'b':
 		return strconv.FormatBool(v.i == 1)
 	case 'f':
-		return strconv.FormatFloat(v.f, 'g', -1, 64)
+		return v.float()
 	}
 	return strconv.FormatInt(v.i, 10)
+}
+
+// float writes a number that no dialect reads as an integer.
+func (v literal) float() string {
+	s := strconv.FormatFloat(v.f, 'g', -1, 64)
+	if !strings.ContainsAny(s, ".eIN") {
+		s += ".0"
+	}
+	return s
 }
 
 func (v literal) render(d Dialect) (string, error) {
@@ -249,11 +280,7 @@ func (v literal) render(d Dialect) (string, error) {
 		if math.IsNaN(v.f) || math.IsInf(v.f, 0) {
 			return "", fmt.Errorf("%w: %v is not a finite number", ErrIndex, v.f)
 		}
-		s := strconv.FormatFloat(v.f, 'g', -1, 64)
-		if !strings.ContainsAny(s, ".e") {
-			s += ".0"
-		}
-		return s, nil
+		return v.float(), nil
 	}
 	return strconv.FormatInt(v.i, 10), nil
 }

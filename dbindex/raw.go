@@ -234,13 +234,17 @@ func joinText(toks []token) string {
 }
 
 // canonical writes tokens in a form that is equal for texts that differ only in
-// spacing, letter case of bare words, needless quotes and outer parentheses.
-func canonical(toks []token) string {
+// spacing, letter case of bare words, needless quotes and outer parentheses; where
+// the dialect folds quoted column names, in their letter case too.
+func (d Dialect) canonical(toks []token) string {
 	toks = stripParens(toks)
 	b := strings.Builder{}
 	for i, t := range toks {
 		if i > 0 {
 			b.WriteByte(' ')
+		}
+		if t.kind == quoted {
+			t.val = d.foldColumn(t.val)
 		}
 		switch {
 		case t.kind == word, t.kind == quoted && isPlainName(t.val):

@@ -143,7 +143,7 @@ func notParamRune(r rune) bool {
 	return r >= 0x80 || !isWordByte(byte(r)) && !strings.ContainsRune(".+-", r)
 }
 
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func short(s string) string { return s[:min(len(s), 80)] }
 

@@ -72,8 +72,12 @@ var (
 			return err
 		}}
 	migrateTool = tool{dbindex.GolangMigrate,
-		func(t *testing.T, db database, files fs.FS) error { return migrator(t, db, files, (*migrate.Migrate).Up) },
-		func(t *testing.T, db database, files fs.FS) error { return migrator(t, db, files, (*migrate.Migrate).Down) }}
+		func(t *testing.T, db database, files fs.FS) error {
+			return migrator(t, db, files, (*migrate.Migrate).Up)
+		},
+		func(t *testing.T, db database, files fs.FS) error {
+			return migrator(t, db, files, (*migrate.Migrate).Down)
+		}}
 )
 
 func gooseProvider(t *testing.T, db database, files fs.FS) *goose.Provider {
