@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/perfblocks/perfblocks/cache"
+	"github.com/perfblocks/perfblocks/cache/rediscache"
 	"github.com/perfblocks/perfblocks/cdn"
 	"github.com/perfblocks/perfblocks/examples/chatserver/internal/emulate"
 	"github.com/perfblocks/perfblocks/examples/chatserver/internal/perfpage"
@@ -35,6 +36,7 @@ type app struct {
 	monitor    *memory.Monitor
 	imageCache *memory.Cache[string, []byte]
 	uploads    *memory.Semaphore
+	redis      *rediscache.Remote // nil without REDIS_URL
 	cache      *cache.Cache
 	views      struct {
 		users         *cache.View[profile]
@@ -192,6 +194,7 @@ func (a *app) Close(ctx context.Context) error {
 	add(a.img != nil, func() error { return a.img.Close() })
 	add(a.local != nil, func() error { return a.local.Close() })
 	add(a.cache != nil, func() error { return a.cache.Close() })
+	add(a.redis != nil, func() error { return a.redis.Close() })
 	add(a.imageCache != nil, func() error { return a.imageCache.Close() })
 	add(a.uploads != nil, func() error { return a.uploads.Close() })
 	add(a.monitor != nil, func() error { return a.monitor.Close() })

@@ -42,6 +42,30 @@ func TestPostgres(t *testing.T) {
 	exercise(t, map[string]string{"DATABASE_URL": realtest.Postgres(t)})
 }
 
+func TestRedis(t *testing.T) {
+	env := map[string]string{"REDIS_URL": realtest.Redis(t)}
+	exercise(t, env)
+}
+
+// TestTwoNodes runs two services over one database and one Redis: what is posted at
+// one is seen at the other.
+func TestTwoNodes(t *testing.T) {
+	env := map[string]string{"REDIS_URL": realtest.Redis(t), "DATABASE_URL": realtest.Postgres(t)}
+	a, b := start(t, env), start(t, env)
+	_, conv := a.busiest()
+	path := "/api/conversations/" + conv.ID + "/messages"
+	for i := range 5 {
+		var p page
+		b.get(path+"?limit=5", 200, &p) // in the memory of b
+		var m store.Message
+		a.post(path, map[string]any{"content": strings.Repeat("x", i+1)}, 200, &m)
+		eventually(t, "the other node sees the message", func() bool {
+			b.get(path+"?limit=5", 200, &p)
+			return p.Messages[0].ID == m.ID
+		})
+	}
+}
+
 // exercise uses each endpoint as a client would, on any database and second level.
 func exercise(t *testing.T, env map[string]string) {
 	s := start(t, env)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/perfblocks/perfblocks/cache"
+	"github.com/perfblocks/perfblocks/cache/rediscache"
 	"github.com/perfblocks/perfblocks/cdn"
 	"github.com/perfblocks/perfblocks/cdn/cdnenv"
 	"github.com/perfblocks/perfblocks/cdn/s3cdn"
@@ -76,6 +78,18 @@ func (a *app) wireMemory() (err error) {
 // memory back under pressure. With REDIS_URL several nodes share a second level.
 func (a *app) wireCache() (err error) {
 	o := cache.Options{Name: "chat", MaxBytes: cacheBytes, Logger: a.log, Disabled: a.cfg.off["cache"]}
+	if a.cfg.redisURL != "" {
+		// Nodes share what they load if they share a database, and only then.
+		id, err := a.store.Identity(a.ctx)
+		if err != nil {
+			return err
+		}
+		if a.redis, err = rediscache.New(rediscache.Options{Name: "chat", URL: a.cfg.redisURL, Prefix: "chat:" + id + ":", Logger: a.log}); err != nil {
+			return fmt.Errorf("REDIS_URL: %w", err)
+		}
+		a.metered = append(a.metered, a.redis)
+		o.Remote = a.redis
+	}
 	if a.cache, err = cache.New(o); err != nil {
 		return err
 	}

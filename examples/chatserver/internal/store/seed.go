@@ -54,7 +54,7 @@ func (s *Store) Seed(ctx context.Context, users int) (int, error) {
 		g.people()
 		g.talk()
 		g.money()
-		g.insert("SeedInfo", 1, func(int) []any { return []any{"seed", users} }, "id", "users")
+		g.insert("SeedInfo", 1, func(int) []any { return []any{newID(), users} }, "id", "users")
 		return g.err
 	})
 	if err != nil {
@@ -78,6 +78,14 @@ func (s *Store) seeded(ctx context.Context) (users int, err error) {
 		return 0, fmt.Errorf("store: table SeedInfo is empty: drop the tables to seed again")
 	}
 	return users, err
+}
+
+// Identity is a name that no other seeded database has. What is kept about this one
+// elsewhere, in a shared cache for example, must carry it: seeded ids are the same
+// in all of them.
+func (s *Store) Identity(ctx context.Context) (id string, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT "id" FROM "SeedInfo"`).Scan(&id)
+	return id, wrap("identity", "", err)
 }
 
 // seeder writes rows in batches. After the first error it does nothing.

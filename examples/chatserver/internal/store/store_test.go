@@ -122,6 +122,11 @@ func TestSeedIsDeterministicAndKept(t *testing.T) {
 	if len(pageA) == 0 || len(pageA) != len(pageB) || pageA[0].Content != pageB[0].Content {
 		t.Errorf("two seeds differ: %d and %d messages", len(pageA), len(pageB))
 	}
+	idA, err1 := a.Identity(t.Context())
+	idB, err2 := b.Identity(t.Context())
+	if err1 != nil || err2 != nil || idA == idB || idA == "" {
+		t.Errorf("identities %q, %q, %v, %v; want two different ones", idA, idB, err1, err2)
+	}
 	if n, err := a.Seed(t.Context(), 99); err != nil || n != 20 {
 		t.Errorf("second Seed = %d, %v; want the 20 users that are there", n, err)
 	}
