@@ -22,46 +22,49 @@ const (
 // TestGarbage: whatever stands in a record's place is a miss and no error.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
-	for name, s := range map[string]*server{"single": newServer(t, ""), "cluster": cluster(t)} {
-		r, c := newRemote(t, rediscache.Options{URL: s.url(), MaxRecordBytes: 1000}), newRaw(t, s.url())
-		rec := record(position(t, r), "t", "u")
-		const key = "cache:r:k"
-		set(t, r, "k", rec)
-		good := c.str("GET", key)
-		put := func(text string) func() { return func() { c.do("SET", key, text, "PX", "3600000") } }
-		cases := map[string]func(){
-			"empty":        put(""),
-			"text":         put("hello"),
-			"longer":       put(good + "x"),
-			"huge":         put(strings.Repeat("x", 2000)),
-			"many tags":    put(good[:16] + "\xff\xff\xff\xff" + good[20:]),
-			"long tag":     put(good[:20] + "\xff\xff\xff\xff" + good[24:]),
-			"not expiring": func() { c.do("SET", key, good) },
-			"long expiry":  func() { c.do("SET", key, good, "PX", "7200000") },
-			"hash":         func() { c.do("DEL", key); c.do("HSET", key, "a", "b") },
-			"list":         func() { c.do("DEL", key); c.do("RPUSH", key, "a") },
-			"other key":    func() { c.do("DEL", key); c.do("SET", "cache:r:l", good, "PX", "3600000") },
-		}
-		for i := range len(good) {
-			cases[fmt.Sprint("truncated ", i)] = put(good[:i])
-			cases[fmt.Sprint("flipped ", i)] = put(good[:i] + string(good[i]^1<<(i%8)) + good[i+1:])
-		}
-		for what, damage := range cases {
-			damage()
-			wantMiss(t, r, "k", name+" "+what)
-			wantMiss(t, r, "l", name+" "+what)
-			c.do("DEL", key)
-			c.do("DEL", "cache:r:l")
-		}
-		put(good)()
-		wantHit(t, r, "k", name+" repaired", rec)
-		big := record(rec.Position, "t")
-		big.Data = make([]byte, 1000)
-		set(t, r, "k", big)
-		wantHit(t, r, "k", "a record over the bound is not stored", rec)
-		if st := r.Stats(); st.Errors != 0 || st.Garbage < 50 || st.Refused != 1 {
-			t.Errorf("Stats() = %+v; want garbage, one refused, no errors", st)
-		}
+	garbage(t, rediscache.Options{URL: newServer(t, "").url()})
+}
+
+func garbage(t *testing.T, o rediscache.Options) {
+	o.MaxRecordBytes = 1000
+	r, c := newRemote(t, o), newRaw(t, o.URL)
+	rec := record(position(t, r), "t", "u")
+	const key = "cache:r:k"
+	set(t, r, "k", rec)
+	good := c.str("GET", key)
+	put := func(text string) func() { return func() { c.do("SET", key, text, "PX", "3600000") } }
+	cases := map[string]func(){
+		"empty":        put(""),
+		"text":         put("hello"),
+		"longer":       put(good + "x"),
+		"huge":         put(strings.Repeat("x", 2000)),
+		"many tags":    put(good[:16] + "\xff\xff\xff\xff" + good[20:]),
+		"long tag":     put(good[:20] + "\xff\xff\xff\xff" + good[24:]),
+		"not expiring": func() { c.do("SET", key, good) },
+		"long expiry":  func() { c.do("SET", key, good, "PX", "7200000") },
+		"hash":         func() { c.do("DEL", key); c.do("HSET", key, "a", "b") },
+		"list":         func() { c.do("DEL", key); c.do("RPUSH", key, "a") },
+		"other key":    func() { c.do("DEL", key); c.do("SET", "cache:r:l", good, "PX", "3600000") },
+	}
+	for i := range len(good) {
+		cases[fmt.Sprint("truncated ", i)] = put(good[:i])
+		cases[fmt.Sprint("flipped ", i)] = put(good[:i] + string(good[i]^1<<(i%8)) + good[i+1:])
+	}
+	for what, damage := range cases {
+		damage()
+		wantMiss(t, r, "k", what)
+		wantMiss(t, r, "l", what)
+		c.do("DEL", key)
+		c.do("DEL", "cache:r:l")
+	}
+	put(good)()
+	wantHit(t, r, "k", "repaired", rec)
+	big := record(rec.Position, "t")
+	big.Data = make([]byte, 1000)
+	set(t, r, "k", big)
+	wantHit(t, r, "k", "a record over the bound is not stored", rec)
+	if st := r.Stats(); st.Errors != 0 || st.Garbage < 50 || st.Refused != 1 {
+		t.Errorf("Stats() = %+v; want garbage, one refused, no errors", st)
 	}
 }
 
