@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -164,7 +165,7 @@ func (w *wait) left() time.Duration {
 		return 1<<63 - 1
 	}
 	extra := max(w.progress.Load()-freeBytes, 0) / (minRate / 1000) // milliseconds
-	return time.Until(w.start.Add(w.bound + time.Duration(extra)*time.Millisecond))
+	return time.Until(w.start.Add(w.bound).Add(time.Duration(extra) * time.Millisecond))
 }
 
 func (w *wait) expire() {
@@ -296,7 +297,7 @@ func (u *Uploader) backoff(n int, err error) time.Duration {
 	if n <= 30 && o.BaseDelay < o.MaxDelay>>(n-1) {
 		bound = o.BaseDelay << (n - 1)
 	}
-	pause := rand.N(bound + 1)
+	pause := rand.N(min(bound, math.MaxInt64-1) + 1)
 	if after, ok := errors.AsType[interface {
 		error
 		RetryAfter() time.Duration

@@ -36,11 +36,12 @@ type Options struct {
 	// MaxBytes bounds one upload, in bytes; beyond it is ErrTooLarge. Default 1 GiB;
 	// negative: no bound.
 	MaxBytes int64
-	// MaxMemory bounds the buffers of all uploads together, in bytes. What does not
-	// fit is spooled to disk. Default 64 MiB, at least 32 KiB.
+	// MaxMemory bounds the buffers that hold bodies of all uploads together, in bytes.
+	// What does not fit is spooled to disk; an upload then copies with a chunk of up to
+	// 128 KiB that is not counted. Default 64 MiB, at least 32 KiB.
 	MaxMemory int64
 	// TempDir is where bodies are spooled when there is no Fallback (with one, its
-	// directory is used). Default os.TempDir().
+	// directory is used) or the Fallback's disk takes no more. Default os.TempDir().
 	TempDir string
 	// AllowTypes lists the media types to accept, such as "image/*" or
 	// "application/pdf". A wildcard does not admit types that browsers run, such as

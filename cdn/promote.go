@@ -1,6 +1,7 @@
 package cdn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -229,6 +230,12 @@ func (u *Uploader) due(all bool) []*entry {
 	defer u.mu.Unlock()
 	old := u.tried
 	u.tried = make(map[string]*attempts, len(old))
+	tries := func(e *entry) int {
+		if t := u.tried[e.Key]; t != nil {
+			return t.n
+		}
+		return 0
+	}
 	for _, e := range waiting {
 		t := old[e.Key]
 		if t != nil && t.gen == e.Gen {
@@ -240,6 +247,9 @@ func (u *Uploader) due(all bool) []*entry {
 			es = append(es, e)
 		}
 	}
+	// What has failed least goes first, so that a few objects which the provider
+	// cannot take do not keep all others waiting.
+	slices.SortStableFunc(es, func(a, b *entry) int { return cmp.Compare(tries(a), tries(b)) })
 	return es
 }
 
@@ -248,7 +258,8 @@ func (u *Uploader) dropRetained() {
 	now := time.Now()
 	var drop []*entry
 	for _, e := range u.local.retained() {
-		if !e.Until.After(now) {
+		// A clock that was set back must not keep copies for longer than Retain.
+		if left := e.Until.Sub(now); left <= 0 || left > u.opts.Retain {
 			c := *e
 			c.Blob, c.If = false, e.Gen
 			drop = append(drop, &c)
@@ -297,11 +308,9 @@ func (u *Uploader) promote(ctx context.Context, e *entry) (did bool, err error) 
 // promoteObject sends a pending object and, once the provider has proved that it has
 // it, marks it done. A write or delete of the key in the meantime wins.
 func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err error) {
-	wctx, w := u.bounded(ctx, "promote", e.Key)
-	defer w.end()
-	release, err := u.lanes.acquire(wctx, e.Key)
+	release, err := u.turn(ctx, e.Key)
 	if err != nil {
-		return false, ended(wctx, err)
+		return false, err
 	}
 	lane := newHold(release)
 	defer lane.done()
@@ -320,17 +329,13 @@ func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err e
 	if err := checkContent(b, e); err != nil {
 		return false, err
 	}
-	obj := e.object()
+	wctx, w := u.bounded(ctx, "promote", e.Key) // from here on: the disk has its own time
+	defer w.end()
+	obj, body := e.object(), progressReader{b, w}
 	q := request{op: "put", key: e.Key, bytes: e.Size, tries: 1, w: w, h: lane}
-	info, _, err := retry(wctx, u, q, func(ctx context.Context) (Info, error) {
-		return u.putVerified(ctx, obj, progressReader{b, w})
-	}, nil)
-	if errors.Is(err, ErrExists) { // an attempt that was thought lost may have stored it
-		if same, serr := try(wctx, u, lane, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil); serr == nil {
-			info, err = same, nil
-		} else if IsUnavailable(serr) && !errors.Is(serr, ErrChecksum) {
-			err = serr
-		}
+	info, _, err := retry(wctx, u, q, func(ctx context.Context) (Info, error) { return u.putVerified(ctx, obj, body) }, nil)
+	if errors.Is(err, ErrExists) {
+		info, _, err = u.resolveExists(wctx, q, obj, body, e.Derived, err)
 	}
 	if err != nil {
 		return false, err
@@ -340,6 +345,16 @@ func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err e
 	c.URL, _ = u.p.URL(Ref{Key: e.Key, Handle: c.Handle})
 	c.Blob = u.opts.Retain > 0
 	return u.local.commit(false, &c)
+}
+
+// turn waits for the key's turn at the provider, at most MaxWait.
+func (u *Uploader) turn(ctx context.Context, key string) (release func(), err error) {
+	wctx, w := u.bounded(ctx, "promote", key)
+	defer w.end()
+	if release, err = u.lanes.acquire(wctx, key); err != nil {
+		err = ended(wctx, err)
+	}
+	return release, err
 }
 
 // errLocalDamage is a local copy that is not what was acknowledged.

@@ -58,8 +58,10 @@ type body struct {
 }
 
 // ReadAt reads the content. A transport may go on reading after its call returned;
-// detach makes that an error instead of a race with what becomes of the source.
-func (b *body) ReadAt(p []byte, off int64) (int, error) {
+// detach makes that an error instead of a race with what becomes of the source. A
+// transport may also read on a goroutine of its own, where a panic of the caller's
+// source would end the process: it becomes an error.
+func (b *body) ReadAt(p []byte, off int64) (n int, err error) {
 	b.mu.Lock()
 	if b.detached {
 		b.mu.Unlock()
@@ -68,13 +70,50 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	b.reads++
 	b.mu.Unlock()
 	defer func() {
+		if r := recover(); r != nil {
+			n, err = 0, errBodyPanicked
+		}
 		b.mu.Lock()
 		if b.reads--; b.detached && b.reads == 0 {
 			close(b.idle)
 		}
 		b.mu.Unlock()
 	}()
-	return b.at.ReadAt(p, off)
+	n, err = b.at.ReadAt(p, off)
+	return checkRead(n, len(p), err)
+}
+
+// errBodyPanicked is a panic of a caller's io.ReaderAt while a provider reads it.
+var errBodyPanicked = errors.New("cdn: read body: the reader panicked")
+
+// maxIdle is how often in a row a reader may return nothing.
+const maxIdle = 100
+
+// strictReader makes errors of what a reader must not do.
+type strictReader struct {
+	r    io.Reader
+	idle int // reads in a row that returned nothing
+}
+
+// Read reads from r.
+func (s *strictReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if n, err = checkRead(n, len(p), err); n > 0 || err != nil {
+		s.idle = 0
+		return n, err
+	}
+	if s.idle++; s.idle == maxIdle {
+		return 0, io.ErrNoProgress
+	}
+	return 0, nil
+}
+
+// checkRead makes an error of a count that no reader may return.
+func checkRead(n, asked int, err error) (int, error) {
+	if n < 0 || n > asked {
+		return 0, fmt.Errorf("cdn: read body: the reader returned %d for %d bytes", n, asked)
+	}
+	return n, err
 }
 
 // detach waits for reads under way and refuses later ones.
@@ -118,8 +157,9 @@ type limits struct {
 // receive reads r to its end. A source that can be read again stays where it is.
 func (u *Uploader) receive(ctx context.Context, r io.Reader, lim limits) (b *body, err error) {
 	b = &body{memory: u.memory}
-	defer func() {
-		if err != nil {
+	whole := false
+	defer func() { // after a panic of r too
+		if !whole {
 			b.close()
 			b = nil
 		}
@@ -142,6 +182,7 @@ func (u *Uploader) receive(ctx context.Context, r io.Reader, lim limits) (b *bod
 	if n, err := b.at.ReadAt(b.head, 0); n < len(b.head) {
 		return b, fmt.Errorf("cdn: read body: %w", err)
 	}
+	whole = true
 	return b, nil
 }
 
@@ -186,18 +227,19 @@ func (b *body) readInPlace(ctx context.Context, src *io.SectionReader, lim limit
 	}
 	h := newHasher()
 	buf := make([]byte, min(max(src.Size(), 1), minBuffer))
+	r := strictReader{r: src}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := src.Read(buf)
+		n, err := r.Read(buf)
 		h.Write(buf[:n])
 		b.size += int64(n)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("cdn: read body: %w", err)
+			return bodyError(err)
 		}
 	}
 	if b.size != src.Size() {
@@ -210,12 +252,13 @@ func (b *body) readInPlace(ctx context.Context, src *io.SectionReader, lim limit
 
 // readStream keeps a stream in memory while it is small and the budget lasts, and
 // moves it to disk otherwise.
-func (u *Uploader) readStream(ctx context.Context, b *body, r io.Reader, lim limits) error {
+func (u *Uploader) readStream(ctx context.Context, b *body, src io.Reader, lim limits) error {
+	r := strictReader{r: src}
 	h := newHasher()
 	var buf []byte // content so far, or the chunk once there is a file
 	if b.memory.take(minBuffer) {
 		b.held = minBuffer
-	} else if err := u.spill(b, nil); err != nil {
+	} else if err := u.spool(b, nil, 0); err != nil {
 		return err
 	}
 	buf = make([]byte, 0, minBuffer)
@@ -233,8 +276,8 @@ func (u *Uploader) readStream(ctx context.Context, b *body, r io.Reader, lim lim
 		p := buf[len(buf) : len(buf)+n]
 		h.Write(p)
 		if b.file != nil {
-			if _, err := b.file.WriteAt(p, b.size); err != nil {
-				return localError("spool body", err)
+			if err := u.spool(b, p, b.size); err != nil {
+				return err
 			}
 		} else {
 			buf = buf[:len(buf)+n]
@@ -276,7 +319,7 @@ func (u *Uploader) grow(b *body, buf []byte) ([]byte, error) {
 		b.held = 2 * n
 		return bigger, nil
 	}
-	if err := u.spill(b, buf); err != nil {
+	if err := u.spool(b, buf, 0); err != nil {
 		return nil, err
 	}
 	b.memory.give(b.held - minBuffer)
@@ -284,20 +327,51 @@ func (u *Uploader) grow(b *body, buf []byte) ([]byte, error) {
 	return make([]byte, 0, minBuffer), nil
 }
 
-// spill moves the body to a new file.
-func (u *Uploader) spill(b *body, buf []byte) (err error) {
-	if u.local != nil {
-		b.local = u.local
-		b.file, err = u.local.newTemp()
-	} else if b.file, err = os.CreateTemp(u.opts.TempDir, "cdn-*"); err != nil {
-		err = localError("create file", err)
+// spool writes p at off to the body's file, which it makes first: in the directory of
+// the Local, where a fallback can take it over, or, when that takes no more, in
+// TempDir. So a full Local does not fail an upload that the provider takes.
+func (u *Uploader) spool(b *body, p []byte, off int64) error {
+	var full error
+	if b.file == nil && u.local != nil {
+		if b.file, full = u.local.newTemp(); full == nil {
+			b.local = u.local
+		}
+	}
+	if full == nil && b.file != nil {
+		_, err := b.file.WriteAt(p, off)
+		if err == nil {
+			return nil
+		}
+		if full = localError("spool body", err); b.local == nil {
+			return full
+		}
+	}
+	to, err := moveSpool(u.opts.TempDir, b.file, p, off)
+	if err != nil {
+		return errors.Join(full, localError("spool body", err))
+	}
+	if b.local != nil {
+		b.local.dropTemp(b.file)
+	}
+	b.file, b.local = to, nil
+	return nil
+}
+
+// moveSpool makes a file in dir of the first off bytes of from, which may be nil, and p.
+func moveSpool(dir string, from *os.File, p []byte, off int64) (to *os.File, err error) {
+	if to, err = os.CreateTemp(dir, "cdn-*"); err != nil {
+		return nil, err
+	}
+	if off > 0 {
+		_, err = io.Copy(io.NewOffsetWriter(to, 0), io.NewSectionReader(from, 0, off))
+	}
+	if err == nil {
+		_, err = to.WriteAt(p, off)
 	}
 	if err != nil {
-		b.file = nil
-		return err
+		to.Close()
+		os.Remove(to.Name())
+		return nil, err
 	}
-	if _, err := b.file.WriteAt(buf, 0); err != nil {
-		return localError("spool body", err)
-	}
-	return nil
+	return to, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"time"
 )
 
@@ -44,6 +45,7 @@ type entry struct {
 	Disposition string            `json:"disposition,omitempty"`
 	Meta        map[string]string `json:"meta,omitempty"`
 	CreateOnly  bool              `json:"createOnly,omitempty"`
+	Derived     bool              `json:"derived,omitempty"` // the key stands for the content
 	Transform   *Transform        `json:"transform,omitempty"`
 	Time        time.Time         `json:"time"`             // of the write
 	Until       time.Time         `json:"until,omitzero"`   // done: retained until
@@ -111,7 +113,7 @@ func (e *entry) object() Object {
 func (e *entry) info() Info {
 	return Info{
 		Ref: Ref{Key: e.Key, Handle: e.Handle}, Size: e.Size, ContentType: e.Type, CacheControl: e.Cache,
-		Disposition: e.Disposition, Metadata: e.Meta, ETag: e.etag(), SHA256: e.Sum, ModTime: e.Time, Verified: true,
+		Disposition: e.Disposition, Metadata: maps.Clone(e.Meta), ETag: e.etag(), SHA256: e.Sum, ModTime: e.Time, Verified: true,
 	}
 }
 

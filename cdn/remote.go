@@ -50,13 +50,28 @@ func (u *Uploader) openRemote(ctx context.Context, ref Ref, offset, length int64
 		return nil, Info{}, err
 	}
 	w.pause()
-	return &remoteReader{o.r, w}, o.info, nil
+	return &remoteReader{o.r, wctx, w}, o.info, nil
 }
 
-// remoteReader keeps the context of an open object alive.
+// remoteReader keeps the context of an open object alive, and ends it when the
+// provider stalls.
 type remoteReader struct {
 	io.ReadCloser
-	w *wait
+	ctx context.Context // of the provider's call that opened it; ends with the caller's
+	w   *wait
+}
+
+// Read reads from the provider, waiting no longer than MaxWait for some bytes.
+func (r *remoteReader) Read(p []byte) (int, error) {
+	if r.w.bound < 0 {
+		return r.ReadCloser.Read(p)
+	}
+	stall := time.AfterFunc(r.w.bound, func() { r.w.cancel(r.w.err) })
+	n, err := r.ReadCloser.Read(p)
+	if stall.Stop(); err != nil && err != io.EOF && context.Cause(r.ctx) == error(r.w.err) {
+		err = r.w.err
+	}
+	return n, err
 }
 
 // Close closes the provider's reader.

@@ -126,7 +126,7 @@ func (l *Local) dropTemp(f *os.File) {
 func (l *Local) reserve(size int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.opts.MaxBytes > 0 && l.used+size > l.opts.MaxBytes {
+	if l.opts.MaxBytes > 0 && size > l.opts.MaxBytes-l.used {
 		return fmt.Errorf("%w: %d bytes held, %d more asked, %d allowed", ErrLocalFull, l.used, size, l.opts.MaxBytes)
 	}
 	l.used += size
@@ -225,7 +225,7 @@ func copyChecked(ctx context.Context, f *os.File, body io.ReaderAt, e *entry) er
 		if _, err := f.WriteAt(p, off); err != nil {
 			return localError("write file", err)
 		}
-		off += int64(n)
+		off += int64(len(p))
 	}
 	sum, crc := h.sums()
 	if e.Sum != (hexSum{}) && e.Sum != sum {

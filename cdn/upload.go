@@ -138,15 +138,21 @@ func makeObject(name, ctype, ext string, b *body, t Transform, o UploadOptions) 
 // place stores the object at the provider or, failing that, locally.
 func (u *Uploader) place(ctx context.Context, obj Object, b *body, o UploadOptions, derived bool) (*Result, error) {
 	res := &Result{Key: obj.Key, Size: obj.Size, SHA256: obj.SHA256, ContentType: obj.ContentType}
-	if u.local != nil && u.heldLocally(obj) {
-		res.Deduped, res.Provider, res.ETag = true, u.local.ProviderName(), (&entry{Sum: obj.SHA256}).etag()
-		return res, u.setURL(res)
+	if u.local != nil {
+		switch held, taken := u.heldLocally(obj); {
+		case held:
+			res.Deduped = true
+			return res, u.setLocal(res)
+		case taken && obj.CreateOnly && !derived: // the provider cannot know of it
+			return nil, u.local.opError("put", obj.Key, ErrExists)
+		}
 	}
 	info, n, deduped, err := u.send(ctx, obj, b, o.Dedupe && derived, derived)
 	res.Attempts = n
 	if err == nil {
 		res.Deduped, res.Provider, res.Handle, res.ETag = deduped, u.name, info.Ref.Handle, info.ETag
-		return res, u.setURL(res)
+		res.URL, err = u.p.URL(Ref{Key: res.Key, Handle: res.Handle})
+		return res, err
 	}
 	if ctx.Err() != nil {
 		return nil, ended(ctx, err)
@@ -157,32 +163,33 @@ func (u *Uploader) place(ctx context.Context, obj Object, b *body, o UploadOptio
 	if lerr := u.keep(ctx, obj, b, derived); lerr != nil {
 		return nil, errors.Join(err, lerr)
 	}
-	res.Provider, res.Fallback, res.ETag = u.local.ProviderName(), err, (&entry{Sum: obj.SHA256}).etag()
+	res.Fallback = err
 	if hook := u.opts.Hooks.Fallback; hook != nil {
 		hook(FallbackEvent{Key: obj.Key, Size: obj.Size, Cause: err})
 	}
-	return res, u.setURL(res)
+	return res, u.setLocal(res)
 }
 
-func (u *Uploader) setURL(res *Result) (err error) {
-	if res.Fallback != nil || res.Provider == "local" && res.Deduped && u.local != nil {
-		res.URL, err = u.local.URL(Ref{Key: res.Key})
-		return err
-	}
-	res.URL, err = u.p.URL(Ref{Key: res.Key, Handle: res.Handle})
+// setLocal tells that the Local holds the object.
+func (u *Uploader) setLocal(res *Result) (err error) {
+	res.Provider, res.ETag = u.local.ProviderName(), (&entry{Sum: res.SHA256}).etag()
+	res.URL, err = u.local.URL(Ref{Key: res.Key})
 	return err
 }
 
-// heldLocally reports that the very same object waits for promotion already.
-func (u *Uploader) heldLocally(obj Object) bool {
+// heldLocally reports that the very same object waits for promotion already, and
+// whether the key is taken by what only local disk has. What promotion has given up
+// is taken but not held, so that uploading it again is one more try.
+func (u *Uploader) heldLocally(obj Object) (held, taken bool) {
 	e := u.local.lookup(obj.Key)
-	if e == nil || !e.Blob || e.State != statePending && e.State != stateDead {
-		return false
+	if e == nil || !e.Blob || e.State == stateDone {
+		return false, false
 	}
 	have := e.object()
-	return have.SHA256 == obj.SHA256 && have.Size == obj.Size && have.ContentType == obj.ContentType &&
+	same := have.SHA256 == obj.SHA256 && have.Size == obj.Size && have.ContentType == obj.ContentType &&
 		have.CacheControl == obj.CacheControl && have.Disposition == obj.Disposition &&
 		have.Transform == obj.Transform && maps.Equal(have.Metadata, obj.Metadata)
+	return same && e.State == statePending, !same
 }
 
 // keep stores the object locally, durably, to be promoted. A spooled body becomes
@@ -194,6 +201,7 @@ func (u *Uploader) keep(ctx context.Context, obj Object, b *body, derived bool) 
 	}
 	defer done()
 	e := newEntry(obj, statePending)
+	e.Derived = derived
 	createOnly := obj.CreateOnly && !derived // a derived key can only be taken by this very content
 	if temp := b.file; temp != nil && b.local == u.local {
 		b.detach() // an abandoned attempt must not read a file that grows a manifest
@@ -236,19 +244,33 @@ func (u *Uploader) send(ctx context.Context, obj Object, b *body, headFirst, der
 		info, n, err = retry(wctx, u, q, func(ctx context.Context) (Info, error) { return u.putVerified(ctx, obj, body) }, nil)
 	}
 	if errors.Is(err, ErrExists) && (derived || n > 1) {
-		// Equal content is what a derived key stands for; after a retry it may be
-		// what the attempt before has stored without being able to say so.
-		exists := err
-		if info, err = try(wctx, u, lane, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil); err == nil {
-			deduped = true
-		} else if errors.Is(err, ErrNotFound) || errors.Is(err, ErrChecksum) {
-			err = exists
-		}
+		var more int
+		info, more, err = u.resolveExists(wctx, q, obj, body, derived, err)
+		n, deduped = n+more, err == nil && more == 0
 	}
 	if err == nil && seen != 0 {
 		err = u.supersede(obj.Key, seen, info)
 	}
 	return info, n, deduped, err
+}
+
+// resolveExists looks at what has taken the key of a create-only object. The same
+// content is what an earlier attempt has stored without being able to say so. Other
+// content under a derived key was damaged on its way: nothing but this object belongs
+// there, so that it is replaced. It returns how many attempts that took.
+func (u *Uploader) resolveExists(
+	ctx context.Context, q request, obj Object, body io.ReaderAt, derived bool, exists error,
+) (info Info, n int, err error) {
+	info, err = try(ctx, u, q.h, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil)
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrChecksum) && derived:
+		obj.CreateOnly = false
+		info, n, err = retry(ctx, u, q, func(ctx context.Context) (Info, error) { return u.putVerified(ctx, obj, body) }, nil)
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChecksum):
+		err = exists
+	}
+	return info, n, err
 }
 
 // supersede notes that the provider has newer content of key than generation seen.

@@ -260,7 +260,7 @@ func (u *Uploader) URL(key string, t Transform) (string, error) {
 	if u.local != nil {
 		switch e := u.local.lookup(key); {
 		case e == nil:
-		case e.State == statePending || e.State == stateDead:
+		case e.State == stateStored || e.State == statePending || e.State == stateDead:
 			return u.local.URL(ref)
 		case e.State == stateDone:
 			ref.Handle = e.Handle
