@@ -121,20 +121,23 @@ func (s *source) decodeCost() int64 {
 func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 	px := int64(p.box.X) * int64(p.box.Y)
 	ways := o.ways(s, info)
-	cost := 14*px + 24*int64(max(info.Width, info.Height)) + 1<<18
+	cost := 14*px + 48*(int64(info.Width)+int64(info.Height)) + 1<<18 // weights and one row
 	if info.Lossy && !info.Alpha && !info.Profile && p.box == image.Pt(p.w, p.h) && !slices.ContainsFunc(ways, func(f Format) bool { return !o.lossy(f) }) {
 		cost -= 9 * px // it stays in planes
 	}
 	switch {
 	case slices.Contains(ways, FormatWebP) && o.opts.Encoders[FormatWebP] == nil:
 		cost += 80 * px // nativewebp keeps an int for each channel, and it is read back
-	case slices.Contains(ways, FormatPNG):
+	case slices.Contains(ways, FormatPNG), len(ways) == 0: // none: a choice is made later
 		cost += 6*px + 1<<20
 	default:
 		cost += 2 * px
 	}
+	if slices.Contains(ways, FormatGIF) || len(ways) == 0 {
+		cost += 2 << 20 // the cells of the colour cube
+	}
 	if info.Frames > 1 {
-		cost += 2 * px * int64(info.Frames)
+		cost += (5*px + 12<<10) * int64(info.Frames) // frames, palettes, and a file that grows by doubling
 	}
 	return cost
 }

@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"slices"
+	"sync"
 )
 
 // Exact returns m with a palette of all its colours if there are at most limit of
@@ -57,8 +58,10 @@ type box struct {
 // Pixels with alpha below 128 become the transparent entry, which is the last one;
 // all others become opaque. Without such pixels there is no transparent entry.
 func Cut(m *image.NRGBA, limit int) *image.Paletted {
-	bins, clear := histogram(m)
-	if clear {
+	all := cells.Get().(*[1 << 15]bin)
+	defer cells.Put(all)
+	bins, transparent := histogram(m, all)
+	if transparent {
 		limit--
 	}
 	out := image.NewPaletted(m.Rect, nil)
@@ -72,7 +75,7 @@ func Cut(m *image.NRGBA, limit int) *image.Paletted {
 		h := s.n / 2
 		out.Palette = append(out.Palette, color.NRGBA{byte((s.r + h) / s.n), byte((s.g + h) / s.n), byte((s.b + h) / s.n), 255})
 	}
-	if clear || len(out.Palette) == 0 {
+	if transparent || len(out.Palette) == 0 {
 		out.Palette = append(out.Palette, color.NRGBA{})
 	}
 	last := uint8(len(out.Palette) - 1)
@@ -91,12 +94,16 @@ func Cut(m *image.NRGBA, limit int) *image.Paletted {
 
 func key(p []byte) uint16 { return uint16(p[0]>>3)<<10 | uint16(p[1]>>3)<<5 | uint16(p[2]>>3) }
 
-func histogram(m *image.NRGBA) (bins []bin, clear bool) {
-	all := make([]bin, 1<<15)
+// cells keeps histograms, which are large, for the next picture or frame.
+var cells = sync.Pool{New: func() any { return new([1 << 15]bin) }}
+
+// histogram fills all, and returns the part of it that holds the colours of m.
+func histogram(m *image.NRGBA, all *[1 << 15]bin) (bins []bin, transparent bool) {
+	clear(all[:])
 	for y := range m.Rect.Dy() {
 		for row := m.Pix[y*m.Stride:][:4*m.Rect.Dx()]; len(row) >= 4; row = row[4:] {
 			if row[3] < 128 {
-				clear = true
+				transparent = true
 				continue
 			}
 			b := &all[key(row)]
@@ -104,13 +111,15 @@ func histogram(m *image.NRGBA) (bins []bin, clear bool) {
 			b.r, b.g, b.b = b.r+int64(row[0]), b.g+int64(row[1]), b.b+int64(row[2])
 		}
 	}
+	used := 0
 	for i, b := range all {
 		if b.n > 0 {
 			b.key = uint16(i)
-			bins = append(bins, b)
+			all[used] = b
+			used++
 		}
 	}
-	return bins, clear
+	return all[:used], transparent
 }
 
 func split(bins []bin, limit int) []box {

@@ -1,0 +1,188 @@
+package imageopt_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+	"image/color"
+	"image/color/palette"
+	"image/gif"
+	"math/rand/v2"
+	"runtime"
+	"runtime/metrics"
+	"testing"
+
+	"github.com/perfblocks/perfblocks/imageopt"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+)
+
+// live returns the bytes that the last garbage collection has found in use.
+func live() int64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64())
+}
+
+// peak runs f and returns the most memory in use meanwhile, over that before, as
+// collections that follow each other without a pause see it.
+func peak(f func()) (used int64) {
+	runtime.GC()
+	runtime.GC()
+	base := live()
+	stop, done := make(chan bool), make(chan bool)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			runtime.GC()
+			used = max(used, live()-base)
+		}
+	}()
+	f()
+	close(stop)
+	<-done
+	return used
+}
+
+// booking is a writer that looks at what the job that writes to it has booked.
+type booking struct {
+	o      *imageopt.Optimizer
+	booked int64
+}
+
+func (b *booking) Write(p []byte) (int, error) {
+	b.booked = b.o.Stats().Memory
+	return len(p), nil
+}
+
+// noise makes a picture that nothing compresses.
+func noise(w, h int, opaque bool) *image.NRGBA {
+	m := image.NewNRGBA(image.Rect(0, 0, w, h))
+	rng := rand.New(rand.NewPCG(7, 8))
+	for i := 0; i+8 <= len(m.Pix); i += 8 {
+		binary.LittleEndian.PutUint64(m.Pix[i:], rng.Uint64())
+	}
+	for i := 3; opaque && i < len(m.Pix); i += 4 {
+		m.Pix[i] = 255
+	}
+	return m
+}
+
+func noiseGIF(t testing.TB, w, h, n int) []byte {
+	g := &gif.GIF{}
+	rng := rand.New(rand.NewPCG(7, 8))
+	for range n {
+		m := image.NewPaletted(image.Rect(0, 0, w, h), palette.Plan9)
+		for i := range m.Pix {
+			m.Pix[i] = byte(rng.Uint32())
+		}
+		g.Image, g.Delay = append(g.Image, m), append(g.Delay, 5)
+	}
+	var b bytes.Buffer
+	if err := gif.EncodeAll(&b, g); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// progressive420 is a gray tone in three components, 4:2:0.
+func progressive420(w, h int) []byte {
+	b := []byte{0xff, 0xd8}
+	b = segment(b, 0xdb, append([]byte{0}, bytes.Repeat([]byte{1}, 64)...)...)
+	b = segment(b, 0xc2, 8, byte(h>>8), byte(h), byte(w>>8), byte(w), 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0)
+	b = segment(b, 0xc4, append(append([]byte{0x00}, append([]byte{1}, make([]byte, 15)...)...), 0x00)...)
+	b = segment(b, 0xda, 3, 1, 0, 2, 0, 3, 0, 0, 0, 0)
+	b = append(b, make([]byte, (((w+15)/16)*((h+15)/16)*6+7)/8)...)
+	return append(b, 0xff, 0xd9)
+}
+
+func toWebP(t testing.TB, m *image.NRGBA) []byte {
+	b, _ := process(t, newOptimizer(t, imageopt.Options{}), toPNG(t, m), imageopt.Spec{Format: imageopt.FormatWebP})
+	return b
+}
+
+func toBMP(t testing.TB, m image.Image) []byte {
+	var b bytes.Buffer
+	if err := bmp.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func toTIFF(t testing.TB, m image.Image, deflate bool) []byte {
+	var b bytes.Buffer
+	o := &tiff.Options{}
+	if deflate {
+		o.Compression = tiff.Deflate
+	}
+	if err := tiff.Encode(&b, m, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestMemoryStaysWithinWhatWasBooked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("collects garbage all the time")
+	}
+	o := newOptimizer(t, imageopt.Options{MaxMemory: 2 << 30, Inputs: []imageopt.Format{
+		imageopt.FormatJPEG, imageopt.FormatPNG, imageopt.FormatGIF, imageopt.FormatWebP, imageopt.FormatBMP, imageopt.FormatTIFF,
+	}})
+	deep := image.NewNRGBA64(image.Rect(0, 0, 600, 400))
+	for i := range deep.Pix {
+		deep.Pix[i] = byte(i * i >> 3)
+	}
+	jpg := toJPEG(t, noise(800, 600, true), 95)
+	type spec = imageopt.Spec
+	for _, tc := range []struct {
+		name string
+		src  []byte
+		spec spec
+	}{
+		{"progressive JPEG, 12 MP", progressive420(4000, 3000), spec{}},
+		{"progressive JPEG, 12 MP to 400 px", progressive420(4000, 3000), spec{Width: 400}},
+		{"progressive JPEG on its side", withEXIF(progressive420(1600, 1200), 6), spec{Format: imageopt.FormatJPEG}},
+		{"JPEG of noise", jpg, spec{Quality: 100}},
+		{"JPEG of noise to PNG", jpg, spec{Format: imageopt.FormatPNG}},
+		{"JPEG of noise, padded", jpg, spec{Width: 900, Height: 900, Fit: imageopt.FitContain, Background: color.Black}},
+		{"JPEG of noise on its side to WebP", withEXIF(toJPEG(t, noise(800, 600, true), 95), 5), spec{Format: imageopt.FormatWebP}},
+		{"JPEG of noise to GIF", jpg, spec{Format: imageopt.FormatGIF}},
+		{"PNG of noise", toPNG(t, noise(800, 600, true)), spec{}},
+		{"PNG of noise to 400 px", toPNG(t, noise(800, 600, true)), spec{Width: 400}},
+		{"PNG with alpha", toPNG(t, noise(700, 500, false)), spec{Format: imageopt.FormatPNG}},
+		{"PNG with alpha to GIF", toPNG(t, noise(700, 500, false)), spec{Format: imageopt.FormatGIF}},
+		{"PNG with alpha to JPEG", toPNG(t, noise(700, 500, false)), spec{Format: imageopt.FormatJPEG, Quality: 100}},
+		{"PNG with alpha to WebP", toPNG(t, noise(500, 400, false)), spec{Format: imageopt.FormatWebP}},
+		{"PNG to WebP or PNG", toPNG(t, noise(500, 400, true)), spec{Accept: "image/webp,image/png"}},
+		{"PNG of 16 bits", toPNG(t, deep), spec{Width: 550}},
+		{"PNG enlarged", toPNG(t, noise(300, 200, false)), spec{Width: 900, AllowUpscale: true, Filter: imageopt.FilterLanczos}},
+		{"PNG of one row", toPNG(t, noise(300_000, 1, true)), spec{Width: 200}},
+		{"PNG of one row with alpha", toPNG(t, noise(300_000, 1, false)), spec{Width: 200}},
+		{"PNG of one column with alpha", toPNG(t, noise(1, 300_000, false)), spec{Height: 200}},
+		{"WebP of noise", toWebP(t, noise(500, 400, true)), spec{Width: 300}},
+		{"WebP with alpha", toWebP(t, noise(500, 400, false)), spec{Width: 300}},
+		{"BMP", toBMP(t, noise(500, 400, true)), spec{Width: 300}},
+		{"TIFF", toTIFF(t, noise(500, 400, false), false), spec{Width: 300}},
+		{"TIFF, deflated", toTIFF(t, noise(500, 400, false), true), spec{Width: 300}},
+		{"GIF of 12 frames", noiseGIF(t, 400, 300, 12), spec{}},
+		{"GIF of 12 frames to 100 px", noiseGIF(t, 400, 300, 12), spec{Width: 100}},
+		{"GIF of 12 frames enlarged", noiseGIF(t, 200, 150, 12), spec{Width: 400, AllowUpscale: true}},
+		{"GIF of 12 frames to PNG", noiseGIF(t, 400, 300, 12), spec{Format: imageopt.FormatPNG}},
+	} {
+		var err error
+		w := &booking{o: o}
+		used := peak(func() { _, err = o.Process(t.Context(), w, bytes.NewReader(tc.src), tc.spec) })
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+		t.Logf("%-40s used %6d KiB, booked %6d KiB: %.2f", tc.name, used>>10, w.booked>>10, float64(used)/float64(w.booked))
+		if used > w.booked {
+			t.Errorf("%s: %d KiB in use, %d KiB booked", tc.name, used>>10, w.booked>>10)
+		}
+	}
+}
