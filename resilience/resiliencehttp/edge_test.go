@@ -263,3 +263,24 @@ func TestMiddlewareExtremes(t *testing.T) {
 		}
 	}
 }
+
+// TestTransportAnswerAtTheTimeout checks that an answer which comes as the
+// attempt's time runs out is not handed on with a body that cannot be read.
+func TestTransportAnswerAtTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var late []*body
+		tr := newTransport(t, roundTripFunc(func(*http.Request) (*http.Response, error) {
+			if len(late) < 1 {
+				time.Sleep(2 * time.Second)
+			}
+			resp, b := answer(200, "text")
+			late = append(late, b)
+			return resp, nil
+		}), resiliencehttp.TransportOptions{AttemptTimeout: time.Second})
+		resp, err := (&http.Client{Transport: tr}).Get("http://up/")
+		if err != nil || len(late) != 2 || !late[0].closed {
+			t.Fatalf("Get = %v, %v after %d attempts; want the second one's answer, the first closed", resp, err, len(late))
+		}
+		_ = resp.Body.Close()
+	})
+}

@@ -390,18 +390,19 @@ func (x *exchange) timed(ctx context.Context, r *http.Request, d time.Duration) 
 	inner, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(d, func() { cancel(resilience.ErrTimeout) })
 	resp, err := x.t.base.RoundTrip(r.WithContext(inner))
-	inTime := timer.Stop()
-	if err != nil {
-		cause := context.Cause(inner)
-		cancel(nil)
-		if !inTime && ctx.Err() == nil && errors.Is(cause, resilience.ErrTimeout) {
-			return nil, resilience.Mark(fmt.Errorf("%w: %w", resilience.ErrTimeout, err), resilience.ClassTimeout)
+	late := !timer.Stop()
+	if late && err == nil { // The body could not be read any more.
+		if resp != nil && resp.Body != nil {
+			_ = resp.Body.Close()
 		}
-		return nil, err
+		resp, err = nil, context.Canceled
 	}
-	if resp == nil || resp.Body == nil {
+	if err != nil || resp == nil || resp.Body == nil {
 		cancel(nil)
-		return resp, nil
+		if late && ctx.Err() == nil {
+			err = resilience.Mark(fmt.Errorf("%w: %w", resilience.ErrTimeout, err), resilience.ClassTimeout)
+		}
+		return resp, err
 	}
 	body := &attemptBody{ReadCloser: resp.Body, cancel: cancel}
 	resp.Body = body
