@@ -118,6 +118,9 @@ func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
 	if c.byName[s.Name] != nil {
 		return nil, fmt.Errorf("%w: strategy %q: Name is taken", ErrOptions, s.Name)
 	}
+	if c.remote != nil {
+		s.Tags = append(s.Tags, allTag)
+	}
 	slices.Sort(s.Tags) // withDefaults made a copy
 	for _, tag := range slices.Compact(s.Tags) {
 		co.static = append(co.static, c.tags.acquire(tag))
@@ -149,8 +152,10 @@ func (c *Cache) ExpireTag(ctx context.Context, tags ...string) error {
 
 // Depend makes child depend on the parents: what invalidates a parent invalidates
 // child, and so on downwards. Tags are any strings, or entries by [View.Tag]. Edges
-// stay until Close, and repeating one does nothing. It returns ErrCycle, and adds
-// nothing, if child is above a parent already. Edges are per process.
+// stay until Close, and repeating one does nothing: declare kinds of things with it,
+// and leave what single entries need to [Entry.DependsOn]. It returns ErrCycle if
+// child is above a parent already, and another error if there would be more than a
+// million edges; then it adds nothing. Edges are per process.
 func (c *Cache) Depend(child string, parents ...string) error {
 	if c.bypass() {
 		return nil
@@ -217,9 +222,9 @@ func (c *Cache) Shrink(ctx context.Context, target float64) (freed int64) {
 	if c.bypass() || ctx.Err() != nil {
 		return 0
 	}
+	defer c.tellEvictions() // after the lock is released
 	c.resizeMu.Lock()
 	defer c.resizeMu.Unlock()
-	defer c.tellEvictions()
 	before := c.liveBytes()
 	c.sweep(ctx)
 	if math.IsNaN(target) {
@@ -285,8 +290,8 @@ func (c *Cache) liveWeight() (n int64) {
 
 // Close cancels the loads under way, waits for all goroutines of the cache, loaders
 // included, and frees what the engine holds. Repeats do nothing. Afterwards Load
-// runs its loader without the cache, Get misses, and writes return ErrClosed. A
-// loader must not call it.
+// runs its loader without the cache, Get misses, and writes return ErrClosed. Loaders
+// and hooks must not call it.
 func (c *Cache) Close() error {
 	c.lifeMu.Lock()
 	first := !c.closed.Swap(true)
@@ -298,6 +303,15 @@ func (c *Cache) Close() error {
 	c.work.Wait()
 	if !first {
 		return nil
+	}
+	if r, ok := c.engine.(ranger); ok {
+		var all []*Item
+		r.Range(func(_ Key, it *Item) bool { all = append(all, it); return true })
+		for _, it := range all {
+			if c.engine.DeleteIf(it.key, it) {
+				c.removed(it, false)
+			}
+		}
 	}
 	if cl, ok := c.engine.(engineCloser); ok {
 		if err := cl.Close(); err != nil {

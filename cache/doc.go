@@ -68,8 +68,10 @@
 //   - An entry that merely outlives its TTL and is loaded anew does not invalidate
 //     what was built from it.
 //   - Get does not wait for a running load, and does not see stale values.
-//   - Within StaleIfError each Load tries the loader again and waits for it: give
-//     a HardTimeout, or a breaker, to an upstream that hangs.
+//   - Within StaleIfError the first Load after more than a minute without a failure
+//     waits for the loader: give a HardTimeout, or a breaker, to an upstream that
+//     hangs. During the minute after a failure an old value may answer although the
+//     upstream is back, until the attempt that the call starts has ended.
 //   - A loader that does not listen to its ctx delays Close.
 //   - Edges of [Cache.Depend] stay until Close.
 //   - Without a working push from the second level, other nodes see an invalidation

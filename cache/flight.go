@@ -54,6 +54,7 @@ type call struct {
 	timer      *time.Timer // HardTimeout, or nil
 	background bool
 	ahead      bool // the value is still fresh
+	settled    bool // the loader's goroutine has ended all flights
 	begun      int64
 	rgen       uint64
 	rpos       uint64
@@ -161,14 +162,14 @@ type recorder struct {
 	closed  bool    // guarded by mu: the load has ended
 }
 
-type recorderKey struct{}
+// recorderKey is per cache, so that loaders of several caches may nest.
+type recorderKey struct{ c *Cache }
 
-// recorderOf returns the recorder of the loader that ctx belongs to, if its cache is c.
+// recorderOf returns the recorder of the innermost loader of c that ctx belongs to,
+// or nil.
 func recorderOf(ctx context.Context, c *Cache) *recorder {
-	if r, ok := ctx.Value(recorderKey{}).(*recorder); ok && r.c == c {
-		return r
-	}
-	return nil
+	r, _ := ctx.Value(recorderKey{c}).(*recorder)
+	return r
 }
 
 // add records a dependency on the tag name and returns its node, nil after the end.

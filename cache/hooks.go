@@ -25,7 +25,7 @@ type LoadEvent struct {
 	Duration   time.Duration // of the loader, or of the second level's answer
 	Background bool          // a refresh that nobody waits for
 	Remote     bool          // filled by the second level; no loader ran
-	Stored     bool          // false: error, invalidated meanwhile, or too large
+	Stored     bool          // false: error, invalidated meanwhile, or too large; true if any key was
 	Err        error         // of the loader; nil when it returned a value
 }
 

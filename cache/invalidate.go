@@ -101,6 +101,7 @@ func (c *Cache) dropKey(key Key, hard bool, pos uint64) {
 		return
 	}
 	if !hard {
+		it.retry.Store(never) // whoever asks for a new value wants it tried
 		it.expire(c.now())
 		return
 	}
@@ -151,8 +152,7 @@ func (c *Cache) wrote(co *core, key Key, hard bool) {
 // watchEntry makes sure that, from now on, the tag of an entry is hit by what
 // invalidates the entry, although nobody loads it through its dependent.
 func (c *Cache) watchEntry(tag string) {
-	_, key, ok := c.entryOf(tag)
-	if !ok {
+	if !isEntryTag(tag) {
 		return
 	}
 	n := c.tags.acquire(tag)
@@ -160,7 +160,9 @@ func (c *Cache) watchEntry(tag string) {
 	if !n.linked.Swap(true) {
 		c.tags.linked.Add(1)
 	}
-	c.linkEntry(n, key)
+	if _, key, ok := c.entryOf(tag); ok { // else its view may come later
+		c.linkEntry(n, key)
+	}
 }
 
 // linkEntry hangs n, the node of the entry of key, below all that the entry depends

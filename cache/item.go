@@ -17,9 +17,9 @@ type Item struct {
 	weight int64
 	bytes  int64
 
-	fresh     int64 // moments, in nanoseconds since Cache.start
-	dead      int64 // no stale window reaches further
-	refreshAt int64
+	fresh int64        // moments, in nanoseconds since Cache.start
+	dead  int64        // no stale window reaches further
+	retry atomic.Int64 // when to refresh ahead; below 0: less the moment of the last failed load
 
 	rpos     uint64 // position on the Remote before the load; 0: unknown
 	rgen     uint64 // generation of the push connection at the load; 0: none
@@ -30,6 +30,7 @@ type Item struct {
 	used    atomic.Int64  // moment of the last read, for Idle
 	gone    atomic.Bool   // it left the engine and is accounted for
 	setting atomic.Int32  // used by the otter engine
+	byHand  bool          // by Set
 }
 
 // Weight returns what the item counts for in EngineOptions.MaxWeight: its bytes,
@@ -86,10 +87,45 @@ func (c *Cache) judge(it *Item, now int64, touch bool) state {
 	if now >= it.fresh || it.soft.Load() != 0 {
 		return stateStale
 	}
-	if now >= it.refreshAt {
+	if at := it.retry.Load(); at >= 0 && now >= at || at < 0 && !it.resting(now) {
 		return stateAhead
 	}
 	return stateFresh
+}
+
+// A load that fails while an old value may answer is not tried again for failRest;
+// and until failGrace after the last failure it is tried in the background.
+const (
+	failRest  = int64(time.Second)
+	failGrace = int64(time.Minute)
+)
+
+// failed notes that a load of the entry failed at the moment now.
+func (it *Item) failed(now int64) { it.retry.Store(-now) }
+
+// resting tells whether a load failed just now, so that another one waits.
+func (it *Item) resting(now int64) bool {
+	at := it.retry.Load()
+	return at < 0 && now+at < failRest
+}
+
+// failing tells whether the next load of the entry will presumably fail too.
+func (it *Item) failing(now int64) bool {
+	at := it.retry.Load()
+	return at < 0 && now+at < failGrace
+}
+
+// servable tells whether the stale it may answer without waiting for a load: within
+// StaleWhileRevalidate if revalidate, or within StaleIfError after a failure.
+func (it *Item) servable(now int64, revalidate bool) bool {
+	return revalidate && it.within(it.core.swr, now) || it.failing(now) && it.within(it.core.sie, now)
+}
+
+// within tells whether the stale it is within a window. Another reader, with a later
+// now, may have set the end of its freshness: without a window, now before that end
+// means nothing.
+func (it *Item) within(window, now int64) bool {
+	return window > 0 && now < addMoment(it.staleSince(), window)
 }
 
 // recheck compares the stamps of the item's tags with its own; false: hard dead.

@@ -15,12 +15,14 @@ type Loader[V any] = func(ctx context.Context, e *Entry[V]) (V, error)
 // Load returns the value of key: from memory, from the second level, or by fn. One
 // fn per key runs at a time; all callers share its result, and each one leaves when
 // its own ctx ends. A stale value within StaleWhileRevalidate is returned at once
-// while fn runs in the background; a failure of fn is answered with the old value
-// within StaleIfError. Errors: those of fn unchanged (a panic is a *PanicError),
+// while fn runs in the background. A failure of fn is answered with the old value
+// within StaleIfError, and so are, at once, the calls of the next minute: fn then runs
+// in the background, a second after the last failure at the earliest. Errors: those of fn unchanged (a panic is a *PanicError),
 // ErrTimeout, ErrCycle, ErrClosed, or the ctx's.
 //
 // Inside a loader, the entry being loaded comes to depend on key and on all that
-// key depends on; stale values are then waited for rather than served.
+// key depends on. A stale value is then waited for rather than served; after a
+// failure it is served, and what is made of it is not stored.
 func (v *View[V]) Load(ctx context.Context, key string, fn Loader[V]) (V, error) {
 	c := v.core.c
 	if c.bypass() {
@@ -41,9 +43,12 @@ func (v *View[V]) Load(ctx context.Context, key string, fn Loader[V]) (V, error)
 			return val, err
 		}
 	case stateStale:
-		if rec == nil && now < addMoment(it.staleSince(), v.core.swr) {
-			if val, err, ok := v.serve(it, nil, now); ok {
+		if it.servable(now, rec == nil) {
+			if val, err, ok := v.serve(it, rec, now); ok {
 				v.core.counters.stale.Add(1)
+				if rec != nil {
+					rec.taint()
+				}
 				v.refresh(ctx, it, fn)
 				return val, err
 			}
@@ -166,13 +171,14 @@ func (v *View[V]) join(ctx context.Context, rec *recorder, key Key, fn Loader[V]
 		}
 		s.supersedeLocked(key)
 	}
+	stamp := c.tags.epoch.Load()
 	it, st := c.lookup(key, c.now())
 	if st == stateFresh || st == stateAhead {
 		s.mu.Unlock()
 		return nil, it, nil
 	}
 	cl := c.newCall(ctx, v.core, false)
-	f := cl.addLocked(s, key)
+	f := cl.addLocked(s, key, stamp)
 	s.mu.Unlock()
 	if st != stateStale {
 		it = nil
@@ -187,19 +193,23 @@ func (v *View[V]) join(ctx context.Context, rec *recorder, key Key, fn Loader[V]
 // refresh starts a background load of the key of it, unless one is running.
 func (v *View[V]) refresh(ctx context.Context, it *Item, fn Loader[V]) {
 	c := v.core.c
+	if it.resting(c.now()) {
+		return
+	}
 	s := c.flights.shard(it.key)
 	s.mu.Lock()
 	if s.m[it.key] != nil {
 		s.mu.Unlock()
 		return
 	}
-	if cur, ok := c.engine.Get(it.key); !ok || cur != it {
+	stamp, now := c.tags.epoch.Load(), c.now()
+	if cur, st := c.lookup(it.key, now); cur != it || st == stateMiss || st == stateFresh {
 		s.mu.Unlock()
 		return // refreshed or deleted meanwhile
 	}
 	cl := c.newCall(ctx, v.core, true)
-	cl.ahead = it.soft.Load() == 0 && c.now() < it.fresh
-	cl.addLocked(s, it.key)
+	cl.ahead = it.soft.Load() == 0 && now < it.fresh
+	cl.addLocked(s, it.key, stamp)
 	s.mu.Unlock()
 	if !c.spawn(func() { v.run(cl, it, fn) }) {
 		c.abort(cl)

@@ -19,8 +19,8 @@ const fillWorkers = 16
 // memory and the second level do not have, without the ones that another load is
 // just computing. Keys that fn leaves out are not found: they are absent from the
 // result, and remembered for NegativeTTL. An error of fn is returned together with
-// what was found; stale values within StaleIfError count as found. Stale values
-// are not served while revalidating. The result is the caller's; its values are
+// what was found; stale values within StaleIfError count as found, and answer the
+// calls of the next minute as in [View.Load]. StaleWhileRevalidate is not used. The result is the caller's; its values are
 // shared unless the strategy has a Clone. In rare cases, when an invalidation came
 // between, fn is called once more for the keys that it hit.
 func (v *View[V]) LoadMany(ctx context.Context, keys []string, fn ManyLoader[V]) (map[string]V, error) {
@@ -31,6 +31,7 @@ func (v *View[V]) LoadMany(ctx context.Context, keys []string, fn ManyLoader[V])
 	m := many[V]{v: v, ctx: ctx, rec: recorderOf(ctx, c), fn: fn, begun: c.now(),
 		found: make(map[string]V, len(keys)), epoch: c.tags.epoch.Load()}
 	todo := m.fromMemory(keys)
+	m.refresh()
 	for len(todo) > 0 {
 		if ctx.Err() != nil {
 			return m.found, fmt.Errorf("cache: load many: %w", ctxError(ctx))
@@ -80,6 +81,7 @@ type many[V any] struct {
 	err   error
 	begun int64
 	epoch uint64
+	stale []*Item // served because of an earlier failure
 }
 
 // fromMemory takes what is fresh and returns the other keys.
@@ -91,12 +93,42 @@ func (m *many[V]) fromMemory(keys []string) (todo []string) {
 		}
 		begun := c.now()
 		it, st := c.lookup(m.v.key(k), begun)
-		if (st == stateFresh || st == stateAhead) && m.take(k, it, begun) {
-			continue
+		switch {
+		case (st == stateFresh || st == stateAhead) && m.take(k, it, begun):
+		case st == stateStale && it.servable(begun, false) && m.take(k, it, begun):
+			m.v.core.counters.stale.Add(1)
+			m.stale = append(m.stale, it)
+			if m.rec != nil {
+				m.rec.taint()
+			}
+		default:
+			todo = append(todo, k)
 		}
-		todo = append(todo, k)
 	}
 	return todo
+}
+
+// refresh starts one background load of the stale values that were served.
+func (m *many[V]) refresh() {
+	v := m.v
+	c := v.core.c
+	var cl *call
+	for _, it := range m.stale {
+		s := c.flights.shard(it.key)
+		s.mu.Lock()
+		stamp, now := c.tags.epoch.Load(), c.now()
+		cur, st := c.lookup(it.key, now)
+		if s.m[it.key] == nil && cur == it && st == stateStale && !it.resting(now) {
+			if cl == nil {
+				cl = c.newCall(m.ctx, v.core, true)
+			}
+			cl.addLocked(s, it.key, stamp)
+		}
+		s.mu.Unlock()
+	}
+	if cl != nil && !c.spawn(func() { v.runMany(cl, m.fn) }) {
+		c.abort(cl)
+	}
 }
 
 // take serves key from it, unless its bytes are damaged.
@@ -124,6 +156,7 @@ func (m *many[V]) join(keys []string) (flights []*flight, started *call) {
 			}
 			s.supersedeLocked(key)
 		}
+		stamp := c.tags.epoch.Load()
 		it, st := c.lookup(key, c.now())
 		if st == stateFresh || st == stateAhead {
 			s.mu.Unlock()
@@ -136,7 +169,7 @@ func (m *many[V]) join(keys []string) (flights []*flight, started *call) {
 		if started == nil {
 			started = c.newCall(m.ctx, m.v.core, false)
 		}
-		flights = append(flights, started.addLocked(s, key))
+		flights = append(flights, started.addLocked(s, key, stamp))
 		s.mu.Unlock()
 	}
 	return flights, started
@@ -184,6 +217,7 @@ func (v *View[V]) runMany(cl *call, fn ManyLoader[V]) {
 	v.limit(cl)
 	missing := v.fillMany(cl)
 	if len(missing) == 0 {
+		cl.settled = true
 		return
 	}
 	v.locate(cl)
@@ -198,6 +232,7 @@ func (v *View[V]) runMany(cl *call, fn ManyLoader[V]) {
 	})
 	nodes, tainted := cl.rec.take(v.core)
 	own := nodes[min(len(v.core.static), len(nodes)):]
+	anyStored := false
 	for _, f := range missing {
 		val, ok := vals[f.key.ID]
 		err := err
@@ -209,11 +244,13 @@ func (v *View[V]) runMany(cl *call, fn ManyLoader[V]) {
 		}
 		stored, res := v.settle(cl, f, settled[V]{val: val, err: err, nodes: nodes, tainted: tainted})
 		if stored {
+			anyStored = true
 			v.writeRemote(context.WithoutCancel(cl.ctx), res.item, res.frame, cl.rpos)
 		}
 	}
+	cl.settled = true
 	c.tags.release(own...)
-	v.tellLoad(cl, keys, LoadEvent{Stored: err == nil, Err: err})
+	v.tellLoad(cl, keys, LoadEvent{Stored: anyStored, Err: err})
 }
 
 // fillMany ends the flights that the second level has records for, some at a time,

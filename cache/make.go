@@ -22,7 +22,7 @@ func (v *View[V]) newItem(id string, ld loaded) (*Item, []byte) {
 	}
 	it.fresh = addMoment(now, max(ttl, 1))
 	it.dead = it.fresh
-	it.refreshAt = never
+	it.retry.Store(never)
 	it.bytes = itemOverhead + int64(len(id)) + int64(cap(it.nodes)-len(co.static))*8
 	val, _ := ld.value.(V) // a nil interface is a value too
 	if _, neg := ld.value.(negative); neg {
@@ -35,7 +35,7 @@ func (v *View[V]) newItem(id string, ld loaded) (*Item, []byte) {
 		it.dead = addMoment(now, ld.keep)
 	}
 	if co.ahead > 0 && ttl < never {
-		it.refreshAt = now + int64(float64(ttl)*co.ahead)
+		it.retry.Store(now + int64(float64(ttl)*co.ahead))
 	}
 	frame := v.fit(it, val)
 	it.weigh(c)

@@ -74,19 +74,13 @@ func (v *View[V]) writeRemote(ctx context.Context, it *Item, frame []byte, pos u
 }
 
 // invalidateEntry tells the other nodes that the entry of key is about to be
-// written, and returns the position for its record; 0 if there is none.
+// written, and returns the position for its record; 0 if a later write of the same key
+// overtook it, or with an error.
 func (rl *remoteLevel) invalidateEntry(ctx context.Context, co *core, id string) (uint64, error) {
 	tag := co.tagPrefix + id
 	tags := []string{tag}
 	if n := rl.c.tags.find(tag); n != nil {
 		tags = namesOf(rl.c.tags.closure([]*node{n}))
 	}
-	pos, err := rl.invalidate(ctx, tags, false)
-	if err != nil {
-		return 0, err
-	}
-	if pos == 0 && co.codec != "" { // another caller's call took ours along
-		pos = rl.position(ctx)
-	}
-	return pos, nil
+	return rl.invalidate(ctx, tags, false)
 }

@@ -17,7 +17,13 @@ const (
 	remoteTrips    = 5 // failures in a row that open the circuit
 	remoteRest     = time.Second
 	ownPositions   = 256
+	owedMax        = 1 << 14 // debts kept one by one
+	owedPortion    = 512     // tags of one call
 )
+
+// allTag is on every entry and record of a cache with a second level. Invalidating it
+// stands for more invalidations than a node can remember while the remote fails.
+const allTag = "\x00all"
 
 // remoteLevel wraps Options.Remote: time limits, a circuit, the push connection,
 // and the invalidations that the remote has not taken yet.
@@ -40,13 +46,15 @@ type remoteLevel struct {
 	next int                  // guarded by mu
 	owes atomic.Bool          // owed is not empty
 
-	flushMu chan struct{} // one flush at a time
+	flushMu  chan struct{} // one flush at a time
+	settling atomic.Bool   // settle runs
 }
 
 // debt is one invalidation that the remote has not confirmed.
 type debt struct {
 	seq  uint64
 	soft bool
+	pos  *uint64 // guarded by mu: gets the position, or nil
 }
 
 func newRemoteLevel(c *Cache, r Remote) *remoteLevel {
@@ -69,6 +77,9 @@ func (rl *remoteLevel) result(op string, err error) error {
 		rl.fails.Store(0)
 		return err
 	}
+	if errors.Is(err, errResting) || errors.Is(err, errCallerLeft) {
+		return err // says nothing about the remote
+	}
 	rl.errors.Add(1)
 	if n := rl.fails.Add(1); n >= remoteTrips {
 		rl.restEnd.Store(rl.c.now() + int64(remoteRest))
@@ -84,12 +95,14 @@ func (rl *remoteLevel) result(op string, err error) error {
 }
 
 // protect runs one call of the driver within RemoteTimeout; a panic is an error.
-func (rl *remoteLevel) protect(ctx context.Context, fn func(ctx context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, rl.c.opts.RemoteTimeout)
+func (rl *remoteLevel) protect(caller context.Context, fn func(ctx context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(caller, rl.c.opts.RemoteTimeout)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("cache: remote panicked with a %T", r)
+		} else if err != nil && caller.Err() != nil {
+			err = fmt.Errorf("%w: %w", errCallerLeft, err)
 		}
 	}()
 	return fn(ctx)
@@ -141,59 +154,103 @@ func (rl *remoteLevel) set(ctx context.Context, co *core, id string, rec *Record
 }
 
 // invalidate gives tags to the remote together with all that it is owed. What it
-// does not take stays owed, and records are not used until it has.
+// does not take stays owed, and records are not used until it has. It returns the
+// position of the first tag, or 0 if a later invalidation of that tag took its place.
 func (rl *remoteLevel) invalidate(ctx context.Context, tags []string, soft bool) (uint64, error) {
+	first := new(uint64)
 	rl.mu.Lock()
-	for _, tag := range tags {
+	for i, tag := range tags {
 		was, owed := rl.owed[tag]
 		rl.seq++
-		rl.owed[tag] = debt{seq: rl.seq, soft: soft && (!owed || was.soft)}
+		d := debt{seq: rl.seq, soft: soft && (!owed || was.soft)}
+		if i == 0 {
+			d.pos = first
+		}
+		rl.owed[tag] = d
 	}
 	rl.owes.Store(true)
 	rl.mu.Unlock()
-	return rl.flushAll(ctx)
+	if err := rl.flush(ctx); err != nil {
+		rl.settleLater()
+		return 0, err
+	}
+	rl.mu.Lock()
+	defer rl.mu.Unlock()
+	return *first, nil
 }
 
+// flush sends what is owed. The hook is called after the next one may go.
 func (rl *remoteLevel) flush(ctx context.Context) error {
-	_, err := rl.flushAll(ctx)
-	return err
-}
-
-// flushAll sends what is owed: hard ones first. It returns the last position.
-func (rl *remoteLevel) flushAll(ctx context.Context) (pos uint64, err error) {
 	select {
 	case rl.flushMu <- struct{}{}:
-		defer func() { <-rl.flushMu }()
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return ctxError(ctx)
 	}
-	for _, soft := range []bool{false, true} {
-		tags, upTo := rl.owedTags(soft)
-		if len(tags) == 0 {
-			continue
-		}
-		err := rl.protect(ctx, func(ctx context.Context) (err error) {
-			pos, err = rl.r.Invalidate(ctx, tags, soft)
-			return err
-		})
-		if rl.result("invalidate", err) != nil {
-			return 0, err
-		}
-		rl.paid(tags, upTo, pos)
-	}
-	return pos, nil
+	err := rl.pay(ctx)
+	<-rl.flushMu
+	return rl.result("invalidate", err)
 }
 
-// owedTags returns what is owed of a kind, and the number of the newest debt.
-func (rl *remoteLevel) owedTags(soft bool) (tags []string, upTo uint64) {
+var (
+	errResting    = errors.New("second level is left alone after failures")
+	errCallerLeft = errors.New("caller left")
+	errNoPosition = errors.New("remote returned position 0")
+)
+
+// pay sends the debts of this moment in portions, hard ones first.
+func (rl *remoteLevel) pay(ctx context.Context) error {
+	rl.mu.Lock()
+	upTo := rl.seq
+	rl.mu.Unlock()
+	for _, soft := range []bool{false, true} {
+		for {
+			tags := rl.owedTags(soft, upTo)
+			if len(tags) == 0 {
+				break
+			}
+			if rl.resting() {
+				rl.limitDebts()
+				return errResting
+			}
+			var pos uint64
+			if err := rl.protect(ctx, func(ctx context.Context) (err error) {
+				if pos, err = rl.r.Invalidate(ctx, tags, soft); err == nil && pos == 0 {
+					err = errNoPosition
+				}
+				return err
+			}); err != nil {
+				rl.limitDebts()
+				return err
+			}
+			rl.paid(tags, upTo, pos)
+		}
+	}
+	return nil
+}
+
+// limitDebts replaces too many debts by one that covers them: the tag of all records.
+func (rl *remoteLevel) limitDebts() {
+	rl.mu.Lock()
+	defer rl.mu.Unlock()
+	if len(rl.owed) > owedMax {
+		clear(rl.owed)
+		rl.seq++
+		rl.owed[allTag] = debt{seq: rl.seq}
+	}
+}
+
+// owedTags returns a portion of what is owed of a kind since no later than upTo.
+func (rl *remoteLevel) owedTags(soft bool, upTo uint64) (tags []string) {
 	rl.mu.Lock()
 	defer rl.mu.Unlock()
 	for tag, d := range rl.owed {
-		if d.soft == soft {
-			tags = append(tags, tag)
+		if d.soft == soft && d.seq <= upTo {
+			if tags = append(tags, tag); len(tags) == owedPortion {
+				break
+			}
 		}
 	}
-	return tags, rl.seq
+	return tags
 }
 
 // paid notes that the remote took the tags at position pos. A tag that was
@@ -203,12 +260,40 @@ func (rl *remoteLevel) paid(tags []string, upTo, pos uint64) {
 	defer rl.mu.Unlock()
 	for _, tag := range tags {
 		if d, ok := rl.owed[tag]; ok && d.seq <= upTo {
+			if d.pos != nil {
+				*d.pos = pos
+			}
 			delete(rl.owed, tag)
 		}
 	}
 	rl.owes.Store(len(rl.owed) > 0)
 	rl.own[rl.next] = pos
 	rl.next = (rl.next + 1) % ownPositions
+}
+
+// settleLater tries again in the background until nothing is owed: the other nodes
+// serve what they have until they are told.
+func (rl *remoteLevel) settleLater() {
+	if rl.settling.Swap(true) {
+		return
+	}
+	if !rl.c.spawn(rl.settle) {
+		rl.settling.Store(false)
+	}
+}
+
+func (rl *remoteLevel) settle() {
+	for rl.owes.Load() && rl.c.ctx.Err() == nil {
+		select {
+		case <-rl.c.ctx.Done():
+		case <-time.After(remoteRest):
+			_ = rl.flush(rl.c.ctx)
+		}
+	}
+	rl.settling.Store(false)
+	if rl.owes.Load() && rl.c.ctx.Err() == nil { // it came just now
+		rl.settleLater()
+	}
 }
 
 func (rl *remoteLevel) isOwn(pos uint64) bool {

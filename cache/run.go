@@ -12,7 +12,7 @@ func (c *Cache) newCall(ctx context.Context, co *core, background bool) *call {
 	cl := &call{core: co, background: background, begun: c.now()}
 	cl.waiters.Store(1)
 	cl.rec = &recorder{c: c, call: cl}
-	ctx = context.WithValue(context.WithoutCancel(ctx), recorderKey{}, cl.rec)
+	ctx = context.WithValue(context.WithoutCancel(ctx), recorderKey{c}, cl.rec)
 	cl.ctx, cl.cancel = context.WithCancelCause(ctx)
 	if c.remote != nil {
 		cl.rgen = c.remote.gen.Load()
@@ -20,9 +20,11 @@ func (c *Cache) newCall(ctx context.Context, co *core, background bool) *call {
 	return cl
 }
 
-// addLocked registers a flight of cl for key. The shard is locked.
-func (cl *call) addLocked(s *flightShard, key Key) *flight {
-	f := &flight{key: key, call: cl, stamp: cl.core.c.tags.epoch.Load(), done: make(chan struct{})}
+// addLocked registers a flight of cl for key. stamp is the epoch read before the old
+// entry was judged, so that an old value handed to the loader is judged by it too.
+// The shard is locked.
+func (cl *call) addLocked(s *flightShard, key Key, stamp uint64) *flight {
+	f := &flight{key: key, call: cl, stamp: stamp, done: make(chan struct{})}
 	cl.flights = append(cl.flights, f)
 	s.m[key] = f
 	return f
@@ -62,6 +64,7 @@ func (v *View[V]) run(cl *call, old *Item, fn Loader[V]) {
 	defer cl.end()
 	v.limit(cl)
 	if !cl.ahead && v.fill(cl, f) {
+		cl.settled = true
 		return
 	}
 	v.locate(cl)
@@ -73,6 +76,7 @@ func (v *View[V]) run(cl *call, old *Item, fn Loader[V]) {
 	})
 	nodes, tainted := cl.rec.take(v.core)
 	stored, res := v.settle(cl, f, settled[V]{val: val, ttl: ttl, err: err, nodes: nodes, tainted: tainted})
+	cl.settled = true
 	v.tellLoad(cl, []string{f.key.ID}, LoadEvent{Stored: stored, Err: err})
 	if stored {
 		v.writeRemote(context.WithoutCancel(cl.ctx), res.item, res.frame, cl.rpos)
@@ -91,8 +95,12 @@ func (v *View[V]) limit(cl *call) {
 	})
 }
 
-// end frees what the call holds.
+// end frees what the call holds. If user code ended the goroutine, nobody is left to
+// wait for ever.
 func (cl *call) end() {
+	if !cl.settled {
+		cl.core.c.failAll(cl, &PanicError{})
+	}
 	if cl.timer != nil {
 		cl.timer.Stop()
 	}
@@ -101,8 +109,8 @@ func (cl *call) end() {
 	cl.core.c.tags.release(nodes...)
 }
 
-// measure runs a loader, counts it, and turns panics and Goexit into errors. After
-// Goexit it finishes the flights itself, since nothing after it runs.
+// measure runs a loader, counts it, and turns panics into errors. After a Goexit
+// nothing behind it runs, and call.end finishes the flights.
 func (v *View[V]) measure(cl *call, fn func() error) (err error) {
 	s := &v.core.counters
 	c := v.core.c
@@ -113,14 +121,8 @@ func (v *View[V]) measure(cl *call, fn func() error) (err error) {
 		if cl.background {
 			s.refreshes.Add(1)
 		}
-		if exited {
-			err = &PanicError{}
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if exited || err != nil && !errors.Is(err, ErrNotFound) {
 			s.loadErrors.Add(1)
-		}
-		if exited {
-			c.failAll(cl, err)
 		}
 	}()
 	err = capture(fn)
@@ -198,7 +200,7 @@ func (c *Cache) finish(f *flight, res result, nodes []*node) (stored bool) {
 	var kept bool
 	var fallback *Item
 	if res.err != nil && !errors.Is(res.err, ErrNotFound) {
-		fallback = c.fallback(f)
+		fallback = c.fallbackLocked(f)
 	} else {
 		kept, stored = c.keepLocked(f, res)
 	}
@@ -227,26 +229,36 @@ func (c *Cache) keepLocked(f *flight, res result) (kept, stored bool) {
 		stored = c.store(res.item) == nil
 		if stored {
 			c.armSweep()
+		} else {
+			c.dropLocked(f.key) // the caller got something newer
 		}
 		return true, stored
 	case res.err != nil: // not found, and not to be remembered
-		if it, ok := c.engine.Get(f.key); ok && c.engine.DeleteIf(f.key, it) {
-			c.removed(it, false)
-		}
+		c.dropLocked(f.key)
 	}
 	return false, false
 }
 
-// fallback returns what memory holds for a load that failed: a value written
-// meanwhile, or an old one within StaleIfError.
-func (c *Cache) fallback(f *flight) *Item {
+// dropLocked removes what the engine holds for key. The shard is locked.
+func (c *Cache) dropLocked(key Key) {
+	if it, ok := c.engine.Get(key); ok && c.engine.DeleteIf(key, it) {
+		c.removed(it, false)
+	}
+}
+
+// fallbackLocked returns what memory holds for a load that failed: a value written
+// meanwhile, or an old one within StaleIfError. The shard is locked.
+func (c *Cache) fallbackLocked(f *flight) *Item {
 	now := c.now()
 	it, st := c.lookup(f.key, now)
+	if cause := context.Cause(f.call.ctx); st != stateMiss && !f.superseded && (cause == nil || cause == ErrTimeout) {
+		it.failed(now)
+	}
 	switch st {
 	case stateFresh, stateAhead:
 		return it
 	case stateStale:
-		if now < addMoment(it.staleSince(), f.call.core.sie) {
+		if it.within(f.call.core.sie, now) {
 			f.stale = true
 			return it
 		}
@@ -256,8 +268,8 @@ func (c *Cache) fallback(f *flight) *Item {
 
 // answerWith makes f answer with the value of it. No lock is held.
 func (c *Cache) answerWith(f *flight, it *Item) {
-	val, err := it.core.open(it)
-	if err != nil {
+	var val any
+	if err := capture(func() (err error) { val, err = it.core.open(it); return err }); err != nil {
 		f.stale = false
 		return
 	}

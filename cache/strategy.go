@@ -22,8 +22,9 @@ type Strategy[V any] struct {
 	// Default 0: not at all.
 	StaleWhileRevalidate time.Duration
 	// StaleIfError is how long after the end of freshness the old value answers
-	// when the loader fails or times out. An error matching ErrNotFound is an
-	// answer, not a failure. Default 0: not at all.
+	// when the loader fails or times out, and the calls of the minute after that
+	// without waiting (see View.Load). An error matching ErrNotFound is an answer,
+	// not a failure. Default 0: not at all.
 	StaleIfError time.Duration
 	// NegativeTTL is how long a loader's error matching ErrNotFound is cached.
 	// Default 0: not at all.

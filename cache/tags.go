@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 const (
 	tagShards = 64
 	limboMax  = 1 << 14 // nodes kept although nothing refers to them
+	edgesMax  = 1 << 20 // of depend
 )
 
 // node is one tag.
@@ -25,6 +27,7 @@ type node struct {
 
 	refs    int  // guarded by the shard's mu: entries, running loads, edges
 	inLimbo bool // guarded by the shard's mu
+	again   bool // guarded by the shard's mu: acquired since it came into the limbo
 
 	children map[*node]struct{} // guarded by tagTable.mu: by Depend
 	parents  map[*node]struct{} // guarded by tagTable.mu: by Depend
@@ -46,6 +49,7 @@ type tagTable struct {
 	entry  atomic.Int64 // nodes of entries; 0 spares looking for them
 
 	mu     sync.Mutex // serialises invalidations and the graph; above shard locks
+	edges  int        // guarded by mu: of depend
 	shards [tagShards]tagShard
 
 	limboMu sync.Mutex // below mu, above the shard locks
@@ -90,6 +94,7 @@ func (t *tagTable) acquire(name string) *node {
 		}
 	}
 	n.refs++
+	n.again = n.inLimbo
 	return n
 }
 
@@ -122,9 +127,9 @@ func (t *tagTable) release(nodes ...*node) {
 	}
 }
 
-// park puts n at the end of the limbo and forgets the oldest nodes beyond its size.
-// The limbo keeps recent stamps, so that the floor trails the running loads. It
-// returns forgotten nodes that still have derived edges.
+// park puts n at the end of the limbo and forgets the oldest nodes beyond its size,
+// but for those that were used since. The limbo keeps recent stamps, so that the floor
+// trails the running loads. It returns forgotten nodes that still have derived edges.
 func (t *tagTable) park(n *node) (loose []*node) {
 	t.limboMu.Lock()
 	defer t.limboMu.Unlock()
@@ -133,21 +138,29 @@ func (t *tagTable) park(n *node) (loose []*node) {
 		old := t.limbo[0]
 		t.limbo[0] = nil
 		t.limbo = t.limbo[1:]
-		if t.forget(old) && old.linked.Load() {
+		switch forgotten, again := t.forget(old); {
+		case again:
+			t.limbo = append(t.limbo, old)
+		case forgotten && old.linked.Load():
 			loose = append(loose, old)
 		}
 	}
 	return loose
 }
 
-// forget removes n from the table unless something refers to it again.
-func (t *tagTable) forget(n *node) bool {
+// forget removes n from the table unless something refers to it, or did since n came
+// into the limbo: then n stays there once more.
+func (t *tagTable) forget(n *node) (forgotten, again bool) {
 	s := t.shard(n.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n.refs == 0 && n.again {
+		n.again = false
+		return false, true
+	}
 	n.inLimbo = false
 	if n.refs > 0 {
-		return false
+		return false, false
 	}
 	stamp := max(n.hard.Load(), n.soft.Load())
 	for {
@@ -163,7 +176,7 @@ func (t *tagTable) forget(n *node) bool {
 	if n.linked.Load() {
 		t.linked.Add(-1)
 	}
-	return true
+	return true, false
 }
 
 // unlink removes the derived edges of forgotten nodes and returns the nodes whose
@@ -317,10 +330,14 @@ func (t *tagTable) depend(child string, parents []string) error {
 			return ErrCycle
 		}
 	}
+	if t.edges+len(ps) > edgesMax {
+		return errEdges
+	}
 	for _, p := range ps {
 		if _, ok := c.parents[p]; ok {
 			continue
 		}
+		t.edges++
 		t.retain(c)
 		t.retain(p)
 		addTo(&c.parents, p)
@@ -329,6 +346,8 @@ func (t *tagTable) depend(child string, parents []string) error {
 	}
 	return nil
 }
+
+var errEdges = errors.New("too many edges")
 
 // reachable returns n and all nodes below it by declared edges.
 func reachable(n *node) map[*node]struct{} {

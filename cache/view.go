@@ -60,7 +60,15 @@ func (v *View[V]) Set(ctx context.Context, key string, val V) error {
 		ld.rgen = c.remote.gen.Load()
 		ld.rpos, remoteErr = c.remote.invalidateEntry(ctx, v.core, key)
 	}
+	if c.remote != nil && remoteErr == nil && ld.rpos == 0 {
+		// A later Set or Delete overtook this one on the way to the other nodes, and
+		// may have been here already.
+		c.dropKey(v.key(key), true, 0)
+		c.wrote(v.core, v.key(key), true)
+		return nil
+	}
 	it, frame := v.newItem(key, ld)
+	it.byHand = true
 	err := c.put(it)
 	c.wrote(v.core, it.key, true)
 	c.stored(it)
@@ -181,14 +189,18 @@ func (c *Cache) put(it *Item) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.supersedeLocked(it.key)
+	if it.rpos != 0 {
+		// The other nodes know the order of the positions.
+		if cur, ok := c.engine.Get(it.key); ok && cur.byHand && cur.rpos > it.rpos {
+			return nil
+		}
+	}
 	err := c.store(it)
 	if err == nil {
 		c.armSweep()
 		return nil
 	}
-	if old, ok := c.engine.Get(it.key); ok && c.engine.DeleteIf(it.key, old) {
-		c.removed(old, false)
-	}
+	c.dropLocked(it.key)
 	return err
 }
 
@@ -248,7 +260,10 @@ func (v *View[V]) encode(val V) (frame []byte, plain int, compressed bool, err e
 		}
 	}()
 	b, err := v.s.Codec.Encode(nil, val)
-	if err != nil || int64(len(b)) > maxUnpacked {
+	if err == nil && int64(len(b)) > maxUnpacked {
+		err = ErrTooLarge
+	}
+	if err != nil {
 		return nil, 0, false, fmt.Errorf("cache: encode: %w", err)
 	}
 	frame, compressed = v.core.c.pack.pack(b, v.s.Compression)

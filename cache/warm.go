@@ -20,7 +20,9 @@ type WarmOptions struct {
 	// share of Options.MaxBytes (or MaxEntries), so that warming does not evict what
 	// it loaded before. Range 0 to 1. Default 0.95.
 	FillTo float64
-	// Progress is called after each key, from one goroutine at a time. Nil: not.
+	// Progress is called after each key with the counts so far, on one goroutine of
+	// this Warm and without locks; the loads wait for it. A panic in it is logged and
+	// ignored. Nil: not.
 	Progress func(WarmReport)
 }
 
@@ -36,25 +38,30 @@ type WarmReport struct {
 // Warm loads the keys that memory does not have fresh, as Load would: one load per
 // key, and nothing that was invalidated meanwhile is stored. It reads keys on the
 // calling goroutine until they, ctx or the room end. A failed key does not stop it.
-// The error is that of the ctx or of bad options (matching ErrOptions); failures of
-// loaders are in the report.
+// The error is that of the ctx, ErrClosed, or of bad options (matching ErrOptions);
+// failures of loaders are in the report. With Options.Disabled it does nothing.
 func (v *View[V]) Warm(ctx context.Context, keys iter.Seq[string], fn Loader[V], o WarmOptions) (WarmReport, error) {
 	o, err := o.withDefaults()
-	if err != nil || v.core.c.bypass() {
+	if err != nil || v.core.c.opts.Disabled {
 		return WarmReport{}, err
 	}
-	w := warmer[V]{v: v, o: o, fn: fn}
+	w := warmer[V]{v: v, o: o, fn: fn, told: make(chan WarmReport)}
 	todo := make(chan string)
-	var wg sync.WaitGroup
+	var workers, teller sync.WaitGroup
 	for range o.Concurrency {
-		wg.Go(func() {
+		workers.Go(func() {
 			for key := range todo {
 				w.one(ctx, key)
 			}
 		})
 	}
+	if o.Progress != nil {
+		teller.Go(w.tell)
+	}
 	err = func() error {
-		defer wg.Wait()
+		defer teller.Wait()
+		defer close(w.told)
+		defer workers.Wait()
 		defer close(todo)
 		return w.feed(ctx, keys, todo)
 	}()
@@ -62,6 +69,25 @@ func (v *View[V]) Warm(ctx context.Context, keys iter.Seq[string], fn Loader[V],
 	defer w.mu.Unlock()
 	w.report.Full = w.full.Load()
 	return w.report, err
+}
+
+// tell calls Progress for each key that is done.
+func (w *warmer[V]) tell() {
+	var so WarmReport
+	for one := range w.told {
+		so.add(one)
+		w.v.core.c.guard(func() { w.o.Progress(so) })
+	}
+}
+
+// add counts the keys of one.
+func (r *WarmReport) add(one WarmReport) {
+	r.Loaded += one.Loaded
+	r.Present += one.Present
+	r.Failed += one.Failed
+	if r.Err == nil {
+		r.Err = one.Err
+	}
 }
 
 func (o WarmOptions) withDefaults() (WarmOptions, error) {
@@ -93,10 +119,10 @@ type warmer[V any] struct {
 	fn   Loader[V]
 	full atomic.Bool
 
+	told chan WarmReport // one key each, for Progress
+
 	mu     sync.Mutex
 	report WarmReport // guarded by mu
-
-	tellMu sync.Mutex // one Progress at a time
 }
 
 // feed gives the keys to the workers at the pace asked for.
@@ -108,6 +134,9 @@ func (w *warmer[V]) feed(ctx context.Context, keys iter.Seq[string], todo chan<-
 	}
 	first := true
 	for key := range keys {
+		if w.v.core.c.closed.Load() {
+			return ErrClosed
+		}
 		if w.full.Load() || w.v.core.c.filled() >= w.o.FillTo {
 			w.full.Store(true)
 			return nil
@@ -139,28 +168,21 @@ func (w *warmer[V]) one(ctx context.Context, key string) {
 	if !present {
 		_, err = w.v.wait(ctx, recorderOf(ctx, c), key, w.fn, c.now())
 	}
-	w.mu.Lock()
+	var done WarmReport
 	switch {
 	case present:
-		w.report.Present++
+		done.Present = 1
 	case err == nil || errors.Is(err, ErrNotFound):
-		w.report.Loaded++
+		done.Loaded = 1
 	default:
-		w.report.Failed++
-		if w.report.Err == nil {
-			w.report.Err = err
-		}
+		done.Failed, done.Err = 1, err
 	}
-	w.mu.Unlock()
-	if w.o.Progress == nil {
-		return
-	}
-	w.tellMu.Lock()
-	defer w.tellMu.Unlock()
 	w.mu.Lock()
-	now := w.report
+	w.report.add(done)
 	w.mu.Unlock()
-	w.o.Progress(now)
+	if w.o.Progress != nil {
+		w.told <- done
+	}
 }
 
 // filled returns the share of the bound that is used.
