@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// countersPerEntry is a power of two like firstRoom, since ristretto rounds up to one.
-	countersPerEntry = 8
+	// countersPerEntry is what ristretto advises. Its sketch ages after so many uses
+	// as it has counters.
+	countersPerEntry = 10
 	// firstRoom is the number of entries that a new engine has counters for.
 	firstRoom = 8 << 10
 )

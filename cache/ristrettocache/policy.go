@@ -16,7 +16,7 @@ import (
 
 const (
 	// windowShare is the part of the bound that the window has: one in so many.
-	windowShare = 32
+	windowShare = 16
 	// batch is the most entries that ristretto is asked about at a time.
 	batch = 32
 	// cutStep is about how many entries EvictTo evicts while writers wait.
