@@ -29,7 +29,7 @@ type Options struct {
 	Attempts int
 	// DDLLockTimeout bounds how long a blocking statement (a rename, and each one of
 	// a Blocking plan) may queue for its lock and so hold up all queries behind it;
-	// then it is tried again. Default 2 seconds. PostgreSQL only.
+	// then it is tried again. Default 2 seconds, at most 24 days. PostgreSQL only.
 	DDLLockTimeout time.Duration
 	// CleanupTimeout bounds the work after an error or a cancelled ctx, when an
 	// unfinished index is removed. Default 30 seconds.
@@ -43,7 +43,10 @@ type Options struct {
 }
 
 // Hooks is a set of optional callbacks of [Apply]. They run on its goroutine, except
-// Progress, which runs on a second one while a step runs; none after Apply returned.
+// Progress, which runs on a second one while a step runs; none after Apply returned. A
+// hook that uses the same *sql.DB needs connections beyond those that Apply holds,
+// and on SQLite it must not write. A panic reaches the caller of Apply after the locks
+// are given back.
 type Hooks struct {
 	// Waiting is called before each pause in which another process holds the lock.
 	Waiting func(waited time.Duration)
@@ -144,6 +147,9 @@ func (r *Report) Err() error {
 	return errors.Join(errs...)
 }
 
+// maxLockTimeout is what fits into the server's setting, in whole days.
+const maxLockTimeout = 24 * 24 * time.Hour
+
 func (o Options) withDefaults() (Options, error) {
 	var errs []error
 	def := func(name string, v *time.Duration, d time.Duration) {
@@ -156,6 +162,9 @@ func (o Options) withDefaults() (Options, error) {
 	def("DDLLockTimeout", &o.DDLLockTimeout, 2*time.Second)
 	def("CleanupTimeout", &o.CleanupTimeout, 30*time.Second)
 	def("ProgressEvery", &o.ProgressEvery, time.Second)
+	if o.DDLLockTimeout > maxLockTimeout {
+		errs = append(errs, fmt.Errorf("%w: DDLLockTimeout %v is above %v", ErrOptions, o.DDLLockTimeout, maxLockTimeout))
+	}
 	if o.LockWait == 0 {
 		o.LockWait = 10 * time.Minute
 	}

@@ -20,8 +20,11 @@ type pgApply struct {
 	plan dbindex.Plan
 	ctl  *sql.Conn
 	work *sql.Conn
-	pid  int64             // server process of work
-	old  map[string]string // settings of work to restore
+	pid  int64 // server process of work
+
+	locked         bool              // ctl holds the advisory lock
+	oldCtl, oldWrk map[string]string // settings to restore
+	panicked       any               // of Hooks.Progress; raised again on the caller's goroutine
 
 	// normal and normalOld are how the server prints the Index and Old of each step.
 	normal, normalOld []dbindex.Index
@@ -35,33 +38,68 @@ func applyPostgres(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options
 	if a.ctl, err = db.Conn(ctx); err != nil {
 		return fmt.Errorf("dbindex/live: connect: %w", err)
 	}
-	defer a.ctl.Close()
-	if err := checkPooler(ctx, a.ctl); err != nil {
+	defer func() { _ = a.ctl.Close() }()
+	if err := a.lock(ctx, r); err != nil {
 		return err
-	}
-	r.Waited, err = o.poll(ctx, func() (ok bool, err error) {
-		err = a.ctl.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, o.LockKey).Scan(&ok)
-		return ok, err
-	})
-	if err != nil {
-		return fmt.Errorf("dbindex/live: advisory lock: %w", err)
 	}
 	defer a.unlock(ctx)
 	if err := a.normalize(ctx); err != nil {
 		return err
 	}
+	defer a.disconnect(ctx)
 	if err := a.connect(ctx); err != nil {
 		return err
 	}
-	defer func() { a.disconnect(ctx) }()
 	for i := range r.Steps {
 		s, start := &r.Steps[i], time.Now()
 		if ctx.Err() != nil {
-			return nil // withCause tells
+			return ctx.Err()
+		}
+		if !a.locked {
+			if err := a.lock(ctx, r); err != nil {
+				return err
+			}
 		}
 		out, err := a.step(ctx, i, s)
 		o.finish(ctx, s, start, out, err)
+		if a.panicked != nil {
+			panic(a.panicked)
+		}
 	}
+	return nil
+}
+
+// lock waits for its turn among other processes.
+func (a *pgApply) lock(ctx context.Context, r *Report) error {
+	if err := checkPooler(ctx, a.ctl); err != nil {
+		return err
+	}
+	waited, err := a.o.poll(ctx, func() (ok bool, err error) {
+		err = a.ctl.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, a.o.LockKey).Scan(&ok)
+		return ok, err
+	})
+	r.Waited += waited
+	if err != nil {
+		return fmt.Errorf("dbindex/live: advisory lock: %w", err)
+	}
+	a.locked = true
+	// ctl is idle while an index is built.
+	a.oldCtl, err = lift(ctx, a.ctl, "idle_session_timeout")
+	return err
+}
+
+// control replaces a ctl whose server process is gone, and the lock with it.
+func (a *pgApply) control(ctx context.Context) error {
+	var one int
+	if a.ctl.QueryRowContext(ctx, `SELECT 1`).Scan(&one) == nil {
+		return nil
+	}
+	_ = a.ctl.Close()
+	conn, err := a.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("dbindex/live: connect: %w", err)
+	}
+	a.ctl, a.locked, a.oldCtl = conn, false, nil
 	return nil
 }
 
@@ -79,8 +117,12 @@ func checkPooler(ctx context.Context, conn *sql.Conn) error {
 }
 
 func (a *pgApply) unlock(ctx context.Context) {
+	if !a.locked {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.CleanupTimeout)
 	defer cancel()
+	restore(ctx, a.ctl, a.oldCtl)
 	if _, err := a.ctl.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, a.o.LockKey); err != nil {
 		// A broken connection has lost the lock; a living one must not go back to
 		// the pool with it.
@@ -133,42 +175,56 @@ func (a *pgApply) connect(ctx context.Context) error {
 	if err := a.work.QueryRowContext(ctx, `SELECT pg_backend_pid()`).Scan(&a.pid); err != nil {
 		return fmt.Errorf("dbindex/live: connect: %w", err)
 	}
-	a.old = map[string]string{}
-	for _, name := range []string{"lock_timeout", "statement_timeout"} {
-		var v string
-		if err := a.work.QueryRowContext(ctx, `SELECT current_setting($1)`, name).Scan(&v); err != nil {
-			return fmt.Errorf("dbindex/live: read setting %s: %w", name, err)
-		}
-		a.old[name] = v
-		if err := a.set(ctx, name, "0"); err != nil {
-			return err
-		}
-	}
-	return nil
+	a.oldWrk, err = lift(ctx, a.work, "lock_timeout", "statement_timeout", "transaction_timeout", "idle_session_timeout")
+	return err
 }
 
-func (a *pgApply) set(ctx context.Context, name, value string) error {
-	if _, err := a.work.ExecContext(ctx, `SELECT set_config($1, $2, false)`, name, value); err != nil {
+// lift turns off the limits that the server knows, and returns what they were.
+func lift(ctx context.Context, conn *sql.Conn, names ...string) (old map[string]string, err error) {
+	old = map[string]string{}
+	for _, name := range names {
+		var v sql.NullString
+		if err := conn.QueryRowContext(ctx, `SELECT current_setting($1, true)`, name).Scan(&v); err != nil {
+			return old, fmt.Errorf("dbindex/live: read setting %s: %w", name, err)
+		}
+		if !v.Valid {
+			continue // of a later version
+		}
+		old[name] = v.String
+		if err := set(ctx, conn, name, "0"); err != nil {
+			return old, err
+		}
+	}
+	return old, nil
+}
+
+// restore undoes lift before the connection returns to the pool.
+func restore(ctx context.Context, conn *sql.Conn, old map[string]string) {
+	for name, v := range old {
+		if set(ctx, conn, name, v) != nil {
+			_ = conn.Raw(func(any) error { return errBadConn })
+			return
+		}
+	}
+}
+
+func set(ctx context.Context, conn *sql.Conn, name, value string) error {
+	if _, err := conn.ExecContext(ctx, `SELECT set_config($1, $2, false)`, name, value); err != nil {
 		return fmt.Errorf("dbindex/live: change setting %s: %w", name, err)
 	}
 	return nil
 }
 
-// disconnect restores the settings before the connection returns to the pool.
+// disconnect gives the connection back to the pool as it was.
 func (a *pgApply) disconnect(ctx context.Context) {
 	if a.work == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.CleanupTimeout)
 	defer cancel()
-	for name, v := range a.old {
-		if a.set(ctx, name, v) != nil {
-			_ = a.work.Raw(func(any) error { return errBadConn })
-			break
-		}
-	}
+	restore(ctx, a.work, a.oldWrk)
 	_ = a.work.Close()
-	a.work = nil
+	a.work, a.oldWrk = nil, nil
 }
 
 // alive replaces a work connection whose server process is gone.
@@ -247,6 +303,11 @@ func (a *pgApply) find(ctx context.Context, ix dbindex.Index, name string) (*pgI
 func (a *pgApply) create(ctx context.Context, s *StepReport, ix, want dbindex.Index) (Outcome, error) {
 	name := nameOf(ix)
 	for {
+		if s.Attempts > 0 {
+			if err := a.control(ctx); err != nil {
+				return Failed, err
+			}
+		}
 		have, err := a.find(ctx, want, name)
 		switch {
 		case err != nil:
@@ -296,7 +357,11 @@ func (a *pgApply) build(ctx context.Context, s *StepReport, ix dbindex.Index) er
 func (a *pgApply) failed(ctx context.Context, ix, want dbindex.Index, cause error) error {
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.CleanupTimeout)
 	defer cancel()
-	if _, err := a.dropInvalid(clean, want); err != nil {
+	err := a.control(clean)
+	if err == nil {
+		_, err = a.dropInvalid(clean, want)
+	}
+	if err != nil {
 		return errors.Join(cause, &InvalidError{Name: nameOf(ix), Cause: err})
 	}
 	if sqlState(cause) == "23505" {

@@ -26,8 +26,14 @@ func applySQLite(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options, 
 		return err == nil, err
 	})
 	if err != nil {
-		return fmt.Errorf("dbindex/live: begin: %w", err)
+		return errors.Join(fmt.Errorf("dbindex/live: begin: %w", err), rollBack(ctx, conn, o))
 	}
+	open := true // also when a hook panics, nothing may stay locked
+	defer func() {
+		if open {
+			err = errors.Join(err, rollBack(ctx, conn, o))
+		}
+	}()
 	for i := range r.Steps {
 		s, start := &r.Steps[i], time.Now()
 		out, err := sqliteStep(ctx, conn, plan.Dialect, o, s)
@@ -37,7 +43,9 @@ func applySQLite(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options, 
 		}
 	}
 	if r.Err() == nil {
-		if _, err = conn.ExecContext(ctx, `COMMIT`); err == nil {
+		// Interrupted, it would not tell whether it happened.
+		if _, err = conn.ExecContext(context.WithoutCancel(ctx), `COMMIT`); err == nil {
+			open = false
 			return nil
 		}
 		err = fmt.Errorf("dbindex/live: commit: %w", err)
@@ -47,12 +55,19 @@ func applySQLite(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options, 
 			r.Steps[i].Outcome = NotRun
 		}
 	}
-	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.CleanupTimeout)
-	defer cancel()
-	if _, e := conn.ExecContext(back, `ROLLBACK`); e != nil && !strings.Contains(e.Error(), "no transaction is active") {
-		return errors.Join(err, fmt.Errorf("dbindex/live: roll back: %w", e))
-	}
 	return err
+}
+
+// rollBack ends the transaction, and gives the connection up when it cannot.
+func rollBack(ctx context.Context, conn *sql.Conn, o Options) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.CleanupTimeout)
+	defer cancel()
+	_, err := conn.ExecContext(ctx, `ROLLBACK`)
+	if err == nil || strings.Contains(err.Error(), "no transaction is active") {
+		return nil
+	}
+	_ = conn.Raw(func(any) error { return errBadConn })
+	return fmt.Errorf("dbindex/live: roll back: %w", err)
 }
 
 // isBusy reports whether another connection holds the write lock: SQLITE_BUSY by

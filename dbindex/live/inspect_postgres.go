@@ -173,7 +173,7 @@ func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []db
 			if _, err := tx.ExecContext(ctx, `CREATE TEMP TABLE "`+temps[key]+`" (LIKE `+qualified(ix.Schema, ix.Table)+`) ON COMMIT DROP`); err != nil {
 				return nil, fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
 			}
-			if err := checkPartitioned(ctx, tx, d, ix); err != nil {
+			if err := checkTable(ctx, tx, d, ix); err != nil {
 				return nil, err
 			}
 		}
@@ -186,13 +186,19 @@ func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []db
 	return out, nil
 }
 
-// checkPartitioned refuses a partitioned table: its index is a tree of indexes, which
-// cannot be built concurrently.
-func checkPartitioned(ctx context.Context, q Querier, d dbindex.Dialect, ix dbindex.Index) error {
+// checkTable refuses a partitioned table: its index is a tree of indexes, which
+// cannot be built concurrently. And it refuses a table without schema that the search
+// path finds elsewhere: its indexes live there too, and would not be seen.
+func checkTable(ctx context.Context, q Querier, d dbindex.Dialect, ix dbindex.Index) error {
 	var partitioned bool
-	err := q.QueryRowContext(ctx, `SELECT relkind = 'p' FROM pg_class WHERE oid = $1::text::regclass`, qualified(ix.Schema, ix.Table)).Scan(&partitioned)
+	var schema string
+	err := q.QueryRowContext(ctx, `SELECT c.relkind = 'p', CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname END
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::text::regclass`, qualified(ix.Schema, ix.Table)).Scan(&partitioned, &schema)
 	if err != nil {
 		return fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
+	}
+	if ix.Schema == "" && schema != "" {
+		return fmt.Errorf("%w: index %q: table %q is in schema %q, which is not the current one: set Schema", dbindex.ErrIndex, nameOf(ix), ix.Table, schema)
 	}
 	if partitioned {
 		return &dbindex.FeatureError{Dialect: d, Index: nameOf(ix), Feature: "concurrent build on a partitioned table",

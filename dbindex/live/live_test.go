@@ -20,6 +20,7 @@ type fakeServer struct {
 	version string
 	pid     int64
 	asked   []string
+	answer  func(query string) driver.Value // nil: the fake's own answers
 }
 
 func (f *fakeServer) Connect(context.Context) (driver.Conn, error) { return fakeConn{f}, nil }
@@ -31,8 +32,18 @@ func (c fakeConn) Prepare(string) (driver.Stmt, error) { return nil, errors.New(
 func (c fakeConn) Close() error                        { return nil }
 func (c fakeConn) Begin() (driver.Tx, error)           { return nil, errors.New("no transaction") }
 
+func (c fakeConn) ExecContext(_ context.Context, q string, _ []driver.NamedValue) (driver.Result, error) {
+	c.f.asked = append(c.f.asked, q)
+	return driver.ResultNoRows, nil
+}
+
 func (c fakeConn) QueryContext(_ context.Context, q string, _ []driver.NamedValue) (driver.Rows, error) {
 	c.f.asked = append(c.f.asked, q)
+	if c.f.answer != nil {
+		if v := c.f.answer(q); v != nil {
+			return &fakeRows{v: v}, nil
+		}
+	}
 	switch {
 	case q == `SELECT version()` && c.f.version != "":
 		return &fakeRows{v: c.f.version}, nil
@@ -85,6 +96,34 @@ func TestApplyRefusesPooler(t *testing.T) {
 	}
 }
 
+// TestApplyConnectionFails has the second connection fail before its first step.
+func TestApplyConnectionFails(t *testing.T) {
+	pids := 0
+	f := &fakeServer{version: "PostgreSQL 15.4 on x86_64", answer: func(q string) driver.Value {
+		switch {
+		case strings.Contains(q, "pg_try_advisory_lock"):
+			return true
+		case strings.Contains(q, "pg_backend_pid"):
+			if pids++; pids <= 2 {
+				return int64(7)
+			}
+			return "no number"
+		case strings.Contains(q, "current_setting"):
+			return "0"
+		}
+		return nil
+	}}
+	db := sql.OpenDB(f)
+	defer db.Close()
+	drop := plan(t, dbindex.Postgres(15)).Reverse()
+	if r, err := live.Apply(t.Context(), db, drop, live.Options{}); err == nil || r.Count(live.NotRun) != 1 || pids != 3 {
+		t.Errorf("Apply = %+v, %v after %d process ids; want an error and nothing run", r, err, pids)
+	}
+	if n := db.Stats().InUse; n != 0 {
+		t.Errorf("%d connections left in use", n)
+	}
+}
+
 func TestDetect(t *testing.T) {
 	for version, want := range map[string]string{
 		"PostgreSQL 15.4 (Debian)":       "postgres 15",
@@ -121,7 +160,7 @@ func TestUnsupportedServer(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	p := plan(t, dbindex.SQLite())
-	_, err := live.Apply(t.Context(), nil, p, live.Options{Attempts: 101, DDLLockTimeout: -1, CleanupTimeout: -1, ProgressEvery: -1})
+	_, err := live.Apply(t.Context(), nil, p, live.Options{Attempts: 101, DDLLockTimeout: 600 * time.Hour, CleanupTimeout: -1, ProgressEvery: -1})
 	for _, field := range []string{"Attempts", "DDLLockTimeout", "CleanupTimeout", "ProgressEvery"} {
 		if !errors.Is(err, live.ErrOptions) || !strings.Contains(err.Error(), field) {
 			t.Errorf("Apply = %v; want ErrOptions that names %s", err, field)

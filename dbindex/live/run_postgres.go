@@ -35,10 +35,10 @@ func (a *pgApply) run(ctx context.Context, s *StepReport, stmt string, online bo
 		return err
 	}
 	if !online {
-		if err := a.set(ctx, "lock_timeout", strconv.FormatInt(max(1, a.o.DDLLockTimeout.Milliseconds()), 10)); err != nil {
+		if err := set(ctx, a.work, "lock_timeout", strconv.FormatInt(max(1, a.o.DDLLockTimeout.Milliseconds()), 10)); err != nil {
 			return err
 		}
-		defer func() { _ = a.set(context.WithoutCancel(ctx), "lock_timeout", "0") }()
+		defer func() { _ = set(context.WithoutCancel(ctx), a.work, "lock_timeout", "0") }()
 	}
 	if f := a.o.Hooks.Started; f != nil && s.Attempts == 0 {
 		f(s.Step)
@@ -102,17 +102,24 @@ func (a *pgApply) cancel(ctx context.Context, done <-chan struct{}, kill func())
 	}
 }
 
+// progress asks how far the build is. It asks also when nobody wants to know, so
+// that nothing between here and the server takes ctl for dead. A query that ctx
+// ended would cost the connection, and with it the lock.
 func (a *pgApply) progress(ctx context.Context, s *StepReport, start time.Time) {
-	f := a.o.Hooks.Progress
-	if major, _ := a.d.Version(); f == nil || major < 12 {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killGrace)
+	defer cancel()
+	if major, _ := a.d.Version(); major < 12 {
+		_, _ = a.ctl.ExecContext(ctx, `SELECT 1`)
 		return
 	}
 	p := Progress{Step: s.Step}
 	err := a.ctl.QueryRowContext(ctx, `SELECT coalesce(phase, ''), coalesce(blocks_done, 0), coalesce(blocks_total, 0), coalesce(current_locker_pid, 0)
 		FROM pg_stat_progress_create_index WHERE pid = $1::bigint`, a.pid).Scan(&p.Phase, &p.BlocksDone, &p.BlocksTotal, &p.WaitingFor)
-	if err != nil {
+	f := a.o.Hooks.Progress
+	if err != nil || f == nil || a.panicked != nil {
 		return // no row: not building now
 	}
 	p.Elapsed = time.Since(start)
+	defer func() { a.panicked = recover() }()
 	f(p)
 }

@@ -70,7 +70,7 @@ func (r UsageReport) Unused(minAge time.Duration) (unused []IndexUsage) {
 
 const usageQuery = `
 SELECT s.schemaname, s.relname, s.indexrelname, s.idx_scan, s.idx_tup_read, s.idx_tup_fetch,
-  pg_relation_size(s.indexrelid), io.idx_blks_hit, io.idx_blks_read,
+  coalesce(pg_relation_size(s.indexrelid), 0), io.idx_blks_hit, io.idx_blks_read,
   (to_jsonb(s) ->> 'last_idx_scan')::timestamptz,
   x.indisunique, x.indisvalid AND x.indisready,
   coalesce((SELECT c.contype::text FROM pg_constraint c WHERE c.conindid = s.indexrelid AND c.contype IN ('p','u','x') LIMIT 1), ''),
@@ -79,7 +79,7 @@ SELECT s.schemaname, s.relname, s.indexrelname, s.idx_scan, s.idx_tup_read, s.id
 FROM pg_stat_user_indexes s
 JOIN pg_statio_user_indexes io USING (indexrelid)
 JOIN pg_index x USING (indexrelid)
-ORDER BY s.idx_scan DESC, pg_relation_size(s.indexrelid) DESC, s.schemaname, s.relname, s.indexrelname`
+ORDER BY s.idx_scan DESC, 7 DESC, s.schemaname, s.relname, s.indexrelname`
 
 // Usage reads the index counters of a PostgreSQL database, of all user schemas. The
 // other products keep none and give an error matching [errors.ErrUnsupported]. Counters

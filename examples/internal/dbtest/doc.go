@@ -4,6 +4,7 @@
 // # Getting started
 //
 //	go test ./examples/internal/dbtest
+//	go test ./examples/internal/dbtest -run /RoundTrip -cases 10000 -seed 7
 //
 // # Units
 //
@@ -19,7 +20,8 @@
 //
 // # Cost
 //
-// The tests start one PostgreSQL server each.
+// All tests share one PostgreSQL server and have a schema each; a run takes some
+// seconds. The round trip of random indexes is short unless -cases says more.
 //
 // # Limits
 //

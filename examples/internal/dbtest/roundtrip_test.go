@@ -3,11 +3,18 @@ package dbtest
 import (
 	"database/sql"
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/perfblocks/perfblocks/dbindex"
 	"github.com/perfblocks/perfblocks/dbindex/live"
+)
+
+// go test ./examples/internal/dbtest -run /RoundTrip -cases 10000 -seed 7
+var (
+	cases = flag.Int("cases", 120, "random indexes in the round trip")
+	seed  = flag.Uint64("seed", 42, "seed of the random indexes")
 )
 
 // roundTrip creates random indexes one by one: CREATE, inspect, empty diff, drop. What
@@ -93,9 +100,9 @@ func testRoundTrip(t *testing.T, s server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 300
+	n := *cases
 	if s.name == "sqlite" {
-		n = 1000 // most are refused
+		n *= 3 // most are refused
 	}
-	roundTrip(t, db, d, n, 42)
+	roundTrip(t, db, d, n, *seed)
 }

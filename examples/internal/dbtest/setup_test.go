@@ -71,11 +71,13 @@ var (
 		"RoundTrip": testRoundTrip, "Chat": testChat, "ReplaceAndRename": testReplaceAndRename,
 		"Conflict": testConflict, "UniqueViolation": testUniqueViolation, "Locked": testLocked, "Refuses": testRefuses,
 		"MigrationUpDownUp": testMigrationUpDownUp, "Usage": testUsage, "Lint": testLint,
+		"CancelBetweenSteps": testCancelBetweenSteps, "HookPanics": testHookPanics,
 	}
 	alone = map[string]func(*testing.T, server){
 		"InvalidLeftover": testInvalidLeftover, "Cancel": testCancel, "Replicas": testReplicas,
 		"SettingsRestored": testSettingsRestored, "BackendKilled": testBackendKilled, "Schemas": testSchemas,
-		"Partitioned": testPartitioned, "Blocking": testBlocking,
+		"Partitioned": testPartitioned, "Blocking": testBlocking, "SearchPath": testSearchPath,
+		"CancelDuringProgress": testCancelDuringProgress, "ControlKilled": testControlKilled, "IdleTimeout": testIdleTimeout,
 	}
 )
 
