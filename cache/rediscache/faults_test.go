@@ -63,6 +63,10 @@ func garbage(t *testing.T, o rediscache.Options) {
 	big.Data = make([]byte, 1000)
 	set(t, r, "k", big)
 	wantHit(t, r, "k", "a record over the bound is not stored", rec)
+	o.MaxRecordBytes = 2000
+	big.Data = make([]byte, 1001-(len(good)-len(rec.Data)))
+	set(t, newRemote(t, o), "k", big)
+	wantMiss(t, r, "k", "one byte over the bound, from a node with a higher one")
 	if st := r.Stats(); st.Errors != 0 || st.Garbage < 50 || st.Refused != 1 {
 		t.Errorf("Stats() = %+v; want garbage, one refused, no errors", st)
 	}
@@ -124,6 +128,49 @@ func TestPositionsLost(t *testing.T) {
 	invalidate(t, r, "t")
 	c.do("HSET", tagsKey, "tt", "text")
 	wantMiss(t, r, "k", "the number of the tag is text")
+}
+
+// TestIncarnation: the count alone, should it come by the same way again, does not
+// make a record of an earlier incarnation valid.
+func TestIncarnation(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "")
+	r, c := newRemote(t, rediscache.Options{URL: s.url()}), newRaw(t, s.url())
+	rec := record(position(t, r), "t")
+	set(t, r, "k", rec)
+	c.do("DEL", tagsKey)
+	position(t, r)
+	c.do("HSET", tagsKey, "=pos", "4294967290", "=floor", "0", "=mark", "0")
+	wantMiss(t, r, "k", "another incarnation")
+	live := record(position(t, r)-5, "t")
+	set(t, r, "k", live)
+	wantHit(t, r, "k", "the same incarnation", live)
+	// The count is used up: the next incarnation begins, and still positions grow.
+	last := position(t, r)
+	for i := range 10 {
+		pos := invalidate(t, r, "u")
+		if pos <= last {
+			t.Fatalf("position %d after %d", pos, last)
+		}
+		if last = pos; i == 9 && pos>>32 == live.Position>>32 {
+			t.Error("the incarnation is the same after 2^32 invalidations")
+		}
+	}
+	wantMiss(t, r, "k", "the next incarnation")
+}
+
+// TestRefused: a record that is dead on arrival does not take a valid one's place.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t, rediscache.Options{URL: realtest.Redis(t), Prefix: unique(t)})
+	dead := record(position(t, r), "t")
+	live := record(invalidate(t, r, "t"), "t")
+	set(t, r, "k", live)
+	set(t, r, "k", dead)
+	wantHit(t, r, "k", "after a dead record arrived", live)
+	if st := r.Stats(); st.Refused != 1 || st.Sets != 1 {
+		t.Errorf("Stats() = %+v; want one set, one refused", st)
+	}
 }
 
 // TestUnseenIncarnation: a node that knows nothing starts low in an empty Redis;
@@ -207,6 +254,8 @@ func TestRestart(t *testing.T) {
 		wantMiss(t, b, "k", "invalidated")
 		s.kill()
 		s.start()
+		// Another prefix gets its script cached, which must not vouch for ours.
+		position(t, newRemote(t, rediscache.Options{URL: s.url(), Prefix: "other:"}))
 		// A node that knows only what was kept would find it all in order.
 		young := newRemote(t, o)
 		wantMiss(t, young, "k", fmt.Sprint("restarted, kept=", kept))

@@ -148,13 +148,13 @@ func (o Options) clientOption() (co rueidis.ClientOption, err error) {
 	co.ClientTrackingOptions = nil
 	switch {
 	case len(co.InitAddress) == 0:
-		return co, errors.New("Client has no InitAddress")
+		return co, errors.New("no InitAddress in Client")
 	case co.AlwaysRESP2:
 		return co, errors.New("RESP2 is asked for, which cannot check the push connection")
 	case co.ReplicaOnly:
-		return co, errors.New("Client is for replicas only")
+		return co, errors.New("a Client for replicas only")
 	case co.PipelineMultiplex > rueidis.MaxPipelineMultiplex:
-		return co, errors.New("Client.PipelineMultiplex is too large")
+		return co, errors.New("the PipelineMultiplex of Client is too large")
 	}
 	return co, nil
 }

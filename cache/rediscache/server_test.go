@@ -181,7 +181,7 @@ func newRemote(t *testing.T, o rediscache.Options) *rediscache.Remote {
 
 // record is one that is valid at pos.
 func record(pos uint64, tags ...string) *cache.Record {
-	return &cache.Record{Version: 2, Codec: "raw", Data: []byte(fmt.Sprint("data at ", pos)), Tags: tags,
+	return &cache.Record{Version: 2, Codec: "raw", Data: fmt.Append(nil, "data at ", pos), Tags: tags,
 		Position: pos, Fresh: time.Minute, Keep: time.Hour}
 }
 
