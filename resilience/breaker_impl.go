@@ -3,9 +3,7 @@ package resilience
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -68,7 +66,7 @@ func NewBreaker(o BreakerOptions) (*Breaker, error) {
 
 // makeBreaker makes a breaker from normalized options.
 func makeBreaker(o BreakerOptions) *Breaker {
-	b := &Breaker{opts: o, start: time.Now(), probes: make(map[uint64]lease, o.Probes)}
+	b := &Breaker{opts: o, start: time.Now(), probes: make(map[uint64]lease)}
 	b.window.init(o.Window)
 	if o.Disabled {
 		b.word.Store(uint64(StateDisabled))
@@ -112,35 +110,6 @@ func (o *BreakerOptions) normalize() error {
 		o.SlowRate = -1
 	}
 	return v.err("breaker " + o.Name)
-}
-
-// validator collects everything wrong with an Options value.
-type validator struct{ errs []error }
-
-func (v *validator) check(ok bool, format string, args ...any) {
-	if !ok {
-		v.errs = append(v.errs, fmt.Errorf(format, args...))
-	}
-}
-
-func (v *validator) rate(name string, r float64) { v.check(r <= 1, "%s %v is not in (0, 1]", name, r) }
-
-func (v *validator) rangeDuration(name string, d, least time.Duration) {
-	v.check(d == 0 || d >= least, "%s %v is less than %v", name, d, least)
-}
-
-func (v *validator) err(what string) error {
-	if len(v.errs) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %s: %w", ErrOptions, what, errors.Join(v.errs...))
-}
-
-func setDefault[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
 }
 
 func (b *Breaker) now() time.Duration { return max(0, time.Since(b.start)) }
@@ -276,20 +245,6 @@ func (b *Breaker) openForLocked() time.Duration {
 	}
 	return min(max(1, scale(d, 1+j*(2*rand.Float64()-1))), b.opts.MaxOpenFor)
 }
-
-// scale returns d*f, or the longest duration there is if that is less.
-func scale(d time.Duration, f float64) time.Duration {
-	if f == 1 {
-		return d
-	}
-	if s := float64(d) * f; s < math.MaxInt64 {
-		return time.Duration(s)
-	}
-	return math.MaxInt64
-}
-
-// later returns now+d, or the end of time if that is sooner.
-func later(now, d time.Duration) time.Duration { return now + min(d, math.MaxInt64-now) }
 
 // fireFor is fire before p is handed out; if the hook panics, nobody will have p.
 func (b *Breaker) fireFor(p *Permit) {

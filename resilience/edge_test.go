@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,18 @@ func TestBreakerLongProbeTimeout(t *testing.T) {
 			t.Errorf("State = %v after the probe; want closed", s)
 		}
 	})
+}
+
+// TestBreakerManyProbes checks that no room is taken for probes in advance.
+func TestBreakerManyProbes(t *testing.T) {
+	o := resilience.BreakerOptions{Probes: math.MaxInt32}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_ = newBreaker(t, o)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("NewBreaker took %d bytes", n)
+	}
 }
 
 // TestBreakerHookPanicInAcquire checks that a probe whose admission a hook spoilt

@@ -33,8 +33,9 @@
 // # Cost
 //
 // RoundTrip looks up a breaker and a pipeline by host, under one lock each. It
-// copies a request only to send it again. The body of a failed response is read, up
-// to 64 KiB, before the next attempt, so that the connection serves again.
+// copies a request only to send it again or under an AttemptTimeout. The body of a
+// failed response is read, up to 64 KiB and for at most 100 ms, before the next
+// attempt, so that the connection serves again.
 //
 // # Limits
 //

@@ -21,11 +21,13 @@ var ErrOptions = errors.New("resiliencehttp: invalid options")
 // configuration: retries of what may be repeated, under a budget and behind a
 // breaker for each host.
 type TransportOptions struct {
-	// Name and the breaker's name, with a slash between them, label metrics, events
-	// and errors. Default "http".
+	// Name and the breaker's name, with a slash between them, label events, errors
+	// and metrics, but for those of the breakers, which have their own name alone:
+	// let transports to the same hosts share a Registry. Default "http".
 	Name string
 	// Retry says when a request is repeated. NotIdempotent is ignored: the method
-	// and the Idempotency-Key header decide.
+	// and the Idempotency-Key header decide. A request whose body cannot be replayed
+	// is never repeated, whatever If says.
 	Retry resilience.RetryOptions
 	// AttemptTimeout bounds each attempt up to the response's header; reading the
 	// body is not bounded by it. 0: none. http.Client.Timeout bounds the whole.
