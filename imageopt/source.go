@@ -175,6 +175,13 @@ func (o *Optimizer) examine(s *source, eof, limits bool) (more bool, err error) 
 			return false, err
 		}
 	}
+	if err == nil && limits {
+		err = guard(s.format, func() error {
+			n, err := s.head.Trees(eof)
+			s.head.Decode += n
+			return err
+		})
+	}
 	switch {
 	case err == nil:
 		return false, confirm(s)

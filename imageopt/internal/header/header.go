@@ -31,6 +31,9 @@ type Header struct {
 
 	packed []byte // a deflated profile, part of the file's bytes
 	full   int64  // samples of a JPEG's plane in full resolution
+
+	coded                 []byte // a lossless WebP stream, see Trees
+	codedHead, codedWhole bool   // with its own header, and up to its end
 }
 
 // Unpack sets ICC for formats that hold it deflated. It is apart from reading the

@@ -25,6 +25,9 @@ func FuzzHeader(f *testing.F) {
 			if h.Orientation < 1 || h.Orientation > 8 || h.Decode < 0 {
 				t.Errorf("%s: %+v", name, h)
 			}
+			if n, err := h.Trees(true); n < 0 || errors.Is(err, ErrMore) {
+				t.Errorf("%s: Trees = %d, %v", name, n, err)
+			}
 			p, perr := read(b[:len(b)/2+6], false)
 			if err == nil && perr != nil && !errors.Is(perr, ErrMore) || perr == nil && err == nil && (p.W != h.W || p.H != h.H) {
 				t.Errorf("%s: half reads as %d × %d, %v; all as %d × %d", name, p.W, p.H, perr, h.W, h.H)

@@ -47,8 +47,15 @@ func (h *Header) webpChunk(typ string, data []byte, whole, eof bool) error {
 		}
 		h.W, h.H = 1+int(le24(data[4:])), 1+int(le24(data[7:]))
 		h.Alpha, h.Animated = data[0]&0x10 != 0, data[0]&2 != 0
-	case "VP8 ", "VP8L":
+	case "VP8L":
+		h.coded, h.codedHead, h.codedWhole = data, true, whole
 		return h.webpImage(typ, data, eof)
+	case "VP8 ":
+		return h.webpImage(typ, data, eof)
+	case "ALPH":
+		if h.W > 0 && len(data) > 0 && data[0]&3 == 1 {
+			h.coded, h.codedHead, h.codedWhole = data[1:], false, whole
+		}
 	case "ANMF":
 		if h.W == 0 {
 			return ErrCorrupt
