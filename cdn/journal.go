@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 )
 
 // compactAt is the size of a journal that is worth rewriting, in bytes.
@@ -113,8 +112,8 @@ func (l *Local) writeBatch(batch []*commit) {
 			}
 		}
 	}
-	if err == nil && j.size > compactAt && j.records > 4*l.entryCount() {
-		_ = l.rewrite() // a failure leaves the journal marked broken, which the next batch mends
+	if err == nil && j.size > compactAt && j.records > 4*l.entryCount() && l.collect() == 0 {
+		_ = l.rewrite() // a failure leaves the old journal, or one that the next batch mends
 	}
 }
 
@@ -166,10 +165,9 @@ func (l *Local) appendSync(buf []byte, records int) error {
 
 // rewrite replaces the journal by a snapshot of the entries. Files that no entry
 // names are removed for good before, since only the old journal tells that they are
-// garbage.
+// garbage. If it fails before the new journal has its name, the old one stays in use.
 func (l *Local) rewrite() (err error) {
 	j := &l.journal
-	j.broken = true
 	l.collect()
 	if err := l.syncDirs(); err != nil {
 		return localError("sync directories", err)
@@ -188,6 +186,7 @@ func (l *Local) rewrite() (err error) {
 		if err != nil {
 			err = localError("write journal", err)
 			f.Close()
+			_ = l.root.Remove("journal.new") // not to stand in the way of what has room in the old one
 		}
 	}()
 	size, err := writeSnapshot(f, all)
@@ -200,6 +199,7 @@ func (l *Local) rewrite() (err error) {
 	if err := l.root.Rename("journal.new", "journal"); err != nil {
 		return err
 	}
+	j.broken = true // from here on the old file is nobody's any more
 	if err := l.syncDir("."); err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func writeSnapshot(w io.Writer, all []*entry) (size int64, err error) {
 
 // localError gives a failure of the local disk its kind.
 func localError(op string, err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if isFull(err) {
 		return fmt.Errorf("%w: %s: %w", ErrLocalFull, op, err)
 	}
 	if errors.Is(err, os.ErrClosed) {

@@ -30,8 +30,9 @@ type LocalOptions struct {
 	// LockWait is how long NewLocal waits for another process to let go of Dir.
 	// Default 10 s, for rolling restarts; negative: not at all.
 	LockWait time.Duration
-	// MaxBytes bounds the files in Dir, in bytes; beyond it is ErrLocalFull.
-	// Default 0: as much as the disk takes.
+	// MaxBytes bounds the content that is kept in Dir, in bytes; beyond it is
+	// ErrLocalFull. Bodies that are spooled while they are read, and the journal, are
+	// not counted. Default 0: as much as the disk takes.
 	MaxBytes int64
 	// Logger reports damage that was found and what was saved. Nil: silent.
 	Logger *slog.Logger

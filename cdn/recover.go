@@ -20,6 +20,9 @@ func (l *Local) recoverState() error {
 		return err
 	}
 	l.journal.file = f
+	if err := l.syncDir("."); err != nil { // it may be new
+		return err
+	}
 	log, err := io.ReadAll(f)
 	if err != nil {
 		return err
@@ -53,9 +56,18 @@ func (l *Local) recoverState() error {
 			l.used += e.Size
 		}
 	}
-	if damaged || l.torn > 0 || changed {
-		l.report(damaged)
-		return l.rewrite()
+	if !damaged && !changed && l.torn == 0 {
+		return nil
+	}
+	l.report(damaged)
+	if err := l.rewrite(); err != nil {
+		if !errors.Is(err, ErrLocalFull) {
+			return err
+		}
+		// What was found is sound without: a full disk must not keep what is on it
+		// from being read and promoted. The next write tries again, since behind the
+		// sound records may be anything.
+		l.journal.broken = true
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ import (
 
 // openDir prepares the directory and takes its lock.
 func (l *Local) openDir() error {
-	if err := os.MkdirAll(l.opts.Dir, 0o700); err != nil {
+	if err := mkdirAll(l.opts.Dir); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(l.opts.Dir)
@@ -58,6 +59,38 @@ func (l *Local) openDir() error {
 	return l.syncDir(".")
 }
 
+// mkdirAll makes dir and what is missing above it, durably.
+func mkdirAll(dir string) error {
+	dir = filepath.Clean(dir)
+	var parents []string // of what is missing
+	for d := dir; ; {
+		if _, err := os.Stat(d); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		up := filepath.Dir(d)
+		if parents = append(parents, up); up == d {
+			break
+		}
+		d = up
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil || runtime.GOOS == "windows" {
+		return err
+	}
+	for _, p := range parents {
+		d, err := os.Open(p)
+		if errors.Is(err, fs.ErrPermission) {
+			continue // it may be made in but not read
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func mkdir(root *os.Root, name string) error {
 	if err := root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -74,12 +107,10 @@ func (l *Local) waitLock() error {
 			return err
 		}
 		if ok {
-			pid := strconv.Itoa(os.Getpid()) + "\n"
-			if err := l.lock.Truncate(0); err != nil {
-				return err
-			}
-			_, err := l.lock.WriteAt([]byte(pid), 0)
-			return err
+			// Of one length, so that it needs no room when the disk is full; and if
+			// it fails, a process that waits is not told whom it waits for.
+			_, _ = fmt.Fprintf(io.NewOffsetWriter(l.lock, 0), "%-20d\n", os.Getpid())
+			return nil
 		}
 		if !time.Now().Before(deadline) {
 			b := make([]byte, 32)
@@ -272,8 +303,8 @@ func (l *Local) apply(e *entry) bool {
 }
 
 // collect removes the files that no entry names. A file that cannot be removed now
-// is tried again by the next call.
-func (l *Local) collect() {
+// is tried again by the next call; it returns how many those are.
+func (l *Local) collect() (left int) {
 	l.mu.Lock()
 	var names []string
 	for name := range l.garbage {
@@ -283,6 +314,7 @@ func (l *Local) collect() {
 	for _, name := range names {
 		err := l.root.Remove(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			left++
 			continue
 		}
 		l.mu.Lock()
@@ -293,6 +325,7 @@ func (l *Local) collect() {
 		}
 		l.mu.Unlock()
 	}
+	return left
 }
 
 // syncDirs makes the removals so far durable.
@@ -303,7 +336,12 @@ func (l *Local) syncDirs() error {
 	l.mu.Unlock()
 	var errs []error
 	for d := range dirs {
-		errs = append(errs, l.syncDir(d))
+		if err := l.syncDir(d); err != nil {
+			errs = append(errs, err)
+			l.mu.Lock()
+			l.unsynced[d] = struct{}{}
+			l.mu.Unlock()
+		}
 	}
 	return errors.Join(errs...)
 }
