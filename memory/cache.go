@@ -130,7 +130,7 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 		var out leavers[K, V]
 		s.counts.misses++
 		c.drop(s, idx, EvictExpired, &out)
-		s.mu.Unlock()
+		s.unlock()
 		c.notify(out)
 		return value, false
 	}
@@ -170,7 +170,7 @@ func (c *Cache[K, V]) Set(key K, value V) error {
 	size := c.charge(key, value)
 	s.mu.Lock()
 	err := c.store(s, hash, key, value, size, nil, &out)
-	s.mu.Unlock()
+	s.unlock()
 	c.notify(out)
 	return err
 }
@@ -188,7 +188,7 @@ func (c *Cache[K, V]) Delete(key K) bool {
 	if idx != 0 {
 		c.drop(s, idx, EvictDeleted, &out)
 	}
-	s.mu.Unlock()
+	s.unlock()
 	c.notify(out)
 	return idx != 0
 }
@@ -237,7 +237,7 @@ func (c *Cache[K, V]) deleteUntouched(s *shard[K, V], hash uint32, w *watcher[K]
 		s.noteWrite(w.key)
 		c.drop(s, idx, EvictDeleted, &out)
 	}
-	s.mu.Unlock()
+	s.unlock()
 	c.notify(out)
 	return true, idx != 0
 }
@@ -256,23 +256,25 @@ func (c *Cache[K, V]) unwatch(s *shard[K, V], w *watcher[K]) {
 }
 
 // Purge removes every entry, the Floor notwithstanding, and gives back the memory
-// of the cache's own structures. Loads in flight are not stored.
+// of the cache's own structures. Loads in flight are not stored. OnEvict is told
+// once all entries are gone.
 func (c *Cache[K, V]) Purge() {
+	var out leavers[K, V]
 	for i := range c.shards {
-		var out leavers[K, V]
 		s := &c.shards[i]
 		s.mu.Lock()
 		clear(s.calls)
 		for _, w := range s.watchers {
 			w.touched = true
 		}
-		for idx := s.oldest(); idx != 0; idx = s.oldest() {
-			c.drop(s, idx, EvictDeleted, &out)
-		}
-		s.compact()
+		old := s.detach()
+		c.budget.release(int64(old.count), old.bytes())
 		s.mu.Unlock()
-		c.notify(out)
+		for idx := old.oldest(); idx != 0; idx = old.at(idx).prev {
+			c.note(&out, old.at(idx), EvictDeleted)
+		}
 	}
+	c.notify(out)
 }
 
 // Len returns the number of entries, expired ones that were not touched since
@@ -355,8 +357,8 @@ func (c *Cache[K, V]) Close() error {
 func (c *Cache[K, V]) refuse(s *shard[K, V], size int64) error {
 	if size > min(maxEntryBytes, c.budget.maxBytes.Load()) {
 		s.counts.tooLarge++
-		return fmt.Errorf("memory: set: %d bytes: %w", size, ErrTooLarge)
+		return fmt.Errorf("%w: set %d bytes", ErrTooLarge, size)
 	}
 	s.counts.pressure++
-	return fmt.Errorf("memory: set: %d bytes: %w", size, ErrPressure)
+	return fmt.Errorf("%w: set %d bytes", ErrPressure, size)
 }

@@ -58,8 +58,9 @@ func (c *Cache[K, V]) settle() {
 
 // evictTo evicts until the cache holds no more than items and bytes, a little from
 // each shard in turn, and returns the bytes freed. It stops early when ctx ends.
-// Under pressure it frees the excess of the beginning and does not chase what
-// others store meanwhile.
+// Under pressure it frees the excess of the beginning, does not chase what others
+// store meanwhile, and tells OnEvict as it goes, so that values which nobody needs
+// do not wait in memory; no lock may be held then.
 func (c *Cache[K, V]) evictTo(ctx context.Context, items, bytes int64, reason EvictReason, out *leavers[K, V]) (freed int64) {
 	n := int64(len(c.shards))
 	_, first := c.budget.excess(items, bytes)
@@ -76,7 +77,12 @@ func (c *Cache[K, V]) evictTo(ctx context.Context, items, bytes int64, reason Ev
 			before := s.count
 			freed += c.evictSome(s, (overItems+n-1)/n, (overBytes+n-1)/n, c.now(), reason, out)
 			idle = idle && s.count == before
-			s.mu.Unlock()
+			s.unlock()
+			if reason == EvictPressure && len(*out) > 0 {
+				c.notify(*out)
+				clear(*out)
+				*out = (*out)[:0]
+			}
 		}
 	}
 	return freed
@@ -90,7 +96,6 @@ func (c *Cache[K, V]) Shrink(ctx context.Context, target float64) (freed int64) 
 	var out leavers[K, V]
 	freed = c.evictTo(ctx, unbounded, c.shrinkGoal(target), EvictPressure, &out)
 	c.compact(freed)
-	c.notify(out)
 	return freed
 }
 
@@ -131,11 +136,10 @@ func (c *Cache[K, V]) shrinkAndHold(ctx context.Context, target float64) (freed 
 	}
 	goal = min(goal, c.budget.capBytes.Load())
 	c.budget.capBytes.Store(goal)
+	c.boundsMu.Unlock()
 	c.settle()
 	freed = c.evictTo(ctx, unbounded, goal, EvictPressure, &out)
-	c.boundsMu.Unlock()
 	c.compact(freed)
-	c.notify(out)
 	return freed
 }
 

@@ -71,6 +71,7 @@ type CacheOptions[K comparable, V any] struct {
 	Policy Policy
 	// OnEvict is told of each value that leaves the cache, whatever the reason, on
 	// the goroutine whose call removed it, outside all locks. It may use the cache.
+	// Shrink and the Monitor tell as they go, other calls when they are done.
 	OnEvict func(Eviction[K, V])
 	// Monitor makes the cache shrink while memory is short and grow back after. nil
 	// means that only the bounds count. Close ends the registration.

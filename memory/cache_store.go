@@ -4,7 +4,8 @@ package memory
 // of once the locks are free.
 type leavers[K comparable, V any] []Eviction[K, V]
 
-// notify tells OnEvict of out. No lock is held.
+// notify tells OnEvict of out. No lock is held, and no state depends on whether
+// OnEvict returns.
 func (c *Cache[K, V]) notify(out leavers[K, V]) {
 	for _, e := range out {
 		c.opts.OnEvict(e)
@@ -67,7 +68,7 @@ func (c *Cache[K, V]) store(s *shard[K, V], hash uint32, key K, value V, size in
 			s.counts.sets++
 			return nil
 		}
-		s.mu.Unlock() // two shards are never waited for at once
+		s.unlock() // two shards are never waited for at once
 		c.makeRoom(size, out)
 		s.mu.Lock()
 	}
@@ -140,7 +141,7 @@ func (c *Cache[K, V]) dropElsewhere(s *shard[K, V], fill int, now int64, out *le
 			continue
 		}
 		dropped := other.count >= max(1, fill) && c.dropOldest(other, 0, now, EvictCapacity, out)
-		other.mu.Unlock()
+		other.unlock()
 		if dropped {
 			return true
 		}
@@ -160,7 +161,7 @@ func (c *Cache[K, V]) makeRoom(size int64, out *leavers[K, V]) {
 		s := &c.shards[c.donor.Add(1)&uint32(len(c.shards)-1)]
 		s.mu.Lock()
 		c.evictSome(s, items, bytes, now, EvictCapacity, out)
-		s.mu.Unlock()
+		s.unlock()
 	}
 }
 

@@ -267,6 +267,34 @@ func TestCacheShrinkKeepsFloor(t *testing.T) {
 	}
 }
 
+// TestCacheShrinkTellsAsItGoes: the victims do not wait in memory until the last is
+// found; Purge tells once all are gone.
+func TestCacheShrinkTellsAsItGoes(t *testing.T) {
+	var c *memory.Cache[int, int]
+	first, told := -1, 0
+	c = newCache(t, memory.CacheOptions[int, int]{MaxBytes: 1 << 20, SizeOf: func(int, int) int64 { return 1 }, OnEvict: func(memory.Eviction[int, int]) {
+		if told++; told == 1 {
+			first = c.Len()
+		}
+	}})
+	const n = 10_000
+	for i := range n {
+		mustSet(t, c, i, i)
+	}
+	c.Shrink(t.Context(), 0)
+	if first < n/2 || told != n || c.Len() != 0 {
+		t.Errorf("Shrink told first at Len %d, %d in all; want while most were there, %d", first, told, n)
+	}
+	for i := range n {
+		mustSet(t, c, i, i)
+	}
+	told = 0
+	c.Purge()
+	if first != 0 || told != n || c.Bytes() != 0 {
+		t.Errorf("Purge told first at Len %d, %d in all, Bytes %d; want 0, %d, 0", first, told, c.Bytes(), n)
+	}
+}
+
 func TestCacheShrinkFreesMemory(t *testing.T) {
 	c := newCache(t, memory.CacheOptions[int, int64]{MaxItems: 1 << 20, MaxBytes: -1})
 	for i := range 200_000 {

@@ -38,9 +38,10 @@
 // one for callbacks, shrinkers and collections, so that a slow callback does not
 // delay a sample. OnChange callbacks run one at a time, in the order of the changes.
 // GetOrLoad runs its function on a goroutine of its own. Close waits for all of them.
-// Panics reach the caller or, from callbacks and shrinkers of a Monitor, are counted
-// and logged; a panic in OnEvict or SizeOf on a goroutine of the package ends the
-// program as any other, after the cache is consistent again.
+// Panics reach the caller; on a goroutine of the package they become the callers'
+// [*PanicError] or, from callbacks, shrinkers, the Source and the Logger of a Monitor,
+// are counted and logged where that is possible. The cache is consistent all the same,
+// but what a panicking OnEvict was still to be told of by that call is not told.
 //
 // # Errors
 //
@@ -58,8 +59,9 @@
 // (TestCacheAllocations). An entry costs 24 bytes and its key and value in place,
 // and about 7 bytes of table; links are indexes, so a cache of pointer-free keys and
 // values has nothing for the collector to scan. A shard's table doubles under its
-// lock, in time proportional to its entries. Shrink is linear in what remains, because
-// it packs that. All copies one shard's keys and values at a time. Level is one
+// lock, in time proportional to its entries; an arena left far too large for its
+// entries is packed by the call that removes one more. Shrink is linear in what
+// remains, because it packs that. All copies one shard's keys and values at a time. Level is one
 // atomic load, Checkpoint below LevelCritical a ctx lookup beside it
 // (TestMonitorAllocations). A sample reads
 // runtime/metrics and a few small files that are kept open. SizeOf
@@ -72,6 +74,8 @@
 //   - A cache counts what entries are charged. Default sizes follow the runtime's
 //     size classes; a SizeOf of your own that leaves things out lets the heap grow
 //     beyond MaxBytes by what it leaves out. Sizes are taken when a value is set.
+//   - Keys and values stand in place: a shard has room for a few more than it holds,
+//     which is not counted and matters for values of many KiB. Store pointers to those.
 //   - Expired entries stay in memory until they are touched or evicted.
 //   - Keys must be equal to themselves: a NaN can be set but never found.
 //   - Forced collections help after a burst was dropped, and hurt on a timer. They

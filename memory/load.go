@@ -19,7 +19,7 @@ type call[V any] struct {
 // its own ctx, which carries the values of the first caller's and is cancelled when
 // no caller waits any more; each caller leaves when its own ctx ends, with an error
 // that matches ctx.Err. An error of load goes to all of them and is not stored; a
-// panic reaches them as a [*PanicError]. A value that Set would refuse is returned
+// panic, also one of SizeOf or OnEvict, reaches them as a [*PanicError]. A value that Set would refuse is returned
 // all the same. A Set or Delete of the key during the run wins over its result. load
 // must not ask for the same key: it would wait for itself.
 func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Context) (V, error)) (V, error) {
@@ -76,7 +76,9 @@ func (c *Cache[K, V]) startLoad(ctx context.Context, s *shard[K, V], hash uint32
 	if s.calls == nil {
 		s.calls = make(map[K]*call[V])
 	}
-	s.calls[key] = f
+	if same := key; key == same { // a NaN could never be found again, nor taken out
+		s.calls[key] = f
+	}
 	c.loads.Go(func() {
 		defer cancel()
 		start := time.Now()
@@ -116,6 +118,12 @@ func (c *Cache[K, V]) finishLoad(s *shard[K, V], hash uint32, key K, f *call[V],
 	if s.calls[key] == f {
 		delete(s.calls, key)
 	}
-	s.mu.Unlock()
-	c.notify(out)
+	s.unlock()
+	// No caller could recover a panic on this goroutine: it becomes their error.
+	guard(func() error { c.notify(out); return nil }, func(e error) {
+		if e != nil && err == nil {
+			var zero V
+			f.value, f.err = zero, e
+		}
+	})
 }

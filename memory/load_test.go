@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -202,4 +203,41 @@ func TestCacheCloseJoinsLoads(t *testing.T) {
 		}
 		c.Close()
 	})
+}
+
+// TestGetOrLoadOnEvictPanics: nobody could recover that panic on the load's
+// goroutine, so its callers get it.
+func TestGetOrLoadOnEvictPanics(t *testing.T) {
+	boom := errors.New("boom")
+	calm := true
+	c := newCache(t, memory.CacheOptions[int, int]{MaxItems: 1, OnEvict: func(memory.Eviction[int, int]) {
+		if !calm {
+			panic(boom)
+		}
+	}})
+	mustSet(t, c, 1, 1)
+	calm = false
+	v, err := c.GetOrLoad(t.Context(), 2, func(context.Context) (int, error) { return 2, nil })
+	if _, ok := errors.AsType[*memory.PanicError](err); v != 0 || !ok || !errors.Is(err, boom) {
+		t.Errorf("GetOrLoad = %d, %v; want the panic of OnEvict", v, err)
+	}
+	calm = true
+	if v, ok := c.Get(2); v != 2 || !ok || c.Len() != 1 {
+		t.Errorf("Get = %d, %t, Len %d; want the loaded value stored", v, ok, c.Len())
+	}
+}
+
+// TestGetOrLoadNaN: a key that is not equal to itself leaves no trace.
+func TestGetOrLoadNaN(t *testing.T) {
+	c := newCache(t, memory.CacheOptions[float64, int]{MaxItems: 10})
+	before := liveHeap()
+	for range 20_000 {
+		if v, err := c.GetOrLoad(t.Context(), math.NaN(), func(context.Context) (int, error) { return 1, nil }); v != 1 || err != nil {
+			t.Fatalf("GetOrLoad(NaN) = %d, %v", v, err)
+		}
+	}
+	if grown := liveHeap() - before; grown > 1<<20 {
+		t.Errorf("20000 loads of NaN left %d bytes, %d items", grown, c.Len())
+	}
+	runtime.KeepAlive(c)
 }

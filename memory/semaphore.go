@@ -157,7 +157,7 @@ func (s *Semaphore) tryLocked(n int64) (ok bool, err error) {
 	case s.opts.Disabled || n == 0:
 		return true, nil
 	case n > s.max && !s.opts.RunAlone:
-		err = fmt.Errorf("memory: acquire %d bytes of %d: %w", n, s.max, ErrTooLarge)
+		err = fmt.Errorf("%w: acquire %d bytes of %d", ErrTooLarge, n, s.max)
 	case s.queue.Len() == 0 && s.fitsLocked(n):
 		s.takeLocked(n)
 		return true, nil
@@ -241,7 +241,7 @@ func (s *Semaphore) Resize(maxBytes int64) error {
 			if r.n <= maxBytes {
 				return nil
 			}
-			return fmt.Errorf("memory: acquire %d bytes of %d: %w", r.n, maxBytes, ErrTooLarge)
+			return fmt.Errorf("%w: acquire %d bytes of %d", ErrTooLarge, r.n, maxBytes)
 		})
 	}
 	s.grantLocked()

@@ -14,6 +14,7 @@ const (
 	chunkBytes    = 64 << 10
 	minTable      = 8
 	slotBytes     = 7 // tag and index at the mean load of the table
+	slack         = 4 // times the entries that an arena may be sized for
 	evictPerLock  = 1024
 	maxDonorTries = 4
 )
@@ -88,7 +89,7 @@ func entryBytes[K comparable, V any]() int64 {
 
 // chunkShift returns log2 of the chunk length for entries of size bytes.
 func chunkShift(size int64) uint {
-	shift := uint(4)
+	shift := uint(1) // the first chunk holds the anchor and an entry
 	for 1<<shift < maxChunk && size<<(shift+1) <= chunkBytes {
 		shift++
 	}
@@ -243,14 +244,38 @@ func (s *shard[K, V]) retable(n int) {
 	}
 }
 
+// unlock unlocks s after entries may have left it. An arena far too large for the
+// rest is packed first: it is not in what the cache counts. That costs less than
+// the removals that led to it. No index may be used across unlock.
+func (s *shard[K, V]) unlock() {
+	if int(s.used) > slack*s.count+max(firstChunk, 1<<s.shift) {
+		s.compact()
+	}
+	s.mu.Unlock()
+}
+
+// detach empties s and returns what it held, for the caller alone to read.
+func (s *shard[K, V]) detach() *shard[K, V] {
+	old := &shard[K, V]{chunks: s.chunks, shift: s.shift, used: s.used, count: s.count}
+	s.chunks, s.used, s.free, s.count, s.tags, s.slots = nil, 0, 0, 0, nil, nil
+	return old
+}
+
+// bytes returns the sum of the entries' sizes; unused entries have none.
+func (s *shard[K, V]) bytes() (sum int64) {
+	for i := uint32(1); i < s.used; i++ {
+		sum += s.at(i).size()
+	}
+	return sum
+}
+
 // compact gives back the arena and table that a shrunken shard no longer needs,
 // by building smaller ones. It is O(count).
 func (s *shard[K, V]) compact() {
 	if int(s.used) <= 2*s.count+firstChunk {
 		return
 	}
-	old := shard[K, V]{chunks: s.chunks, shift: s.shift, count: s.count}
-	s.chunks, s.used, s.free, s.count, s.tags, s.slots = nil, 0, 0, 0, nil, nil
+	old := s.detach()
 	for idx := old.oldest(); idx != 0; idx = old.at(idx).prev {
 		e := old.at(idx)
 		s.insert(e.hash, e.key, e.value, e.size(), e.deadline())
