@@ -73,7 +73,7 @@ func ExampleNewMonitor() {
 		fmt.Println(err)
 		return
 	}
-	defer m.Close()
+	defer m.Close() // and back to normal
 	cache, err := memory.NewCache(memory.CacheOptions[int, int]{
 		MaxBytes: 1000, SizeOf: func(int, int) int64 { return 10 }, Monitor: m,
 	})
@@ -91,6 +91,7 @@ func ExampleNewMonitor() {
 	// Output:
 	// normal → critical
 	// critical 400
+	// critical → normal
 }
 
 func ExampleMonitor_Run() {

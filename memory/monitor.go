@@ -130,8 +130,9 @@ func (m *Monitor) Start(ctx context.Context) error {
 }
 
 // Close stops sampling, waits for callbacks and collections under way, and closes
-// the files. It always returns nil and may be called again. Do not call it from a
-// callback, a shrinker or the Source: it would wait for itself.
+// the files. The level is LevelNormal after it, for good. It always returns nil and
+// may be called again. Do not call it from a callback, a shrinker or the Source: it
+// would wait for itself.
 func (m *Monitor) Close() error {
 	m.mu.Lock()
 	m.closed = true
@@ -141,6 +142,7 @@ func (m *Monitor) Close() error {
 		stop()
 	}
 	m.wg.Wait()
+	m.rest() // Check may have raised the level without Start
 	if m.reader != nil {
 		m.sampling <- struct{}{}
 		m.reader.close()
@@ -278,6 +280,9 @@ func (m *Monitor) sample() (Stats, error) {
 		m.calm += s.At.Sub(last)
 	}
 	from := m.judge.level
+	if m.closed {
+		return s, nil // a Check or a collection of before Close
+	}
 	if to, why := m.judge.next(s); why != "" {
 		m.changeLocked(ChangeEvent{From: from, To: to, Reason: why, Stats: s})
 	}
@@ -354,9 +359,17 @@ func (m *Monitor) rest() {
 }
 
 func (m *Monitor) log(level slog.Level, msg string, attrs ...slog.Attr) {
-	if m.opts.Logger != nil {
-		m.opts.Logger.LogAttrs(context.Background(), level, msg, attrs...)
+	if m.opts.Logger == nil {
+		return
 	}
+	guard(func() error {
+		m.opts.Logger.LogAttrs(context.Background(), level, msg, attrs...)
+		return nil
+	}, func(err error) {
+		if err != nil { // the handler's panic; there is nowhere to log it
+			m.countPanic()
+		}
+	})
 }
 
 // Metrics yields the last sample and the counters under Prometheus names, in bytes

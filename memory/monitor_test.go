@@ -432,3 +432,32 @@ func TestMonitorAllocations(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMonitorCloseWithoutStart: what Check has raised, Close takes back.
+func TestMonitorCloseWithoutStart(t *testing.T) {
+	g := newGauge(900, 1000)
+	m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
+	c := newCache(t, memory.CacheOptions[int, int64]{MaxBytes: 100, SizeOf: func(_ int, v int64) int64 { return v }, Monitor: m})
+	mustSet(t, c, 1, 100)
+	m.Check(t.Context())
+	if got := c.Stats().Ceiling; got >= 100 {
+		t.Errorf("ceiling %d at critical; want less than 100", got)
+	}
+	m.Close()
+	if got := c.Stats().Ceiling; m.Level() != memory.LevelNormal || got != 100 {
+		t.Errorf("after Close: level %v, ceiling %d; want normal, 100", m.Level(), got)
+	}
+}
+
+type badHandler struct{ slog.Handler }
+
+func (badHandler) Enabled(context.Context, slog.Level) bool  { return true }
+func (badHandler) Handle(context.Context, slog.Record) error { panic("handler") }
+
+func TestMonitorSurvivesLogger(t *testing.T) {
+	g := newGauge(900, 1000)
+	m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true, Logger: slog.New(badHandler{})})
+	if l, err := m.Check(t.Context()); l != memory.LevelCritical || err != nil || m.Stats().Panics != 1 {
+		t.Errorf("Check = %v, %v, %d panics; want critical, 1", l, err, m.Stats().Panics)
+	}
+}

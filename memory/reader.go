@@ -2,6 +2,7 @@ package memory
 
 import (
 	"math"
+	"runtime"
 	"runtime/metrics"
 	"time"
 )
@@ -51,8 +52,7 @@ type reader struct {
 	os      osReader
 	limit   int64 // an explicit limit, 0 for none
 
-	gcCPU, totalCPU float64 // at the last reading
-	share           float64 // GC share at the last reading
+	share gcShare
 }
 
 // newReader returns a reader; keep tells it to hold files open between readings.
@@ -109,20 +109,30 @@ func (r *reader) readRuntime(s *Stats) (overhead int64) {
 		s.GCLimited = s.GCCycles-min(last, s.GCCycles) <= 1
 	}
 	s.Goroutines = int(r.count(mGoroutines))
-	r.readShare(s)
+	s.GCCPU = r.share.next(r.float(mGCCPU), r.float(mTotalCPU), s.At, runtime.GOMAXPROCS(0))
 	return max(0, s.GoTotal-s.HeapObjects-unused-s.HeapIdle-s.Stacks)
 }
 
-// readShare computes the collector's share of processor time since the last
-// reading. The runtime moves these counters only at the end of a collection, so
-// between two of them the share stays as it was.
-func (r *reader) readShare(s *Stats) {
-	gc, total := r.float(mGCCPU), r.float(mTotalCPU)
-	if total > r.totalCPU {
-		r.share = min(1, max(0, (gc-r.gcCPU)/(total-r.totalCPU)))
-		r.gcCPU, r.totalCPU = gc, total
+// gcShare computes the collector's share of processor time. The runtime moves its
+// counters only at the end of a collection, so the time since then is added: while
+// no collection ends the share falls.
+type gcShare struct {
+	gc, total float64   // the counters when they last moved, in seconds
+	spent, of float64   // how far they moved then
+	at        time.Time // when that was seen
+}
+
+// next returns the share as of now, from 0 to 1.
+func (g *gcShare) next(gc, total float64, now time.Time, procs int) float64 {
+	if total > g.total {
+		g.spent, g.of = gc-g.gc, total-g.total
+		g.gc, g.total, g.at = gc, total, now
 	}
-	s.GCCPU = r.share
+	of := g.of + max(0, now.Sub(g.at).Seconds())*float64(procs)
+	if of <= 0 {
+		return 0
+	}
+	return min(1, max(0, g.spent/of))
 }
 
 func (r *reader) count(i int) uint64 {

@@ -99,13 +99,13 @@ func (m *Monitor) ask(ctx context.Context, r *registration, level Level, target 
 	m.protect(func() {
 		if r.holder != nil {
 			freed = r.holder.shrinkAndHold(ctx, target)
-			if r.gone.Load() { // unregistered meanwhile: nobody else would lift it
-				r.holder.growBack(forever)
-			}
 		} else {
 			freed = max(0, r.shrinker.Shrink(ctx, target))
 		}
 	})
+	if r.holder != nil && r.gone.Load() { // unregistered meanwhile: nobody else would lift it
+		r.holder.growBack(forever)
+	}
 	m.mu.Lock()
 	m.stats.Shrinks++
 	m.stats.Freed += freed
@@ -126,9 +126,13 @@ func (m *Monitor) protect(f func()) {
 		if err == nil {
 			return
 		}
-		m.mu.Lock()
-		m.stats.Panics++
-		m.mu.Unlock()
+		m.countPanic()
 		m.log(slog.LevelError, "memory: callback", slog.String("error", err.Error()))
 	})
+}
+
+func (m *Monitor) countPanic() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stats.Panics++
 }

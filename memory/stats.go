@@ -110,8 +110,9 @@ type Stats struct {
 
 	// PSI is the pressure stall information, zero if there is none.
 	PSI PSI
-	// GCCPU is the collector's share of the program's processor time, 0 to 1: since
-	// the last sample in a Monitor, since the start of the process in ReadStats.
+	// GCCPU is the collector's share of the program's processor time, 0 to 1: in a
+	// Monitor about that of the last collection, falling until the next one ends; in
+	// ReadStats since the start of the process.
 	GCCPU float64
 	// GCLimited tells that the runtime just had to limit the collector's
 	// processor time, the sign that Limit is too near to the live heap.
