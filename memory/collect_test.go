@@ -307,7 +307,7 @@ func TestSetLimitLeavesAlone(t *testing.T) {
 
 func TestSetLimitErrors(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "")
-	for _, o := range []memory.LimitOptions{{Ratio: 1.1}, {Ratio: -1}, {Reserve: -1}} {
+	for _, o := range []memory.LimitOptions{{Ratio: 1.1}, {Ratio: -1}, {Ratio: math.NaN()}, {Reserve: -1}, {Refresh: 1}} {
 		if _, err := memory.SetLimit(t.Context(), o); !errors.Is(err, memory.ErrOptions) {
 			t.Errorf("SetLimit(%+v) = %v; want ErrOptions", o, err)
 		}
@@ -316,5 +316,24 @@ func TestSetLimitErrors(t *testing.T) {
 	_, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: func() (memory.Stats, error) { return memory.Stats{}, boom }})
 	if !errors.Is(err, boom) {
 		t.Errorf("SetLimit with a failing source = %v; want boom", err)
+	}
+	_, err = memory.SetLimit(t.Context(), memory.LimitOptions{Source: func() (memory.Stats, error) { panic(boom) }})
+	if !errors.Is(err, boom) {
+		t.Errorf("SetLimit with a panicking source = %v; want boom", err)
+	}
+}
+
+// TestSetLimitReserve: a reserve beyond the group must not leave the runtime nothing.
+func TestSetLimitReserve(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
+	l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Reserve: 512 << 30, Source: func() (memory.Stats, error) {
+		return memory.Stats{CgroupLimit: 256 << 30}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got, want := l.Bytes(), int64(128<<30); got != want {
+		t.Errorf("Bytes() = %d; want half of the group's limit, %d", got, want)
 	}
 }

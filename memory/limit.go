@@ -22,10 +22,12 @@ type LimitOptions struct {
 	// in (0, 1]. The rest is for memory that it does not count: cgo, mapped files,
 	// other processes of the group. Default 0.9.
 	Ratio float64
-	// Reserve is how many bytes to leave at least, whatever Ratio says. Default 0.
+	// Reserve is how many bytes to leave at least, whatever Ratio says, but no more
+	// than half of the control group's limit. Default 0.
 	Reserve int64
 	// Refresh is the time between looks at the control group, whose limit can be
-	// changed under a running process. Default 30 s; negative means never again.
+	// changed under a running process. At least 1 ms. Default 30 s; negative means
+	// never again.
 	Refresh time.Duration
 	// Source gives Stats.CgroupLimit; it is called by one goroutine at a time.
 	// Default: ReadStats.
@@ -60,6 +62,7 @@ func SetLimit(ctx context.Context, o LimitOptions) (*Limit, error) {
 	setDefault(&o.Refresh, defaultRefresh)
 	p.check(o.Ratio > 0 && o.Ratio <= 1, "Ratio %v is not in (0, 1]", o.Ratio)
 	p.check(o.Reserve >= 0, "Reserve %d is negative", o.Reserve)
+	p.check(o.Refresh < 0 || o.Refresh >= time.Millisecond, "Refresh %v is below 1ms", o.Refresh)
 	if err := p.err("limit"); err != nil {
 		return nil, err
 	}
@@ -118,7 +121,9 @@ func (l *Limit) follow(ctx context.Context) {
 
 // refresh reads the control group's limit and applies it if it has changed.
 func (l *Limit) refresh() error {
-	s, err := l.opts.Source()
+	var s Stats
+	var err error
+	guard(func() (e error) { s, e = l.opts.Source(); return e }, func(e error) { err = e })
 	if err != nil && s.CgroupLimit == 0 {
 		return err
 	}
@@ -145,5 +150,7 @@ func (l *Limit) wanted(group int64) int64 {
 	if group <= 0 {
 		return 0
 	}
-	return max(1, min(int64(l.opts.Ratio*float64(group)), group-l.opts.Reserve))
+	// With a reserve larger than the group the runtime would do nothing but collect.
+	reserve := min(l.opts.Reserve, group/2)
+	return max(1, min(int64(l.opts.Ratio*float64(group)), group-reserve))
 }
