@@ -67,12 +67,10 @@ func Batches[T any](ctx context.Context, src iter.Seq2[T, error], o BatchOptions
 		}
 		var batch []T
 		var bytes int64
-		stopped := false
 		emit := func() bool {
 			full := batch
 			batch, bytes = nil, 0
-			stopped = len(full) > 0 && !yield(full, nil)
-			return !stopped
+			return len(full) == 0 || yield(full, nil)
 		}
 		for item, srcErr := range src {
 			if err = srcErr; err == nil && ctx.Err() != nil {
@@ -91,6 +89,9 @@ func Batches[T any](ctx context.Context, src iter.Seq2[T, error], o BatchOptions
 			if (len(batch) >= maxItems || bytes >= maxBytes) && !emit() {
 				return
 			}
+		}
+		if err == nil && ctx.Err() != nil {
+			err = contextError(ctx, "batches") // src may have ended because of it
 		}
 		if emit() && err != nil {
 			yield(nil, err)

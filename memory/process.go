@@ -7,11 +7,14 @@ import (
 	"sync"
 )
 
+// maxWorkers bounds the goroutines of one Process.
+const maxWorkers = 1 << 16
+
 // ProcessOptions configures [Process]. The zero value runs one worker for each
 // processor, holds at most 64 MiB of items, and keeps their order.
 type ProcessOptions[T any] struct {
-	// Workers is how many items are worked on at once. Default GOMAXPROCS; negative
-	// is an error.
+	// Workers is how many items are worked on at once, at most 65536. Default
+	// GOMAXPROCS; negative is an error.
 	Workers int
 	// MaxBytes bounds the items in flight: from when they are handed to a worker
 	// until the consumer comes back for the next result. A larger item runs alone.
@@ -28,7 +31,7 @@ type ProcessOptions[T any] struct {
 
 func (o ProcessOptions[T]) withDefaults() (ProcessOptions[T], error) {
 	var p problems
-	p.check(o.Workers >= 0, "Workers %d is negative", o.Workers)
+	p.check(o.Workers >= 0 && o.Workers <= maxWorkers, "Workers %d is not in [0, %d]", o.Workers, maxWorkers)
 	p.check(o.MaxBytes >= 0, "MaxBytes %d is negative", o.MaxBytes)
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.MaxBytes, int64(defaultStreamBytes))
@@ -63,8 +66,9 @@ func Process[T, R any](ctx context.Context, src iter.Seq2[T, error], fn func(con
 		runCtx, cancel := context.WithCancel(ctx)
 		p := &processor[T, R]{
 			o: o, fn: fn, sem: sem,
+			slots:   make(chan struct{}, 2*o.Workers),
 			work:    make(chan *task[T, R], o.Workers),
-			results: make(chan *task[T, R], o.Workers),
+			results: make(chan *task[T, R], 2*o.Workers),
 		}
 		var wg sync.WaitGroup
 		defer wg.Wait()
@@ -90,6 +94,7 @@ type processor[T, R any] struct {
 	o       ProcessOptions[T]
 	fn      func(context.Context, T) (R, error)
 	sem     *Semaphore
+	slots   chan struct{}    // one token for each item in flight
 	work    chan *task[T, R] // to the workers; closed by produce
 	results chan *task[T, R] // to the consumer, ordered: before they are done
 	pending sync.WaitGroup   // unordered: tasks not yet sent to results
@@ -121,6 +126,11 @@ func (p *processor[T, R]) produce(ctx context.Context, src iter.Seq2[T, error]) 
 
 // dispatch takes room for item and gives it to a worker; false means stop.
 func (p *processor[T, R]) dispatch(ctx context.Context, item T) bool {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
 	release, err := p.sem.Acquire(ctx, max(0, p.o.SizeOf(item)))
 	if err != nil {
 		return false
@@ -199,6 +209,7 @@ func (p *processor[T, R]) consume(ctx context.Context, yield func(R, error) bool
 		t.result = zero
 		goOn := yield(result, nil)
 		t.release()
+		<-p.slots
 		if !goOn {
 			return
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -80,6 +82,24 @@ func TestBatchesStopEarly(t *testing.T) {
 	}
 	if read != 2 {
 		t.Errorf("read up to %d; want no further than the batch", read)
+	}
+}
+
+// TestBatchesTruncated: a source that ends because ctx has must not look complete.
+func TestBatchesTruncated(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	src := func(yield func(int, error) bool) {
+		yield(1, nil)
+		cancel()
+	}
+	items, last := 0, error(nil)
+	for batch, err := range memory.Batches(ctx, src, memory.BatchOptions[int]{}) {
+		items += len(batch)
+		last = err
+	}
+	if items != 1 || !errors.Is(last, context.Canceled) {
+		t.Errorf("Batches = %d items, %v; want 1, then Canceled", items, last)
 	}
 }
 
@@ -165,6 +185,40 @@ func TestProcessBoundsBytes(t *testing.T) {
 	})
 }
 
+// TestProcessBoundsItems: items without size are bounded by the workers.
+func TestProcessBoundsItems(t *testing.T) {
+	for _, unordered := range []bool{false, true} {
+		for _, workers := range []int{1, 4} {
+			synctest.Test(t, func(t *testing.T) {
+				inFlight, peak := 0, 0
+				var mu sync.Mutex
+				count := func(n int) {
+					mu.Lock()
+					defer mu.Unlock()
+					inFlight += n
+					peak = max(peak, inFlight)
+				}
+				src := func(yield func(int, error) bool) {
+					for i := 0; i < 100; i++ {
+						if count(1); !yield(i, nil) {
+							return
+						}
+					}
+				}
+				fn := func(_ context.Context, i int) (int, error) { return i, nil }
+				o := memory.ProcessOptions[int]{Workers: workers, Unordered: unordered, SizeOf: func(int) int64 { return 0 }}
+				for range memory.Process(t.Context(), src, fn, o) {
+					synctest.Wait()
+					count(-1)
+				}
+				if want := 2*workers + 1; peak != want { // one is the source's
+					t.Errorf("workers %d, unordered %t: %d items in flight; want %d", workers, unordered, peak, want)
+				}
+			})
+		}
+	}
+}
+
 func TestProcessFails(t *testing.T) {
 	boom := errors.New("boom")
 	ok := func(_ context.Context, i int) (int, error) { return i, nil }
@@ -190,6 +244,7 @@ func TestProcessFails(t *testing.T) {
 		{"goexit", source(50, nil), at(7, func() error { runtime.Goexit(); return nil }), memory.ProcessOptions[int]{}, 7, nil},
 		{"source panics", func(yield func(int, error) bool) { yield(0, nil); panic(boom) }, ok, memory.ProcessOptions[int]{}, 1, boom},
 		{"options", source(5, nil), ok, memory.ProcessOptions[int]{Workers: -1}, 0, memory.ErrOptions},
+		{"too many workers", source(5, nil), ok, memory.ProcessOptions[int]{Workers: math.MaxInt}, 0, memory.ErrOptions},
 	} {
 		for _, unordered := range []bool{false, true} {
 			t.Run(tc.name, func(t *testing.T) {
