@@ -9,8 +9,13 @@ import (
 	"time"
 )
 
-// visitBudget is how many values one SizeOf looks at before it extrapolates.
-const visitBudget = 4096
+const (
+	// visitBudget is how many values one SizeOf looks at before it extrapolates.
+	visitBudget = 4096
+	// maxPart is the most that one value can say or be thought to hold, in bytes;
+	// a sum over the budget stays an int64.
+	maxPart = 1 << 48
+)
 
 // Sizer is an optional method of values that know their own size. SizeOf and the
 // caches use it instead of looking inside.
@@ -201,9 +206,9 @@ func sizeBySelf(v reflect.Value, p *plan) (int64, bool) {
 		if v.IsNil() {
 			return 0, true
 		}
-		return max(0, v.Interface().(Sizer).MemSize()), true
+		return min(max(0, v.Interface().(Sizer).MemSize()), maxPart), true
 	}
-	return max(0, v.Interface().(Sizer).MemSize()-p.inline), true
+	return min(max(p.inline, v.Interface().(Sizer).MemSize())-p.inline, maxPart), true
 }
 
 // boxed returns the bytes behind an interface that holds v.
@@ -256,7 +261,7 @@ func scale(sum int64, visited, n int) int64 {
 	if visited == 0 || visited >= n {
 		return sum
 	}
-	return int64(float64(sum) / float64(visited) * float64(n))
+	return int64(min(float64(sum)/float64(visited)*float64(n), maxPart))
 }
 
 // mapBytes returns the size of a map's own structures: groups of eight slots with

@@ -1,6 +1,8 @@
 package memory_test
 
 import (
+	"errors"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -163,6 +165,21 @@ func TestSizeOfExtrapolates(t *testing.T) {
 	}
 	if got := memory.SizeOf(m); got < 50_000*32 {
 		t.Errorf("SizeOf a large map = %d; want at least its strings", got)
+	}
+}
+
+type hugeSizer struct{ _ *int }
+
+func (hugeSizer) MemSize() int64 { return math.MaxInt64 }
+
+// TestSizeOfNeverOverflows: a size beyond all bounds must not come out small.
+func TestSizeOfNeverOverflows(t *testing.T) {
+	if n := memory.SizeOf(make([]hugeSizer, 10_000)); n < 1<<40 {
+		t.Errorf("SizeOf = %d; want a huge size", n)
+	}
+	c := newCache(t, memory.CacheOptions[string, hugeSizer]{})
+	if err := c.Set("a", hugeSizer{}); !errors.Is(err, memory.ErrTooLarge) {
+		t.Errorf("Set = %v with %d bytes held; want ErrTooLarge", err, c.Bytes())
 	}
 }
 
