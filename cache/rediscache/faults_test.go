@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func garbage(t *testing.T, o rediscache.Options) {
 	}
 	put(good)()
 	wantHit(t, r, "k", "repaired", rec)
-	big := record(rec.Position, "t")
+	big := record(rec.Position, "t", "u")
 	big.Data = make([]byte, 1000)
 	set(t, r, "k", big)
 	wantHit(t, r, "k", "a record over the bound is not stored", rec)
@@ -362,6 +363,29 @@ func TestChannelGarbage(t *testing.T) {
 		_, err := r.Position(context.Background())
 		return err == nil
 	})
+}
+
+// TestReadyIsFirst: however many invalidations are under way, Watch tells of none
+// before it is ready.
+func TestReadyIsFirst(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t, rediscache.Options{URL: realtest.Redis(t), Prefix: unique(t)})
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = r.Invalidate(ctx, []string{"t"}, false)
+			}
+		})
+	}
+	for range 10 {
+		e := watch(t, r)
+		e.want(t, ready)
+		e.stop()
+	}
+	stop()
+	wg.Wait()
 }
 
 // TestACL: the commands that the documentation names are enough, and a denied one
