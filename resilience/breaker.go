@@ -81,7 +81,7 @@ type BreakerOptions struct {
 	// Default 200 ms, or MaxOpenFor if that is shorter.
 	OpenFor time.Duration
 	// MaxOpenFor bounds the open period, jitter included, and with it the time
-	// from a recovery to the probe that finds it. Default 1.5 s, or OpenFor with
+	// from a recovery to the probe that finds it. Default 1.25 s, or OpenFor with
 	// its jitter if that is longer. A longer one spares an upstream that is often
 	// down for minutes; see Cost in the package comment for figures.
 	MaxOpenFor time.Duration

@@ -71,16 +71,16 @@
 //
 // TestFaultSchedule prints what the defaults cost an upstream that fails, and its
 // callers, in virtual time: ten processes send 60 calls a second each, with attempts
-// of 250 ms, to a server for 600 to 1,000. Attempts for each call during 30 s of
-// outage, and seconds from a fault's end to the last failed call:
+// of 250 ms, to a server for 600 to 1,000. Of one run, the attempts for each call
+// during 30 s of outage, and the seconds from a fault's end to the last failed call:
 //
-//	                      outage   after outage   after slowness
-//	no breaker            1.01     0.0            6.8
-//	default breaker       0.02     1.2            1.5
-//	MaxOpenFor 10 s       0.01     up to 10       up to 6
+//	                   outage   after outage   after slowness
+//	no breaker         1.01     0.0            6.8
+//	default breaker    0.02     1.1            1.3
+//	MaxOpenFor 10 s    0.01     8.4            5.4
 //
-// With a time when 30 % of the attempts fail, 97 % of the calls succeed: three
-// attempts leave 0.3³. A fourth leaves 0.8 %.
+// The test fails when the default breaker takes more than 0.05 or 2 s. While 30 % of
+// the attempts fail, 97 % of the calls succeed: three attempts leave 0.3³.
 //
 // # Limits
 //
