@@ -43,9 +43,10 @@
 //
 // Each method but Watch is one round trip, by one script of which only the name is
 // sent, and O(n) in the tags. On Redis Cluster with a Prefix that has no hash tag,
-// Get is two. Redis keeps for each record its bytes and about 60 more plus tags,
-// and for the last 100,000 to 200,000 invalidated tags (Options.MaxTags) an entry in
-// a hash each. Every node pings Redis three times per Options.PushTimeout.
+// Get is two. Redis keeps for each record its data, 48 bytes, the codec's name, and
+// the tags with 4 bytes each; and for the last 100,000 to 200,000 invalidated tags
+// (Options.MaxTags) a field of a hash each. An operation costs a goroutine. Every
+// node pings Redis three times per Options.PushTimeout.
 //
 // # Limits
 //

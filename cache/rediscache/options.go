@@ -58,7 +58,7 @@ type Options struct {
 	PushTimeout time.Duration
 	// MaxTags is how many invalidated tags Redis remembers at least, and half of how
 	// many at most. Records that are older than the last ones forgotten count as
-	// invalid. A tag takes about 100 bytes there and its own length. Default 100,000.
+	// invalid. A tag is a field of a hash there. Default 100,000.
 	MaxTags int
 	// MaxRecordBytes is the size above which records are not stored nor read, since
 	// they would hold up Redis for all. Default 16 MiB, at most 256 MiB.
