@@ -290,6 +290,9 @@ func TestMigrationBlockingSharesOneFile(t *testing.T) {
 		t.Errorf("CopyFS wrote %q, %v", b, err)
 	}
 	mysql := dbindex.Plan{Dialect: dbindex.MySQL(8, 0), Steps: plan.Steps[:1]}
+	if got := mysql.Reverse().String(); got != "ALTER TABLE `t` DROP INDEX `a`, ALGORITHM=INPLACE, LOCK=NONE;\n" {
+		t.Errorf("MySQL plan in reverse = %s", got)
+	}
 	if got := mysql.String(); got != "CREATE INDEX `a` ON `t` (`a`) ALGORITHM=INPLACE LOCK=NONE;\n" {
 		t.Errorf("MySQL plan = %s", got)
 	}

@@ -292,11 +292,11 @@ func (ix Index) dropSQL(d Dialect, online bool) (string, error) {
 	}
 	if d.isMySQL() {
 		r := renderer{d: d}
-		r.add("DROP INDEX", r.must(d.quote("index", ix.name())), "ON", r.must(d.quoteQualified("table", ix.Schema, ix.Table)))
-		if online {
-			r.add("ALGORITHM=INPLACE LOCK=NONE")
+		name, table := r.must(d.quote("index", ix.name())), r.must(d.quoteQualified("table", ix.Schema, ix.Table))
+		if online { // MariaDB's DROP INDEX takes no options
+			return "ALTER TABLE " + table + " DROP INDEX " + name + ", ALGORITHM=INPLACE, LOCK=NONE", r.err
 		}
-		return strings.Join(r.parts, " "), r.err
+		return "DROP INDEX " + name + " ON " + table, r.err
 	}
 	name, err := d.quoteQualified("index", ix.Schema, ix.name())
 	if online && d.family == postgres {

@@ -83,11 +83,12 @@ func sqliteIndexes(ctx context.Context, q Querier, table string) (list []sqliteI
 	return list, err
 }
 
-// sqliteKeys reads the columns of an index that has no SQL: a constraint's.
+// sqliteKeys reads the columns of an index that has no SQL: a constraint's. Whether a
+// collation is the column's own cannot be seen, so all but the default are told.
 func sqliteKeys(ctx context.Context, q Querier, index string) (keys []dbindex.Key, err error) {
-	err = eachRow(ctx, q, `SELECT coalesce(name, ''), "desc" FROM pragma_index_xinfo(?1) WHERE "key" ORDER BY seqno`, []any{index}, func(r *sql.Rows) error {
+	err = eachRow(ctx, q, `SELECT coalesce(name, ''), "desc", CASE WHEN coll = 'BINARY' THEN '' ELSE coll END FROM pragma_index_xinfo(?1) WHERE "key" ORDER BY seqno`, []any{index}, func(r *sql.Rows) error {
 		var k dbindex.Key
-		err := r.Scan(&k.Column, &k.Desc)
+		err := r.Scan(&k.Column, &k.Desc, &k.Collate)
 		keys = append(keys, k)
 		return err
 	})

@@ -117,13 +117,12 @@ func testControlKilled(t *testing.T, s server) {
 
 // testIdleTimeout builds for longer than the server lets a session be idle.
 func testIdleTimeout(t *testing.T, s server) {
-	must(t, s.open(t), `DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = ''100ms''', current_database()); END$$`)
 	db, _ := s.openChat(t)
+	plan, old := diff(t, db, chatIndexes()[9:10]), holdSnapshot(t, db)
+	must(t, db, `DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = ''500ms''', current_database()); END$$`)
 	defer must(t, db, `DO $$BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL', current_database()); END$$`)
-	db.SetMaxIdleConns(0)
-	plan := diff(t, db, chatIndexes()[9:10])
-	old := holdSnapshot(t, db)
-	time.AfterFunc(250*time.Millisecond, func() { _ = old.Rollback() })
+	db.SetMaxIdleConns(0) // new connections have the limit
+	time.AfterFunc(800*time.Millisecond, func() { _ = old.Rollback() })
 	apply(t, db, plan, live.Options{ProgressEvery: time.Minute})
 }
 

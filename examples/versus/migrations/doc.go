@@ -1,4 +1,5 @@
 // Package migrations holds the tests that give the files of dbindex to the tools
-// they are written for, goose and golang-migrate, on a real PostgreSQL server. They
-// are skipped where none is installed; PERF_REQUIRE=postgres makes that a failure.
+// they are written for, goose and golang-migrate, on a real PostgreSQL server, and
+// the statements for MariaDB to one. They are skipped where none is installed;
+// PERF_REQUIRE=postgres,mariadb makes that a failure.
 package migrations
