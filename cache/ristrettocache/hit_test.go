@@ -45,6 +45,9 @@ func TestHitRatio(t *testing.T) {
 		}
 	}
 	t.Logf("mean of %v rows: ristrettocache %.1f %%, otter %.1f %%", rows, ours/rows, otters/rows)
+	if ours < otters-6*rows {
+		t.Error("the mean is more than 6 points below otter's")
+	}
 }
 
 // replay returns the hit ratio in percent.

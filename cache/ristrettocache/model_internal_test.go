@@ -208,7 +208,12 @@ func TestBoundWhileSetsRun(t *testing.T) {
 				if err := e.Set(k, mint.Item(400+rng.Int64N(4000)+rng.Int64N(100)/99*300_000)); err != nil {
 					t.Error(err)
 				}
-				e.Get(k)
+				if it, ok := e.Get(k); ok && rng.IntN(10) == 0 {
+					e.DeleteIf(k, it)
+				}
+				if rng.IntN(100) == 0 {
+					e.EvictTo(bound * 3 / 4)
+				}
 			}
 		})
 	}
@@ -225,7 +230,7 @@ func TestBoundWhileSetsRun(t *testing.T) {
 func TestGrow(t *testing.T) {
 	mint := NewMint(t)
 	m := newModel()
-	e := m.engine(t, 1<<40, 64)
+	e := m.engine(t, 4_000_000, 64)
 	it := make([]*cache.Item, 5000)
 	for i := range it {
 		it[i] = mint.Item(500)
@@ -245,4 +250,23 @@ func TestGrow(t *testing.T) {
 		t.Errorf("room for %d, %d stale; want 8192 and none", e.room, e.stale().n)
 	}
 	e.check(t)
+}
+
+// TestOfferDropsNothing: ristretto's queue is full long before the last offer.
+func TestOfferDropsNothing(t *testing.T) {
+	const n = 100_000
+	g, err := newGhosts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	for h := range uint64(n) {
+		g.offer(h, 1, n)
+	}
+	g.settle(func(h uint64) { t.Errorf("%d is out although there is room", h) })
+	known := 0
+	g.r.IterValues(func(struct{}) bool { known++; return false })
+	if known != n {
+		t.Errorf("ristretto knows %d of %d", known, n)
+	}
 }
