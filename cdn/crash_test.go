@@ -29,13 +29,16 @@ type httpProvider struct {
 	gullible bool
 }
 
-func (p httpProvider) do(ctx context.Context, method, op, key string, body io.Reader, n int64) (*http.Response, error) {
+func (p httpProvider) do(ctx context.Context, method, op, key string, body io.Reader, n int64, header ...string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, p.base+"/"+key, body)
 	if err != nil {
 		return nil, err
 	}
 	req.ContentLength = n
 	req.Header.Set("X-Seq", fmt.Sprint(time.Now().UnixNano()))
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	fail := func(kind, err error) error {
 		return &cdn.OpError{Provider: "http", Op: op, Key: key, Kind: kind, Err: err}
 	}
@@ -47,6 +50,9 @@ func (p httpProvider) do(ctx context.Context, method, op, key string, body io.Re
 	case resp.StatusCode == http.StatusNotFound:
 		resp.Body.Close()
 		return nil, fail(cdn.ErrNotFound, nil)
+	case resp.StatusCode == http.StatusPreconditionFailed:
+		resp.Body.Close()
+		return nil, fail(cdn.ErrExists, nil)
 	case resp.StatusCode >= 300:
 		resp.Body.Close()
 		return nil, fail(cdn.ErrUnavailable, nil)
@@ -55,7 +61,11 @@ func (p httpProvider) do(ctx context.Context, method, op, key string, body io.Re
 }
 
 func (p httpProvider) Put(ctx context.Context, obj cdn.Object, body io.ReaderAt) (cdn.Info, error) {
-	resp, err := p.do(ctx, "PUT", "put", obj.Key, io.NewSectionReader(body, 0, obj.Size), obj.Size)
+	var header []string
+	if obj.CreateOnly {
+		header = []string{"If-None-Match", "*"}
+	}
+	resp, err := p.do(ctx, "PUT", "put", obj.Key, io.NewSectionReader(body, 0, obj.Size), obj.Size, header...)
 	if err != nil {
 		return cdn.Info{}, err
 	}
@@ -111,6 +121,12 @@ func (s *faultyServer) fault(n int) int {
 	return s.rng.IntN(n)
 }
 
+func (s *faultyServer) has(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[key] != nil
+}
+
 func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key := strings.TrimPrefix(r.URL.Path, "/")
 	body, err := io.ReadAll(r.Body)
@@ -129,16 +145,17 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	drop := func() { panic(http.ErrAbortHandler) }
 	switch r.Method {
 	case http.MethodPut:
+		if r.Header.Get("If-None-Match") == "*" && s.has(key) {
+			w.WriteHeader(http.StatusPreconditionFailed)
+			return
+		}
 		switch s.fault(8) {
 		case 0, 1:
 			w.WriteHeader(http.StatusInternalServerError)
 		case 2: // hang
 			<-r.Context().Done()
 		case 3: // cut off, and say that it is fine
-			s.mu.Lock()
-			taken := s.m[key] != nil
-			s.mu.Unlock()
-			if taken {
+			if s.has(key) {
 				drop()
 			}
 			store(body[:len(body)/2])
@@ -150,7 +167,17 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			store(body)
 		}
 	case http.MethodDelete:
-		store(nil)
+		switch s.fault(6) {
+		case 0:
+			w.WriteHeader(http.StatusInternalServerError)
+		case 1:
+			<-r.Context().Done()
+		case 2: // delete, and break off
+			store(nil)
+			drop()
+		default:
+			store(nil)
+		}
 	default:
 		if s.fault(10) == 0 {
 			drop()
@@ -184,7 +211,7 @@ func TestCrashChild(t *testing.T) {
 	}
 	u, err := cdn.New(httpProvider{base, os.Getenv("CDN_CRASH_GULLIBLE") != ""}, cdn.Options{
 		Fallback: local, MaxWait: 40 * time.Millisecond, Retry: cdn.RetryOptions{MaxAttempts: 2, BaseDelay: time.Millisecond},
-		Retain: 5 * time.Millisecond,
+		Retain: 5 * time.Millisecond, MaxMemory: 64 << 10, // so that streams are spooled
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -197,15 +224,27 @@ func TestCrashChild(t *testing.T) {
 	}()
 	var seed uint64
 	fmt.Sscan(os.Getenv("CDN_CRASH_SEED"), &seed)
+	pad := strings.Repeat("x", 3000) // so that the journal is rewritten now and then
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(w)))
 			for {
 				key := fmt.Sprintf("w%d/k%d.bin", w, rng.IntN(6)) // a worker owns its keys
-				body := make([]byte, 1+rng.IntN(20_000))
+				body := make([]byte, 1+rng.IntN(20_000)<<rng.IntN(4))
 				for i := range body {
 					body[i] = byte(rng.Uint32())
+				}
+				o := cdn.UploadOptions{Key: key, Metadata: map[string]string{"long": pad}}
+				if rng.IntN(3) == 0 { // content that comes again, under its own name
+					body = bytes.Repeat([]byte{byte(w), byte(rng.IntN(4))}, 3_000)
+					sum := sha256.Sum256(body)
+					key = fmt.Sprintf("w%d/%x-x.bin", w, sum[:16])
+					o.Key, o.Folder = "", fmt.Sprint("w", w)
+				}
+				var r io.Reader = bytes.NewReader(body)
+				if rng.IntN(2) == 0 {
+					r = io.MultiReader(r) // cannot be read twice
 				}
 				if rng.IntN(8) == 0 {
 					fmt.Printf("try %s -\n", key)
@@ -216,8 +255,8 @@ func TestCrashChild(t *testing.T) {
 				}
 				fmt.Printf("cut %s %x\n", key, sha256.Sum256(body[:len(body)/2]))
 				fmt.Printf("try %s %x\n", key, sha256.Sum256(body))
-				if _, err := u.Upload(t.Context(), "x.bin", bytes.NewReader(body), cdn.UploadOptions{Key: key}); err == nil {
-					fmt.Printf("ack %s %x\n", key, sha256.Sum256(body))
+				if res, err := u.Upload(t.Context(), "x.bin", r, o); err == nil {
+					fmt.Printf("ack %s %x\n", res.Key, sha256.Sum256(body))
 				}
 			}
 		})
@@ -269,7 +308,9 @@ func crash(t *testing.T, cycles int, gullible bool) (lost []string, stats cdn.Lo
 	acks := 0
 	rng := rand.New(rand.NewPCG(3, 4))
 	for i := range cycles {
-		acks += crashOnce(t, dir, ts.URL, uint64(i), gullible, time.Duration(60+rng.IntN(140))*time.Millisecond, keys)
+		acks += crashOnce(t, dir, ts.URL, uint64(i), gullible, time.Duration(60+rng.IntN(140))*time.Millisecond, keys, false)
+		// One more that is killed while it starts: recovery must survive that too.
+		acks += crashOnce(t, dir, ts.URL, uint64(i)<<32, gullible, time.Duration(rng.IntN(40_000))*time.Microsecond, keys, true)
 	}
 	if acks < cycles {
 		t.Fatalf("only %d acknowledgements in %d cycles: nothing was tested", acks, cycles)
@@ -305,8 +346,9 @@ func crash(t *testing.T, cycles int, gullible bool) (lost []string, stats cdn.Lo
 	return lost, stats
 }
 
-// crashOnce runs the child until it is killed and reads what it said.
-func crashOnce(t *testing.T, dir, url string, seed uint64, gullible bool, life time.Duration, keys map[string]*ledger) (acks int) {
+// crashOnce runs the child until it is killed and reads what it said. Its life counts
+// from its first word, or, if early, from the start of the process.
+func crashOnce(t *testing.T, dir, url string, seed uint64, gullible bool, life time.Duration, keys map[string]*ledger, early bool) (acks int) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -325,6 +367,9 @@ func crashOnce(t *testing.T, dir, url string, seed uint64, gullible bool, life t
 		t.Fatal(err)
 	}
 	var kill *time.Timer
+	if early {
+		kill = time.AfterFunc(life, func() { cmd.Process.Kill() })
+	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		var what, key, sum string

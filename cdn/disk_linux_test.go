@@ -162,3 +162,53 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Logf("ErrLocalFull %d times", full)
 }
+
+// TestFullDiskStarts opens a directory whose journal has a torn tail on a disk
+// without a free byte. What is there must be readable, and promoted once there is room.
+func TestFullDiskStarts(t *testing.T) {
+	dir := smallDisk(t, 512<<10)
+	var down outage
+	m := &cdntest.Memory{Fault: down.fault}
+	open := func() (*cdn.Local, *cdn.Uploader) {
+		local, err := cdn.NewLocal(cdn.LocalOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return local, newUploader(t, m, cdn.Options{Fallback: local})
+	}
+	local, u := open()
+	down.on.Store(true)
+	upload(t, u, "x.txt", []byte("content"), cdn.UploadOptions{Key: "k"})
+	if err := errors.Join(u.Close(), local.Close()); err != nil {
+		t.Fatal(err)
+	}
+	appendTo := func(name string, b []byte) error {
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(b)
+		return errors.Join(err, f.Close())
+	}
+	if err := appendTo("journal", []byte("\xc5CDN torn")); err != nil {
+		t.Fatal(err)
+	}
+	for appendTo("filler", make([]byte, 4096)) == nil {
+	}
+	local, u = open()
+	wantContent(t, u, "k", []byte("content"))
+	if _, err := u.Upload(t.Context(), "x.bin", bytes.NewReader(make([]byte, 9000)), cdn.UploadOptions{Key: "l"}); !errors.Is(err, cdn.ErrLocalFull) {
+		t.Errorf("Upload to a full disk: %v; want ErrLocalFull", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	down.on.Store(false)
+	if n, err := u.Promote(t.Context()); n != 1 || err != nil {
+		t.Errorf("Promote = %d, %v; want 1", n, err)
+	}
+	wantContent(t, u, "k", []byte("content"))
+	if err := errors.Join(u.Close(), local.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
