@@ -140,3 +140,57 @@ func TestCacheReadsOwnWrites(t *testing.T) {
 		t.Errorf("Len() = %d; want %d", got, want)
 	}
 }
+
+// TestCacheTellsOfEachValueOnce: whatever runs at once, each value that was stored
+// leaves once or is still there.
+func TestCacheTellsOfEachValueOnce(t *testing.T) {
+	const goroutines, steps = 8, 4000
+	var left [goroutines * steps]atomic.Int32
+	stored := make([]bool, goroutines*steps) // each goroutine writes its own part
+	c, err := memory.NewCache(memory.CacheOptions[uint64, int]{
+		MaxItems: 5000, MaxBytes: 5 << 20, Floor: 1 << 10,
+		SizeOf:  func(_ uint64, v int) int64 { return int64(1 + v%3000) },
+		OnEvict: func(e memory.Eviction[uint64, int]) { left[e.Value].Add(1) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for id := range goroutines {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(id), 9))
+			for i := range steps {
+				key, value := rng.Uint64N(7000), id*steps+i
+				switch op := rng.IntN(1000); {
+				case op < 1:
+					c.Purge()
+				case op < 4:
+					c.Shrink(context.Background(), rng.Float64())
+				case op < 7:
+					if err := c.Resize(2000+rng.IntN(5000), 1<<20+rng.Int64N(5<<20)); err != nil {
+						t.Error(err)
+					}
+				case op < 100:
+					c.Delete(key)
+				case op < 150:
+					c.DeleteIf(key, func(v int) bool { return v%2 == 0 })
+				default:
+					stored[value] = c.Set(key, value) == nil
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, v := range c.All() {
+		left[v].Add(1)
+	}
+	for v, ok := range stored {
+		if n := left[v].Load(); ok && n != 1 || !ok && n != 0 {
+			t.Fatalf("value %d, stored %t, left %d times", v, ok, n)
+		}
+	}
+	c.Purge()
+	if c.Len() != 0 || c.Bytes() != 0 {
+		t.Errorf("after Purge: Len %d, Bytes %d; want 0, 0", c.Len(), c.Bytes())
+	}
+}

@@ -199,7 +199,7 @@ func TestProcessBoundsItems(t *testing.T) {
 					peak = max(peak, inFlight)
 				}
 				src := func(yield func(int, error) bool) {
-					for i := 0; i < 100; i++ {
+					for i := range 100 {
 						if count(1); !yield(i, nil) {
 							return
 						}
