@@ -46,7 +46,8 @@
 // split files by line. Comparison of expressions and predicates is by token; only
 // live.Diff asks the server for their meaning. On SQLite, which cannot rename an
 // index, Replace and Rename drop before they create, so run them in one transaction.
-// MySQL statements follow the manual and are tested as text only. Not modelled:
+// Statements for MySQL follow its manual and are tested as text only; those for the
+// other three run on real servers. Not modelled:
 // operator class parameters, full-text and spatial indexes, invisible (ignored)
 // indexes, exclusion constraints, index comments.
 //

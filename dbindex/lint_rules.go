@@ -63,7 +63,7 @@ func (l *linter) single(ix Index) {
 			l.add(RuleRepeated, Warning, ix, "", "", "index %q holds column %q twice", ix.Name, c)
 		}
 	}
-	if why := ix.prismaGap(); l.o.Prisma && why != "" {
+	if why := ix.prismaGap(l.d); l.o.Prisma && why != "" {
 		l.add(RulePrisma, Info, ix, "", "", "index %q cannot be written in schema.prisma (%s): \"prisma migrate dev\" may drop it or create it for ever", ix.Name, why)
 	}
 }

@@ -127,7 +127,7 @@ func TestLintOptions(t *testing.T) {
 func TestPrismaSchema(t *testing.T) {
 	list := []dbindex.Index{
 		{Name: "g", Table: "T", Method: dbindex.GIN, Keys: []dbindex.Key{{Column: "body", OpClass: "gin_trgm_ops"}}},
-		{Name: "u", Table: "T", Unique: true, Keys: []dbindex.Key{dbindex.Asc("a"), dbindex.Desc("b")}},
+		{Name: "u", Table: "T", Unique: true, Keys: []dbindex.Key{{Column: "a", Nulls: dbindex.NullsLast}, dbindex.Desc("b")}},
 		{Name: "odd", Table: "T", Keys: []dbindex.Key{dbindex.Asc("a b")}},
 	}
 	r, err := dbindex.PrismaSchema(dbindex.Postgres(15), list)

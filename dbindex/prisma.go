@@ -66,7 +66,7 @@ func PrismaSchema(d Dialect, indexes []Index) (PrismaReport, error) {
 }
 
 // prismaGap returns what Prisma's schema language lacks for the index, or "".
-func (ix Index) prismaGap() string {
+func (ix Index) prismaGap(d Dialect) string {
 	var gaps []string
 	add := func(is bool, what string) {
 		if is && !slices.Contains(gaps, what) {
@@ -80,7 +80,7 @@ func (ix Index) prismaGap() string {
 	add(ix.Tablespace != "", "tablespace")
 	for _, k := range ix.Keys {
 		add(k.Expr != "", "expression key")
-		add(k.Nulls != NullsDefault, "NULLS FIRST or LAST")
+		add(k.Nulls != NullsDefault && (k.Nulls == NullsFirst) != d.nullsFirst(k.Desc), "NULLS FIRST or LAST")
 		add(k.Collate != "", "collation of a key")
 		add(k.Column != "" && !isPrismaName(k.Column), "column name that is not a Prisma field name")
 	}
@@ -88,7 +88,7 @@ func (ix Index) prismaGap() string {
 }
 
 func (ix Index) prismaLine(d Dialect) (line, why string) {
-	if why = ix.prismaGap(); why != "" {
+	if why = ix.prismaGap(d); why != "" {
 		return "", why
 	}
 	fields := make([]string, len(ix.Keys))

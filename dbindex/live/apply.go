@@ -54,7 +54,8 @@ type Hooks struct {
 	Started func(step dbindex.Step)
 	// Progress is called while an index is built (PostgreSQL 12 and newer).
 	Progress func(Progress)
-	// Finished is called after each step, also for steps with nothing to do.
+	// Finished is called after each step, also for steps with nothing to do. On SQLite
+	// that is before the commit: a later failure takes back what was done.
 	Finished func(StepReport)
 }
 

@@ -218,8 +218,11 @@ func normalizeOne(ctx context.Context, tx *sql.Tx, d dbindex.Dialect, ix dbindex
 	if _, err := tx.ExecContext(ctx, create); err != nil {
 		return ix, fmt.Errorf("dbindex/live: index %q is refused by the server: %w", nameOf(ix), err)
 	}
-	p := pgIndex{Schema: ix.Schema, Table: ix.Table, Name: nameOf(ix), Tablespace: ix.Tablespace, Valid: true}
-	if err := tx.QueryRowContext(ctx, `SELECT pg_get_indexdef(('pg_temp.' || $1)::regclass)`, probe.Name).Scan(&p.SQL); err != nil {
+	p := pgIndex{Schema: ix.Schema, Table: ix.Table, Name: nameOf(ix), Valid: true}
+	err = tx.QueryRowContext(ctx, `SELECT pg_get_indexdef(('pg_temp.' || $1)::regclass), CASE WHEN $2 =
+		(SELECT s.spcname FROM pg_database d JOIN pg_tablespace s ON s.oid = d.dattablespace WHERE d.datname = current_database())
+		THEN '' ELSE $2 END`, probe.Name, ix.Tablespace).Scan(&p.SQL, &p.Tablespace) // the database's own is not recorded
+	if err != nil {
 		return ix, fmt.Errorf("dbindex/live: read catalog: %w", err)
 	}
 	p.parse(d)

@@ -83,8 +83,11 @@ func (a *pgApply) cancel(ctx context.Context, done <-chan struct{}, kill func())
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := a.ctl.ExecContext(ctx, `SELECT pg_cancel_backend($1::bigint::int)`, a.pid); err != nil {
-			break
+		const stop = `SELECT pg_cancel_backend($1::bigint::int)`
+		if _, err := a.ctl.ExecContext(ctx, stop, a.pid); err != nil {
+			if _, err := a.db.ExecContext(ctx, stop, a.pid); err != nil {
+				break
+			}
 		}
 		select {
 		case <-done:

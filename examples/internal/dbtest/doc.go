@@ -25,7 +25,7 @@
 //
 // # Limits
 //
-// MySQL and MariaDB are not run here.
+// MariaDB, goose and golang-migrate run in the versus module. MySQL is not run.
 //
 // # Background
 //

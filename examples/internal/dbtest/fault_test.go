@@ -155,7 +155,7 @@ func testSearchPath(t *testing.T, s server) {
 	if _, err := live.Diff(t.Context(), db, []dbindex.Index{ix}, live.DiffOptions{}); !errors.Is(err, dbindex.ErrIndex) {
 		t.Errorf("Diff = %v; want ErrIndex", err)
 	}
-	ix.Schema = schema
+	ix.Schema, ix.Tablespace = schema, "pg_default" // which the catalog does not keep
 	apply(t, db, diff(t, db, []dbindex.Index{ix}), live.Options{})
 	if again := diff(t, db, []dbindex.Index{ix}); !again.Empty() {
 		t.Errorf("Diff after Apply:\n%swant nothing", again)

@@ -30,7 +30,7 @@ var schemas atomic.Int64
 // open returns an empty database of the test's own.
 func (s server) open(t testing.TB) *sql.DB {
 	t.Helper()
-	driver, dsn := "sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)"
+	driver, dsn := "sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)"
 	if s.name == "postgres" {
 		driver, dsn = "pgx", s.createSchema(t)
 	}
