@@ -63,7 +63,7 @@
 // image/gif and golang.org/x/image do the decoding, so a cancelled context is seen
 // when they read on, not inside their computing. Importing this package registers
 // formats with package image, as those decoders do in any program; this package
-// itself never asks that registry.
+// itself never asks that registry. A JPEG of more than 100 scans is refused.
 //
 // # Background
 //

@@ -55,7 +55,7 @@ func (s fsSource) Open(ctx context.Context, name string) (io.ReadCloser, SourceI
 func newHandler(o *Optimizer, src Source, opts HandlerOptions) (*Handler, error) {
 	var bad fieldErrors
 	bad.check(o != nil, "Optimizer is nil")
-	bad.check(src != nil, "Source is nil")
+	bad.check(src != nil && src != Source(fsSource{}), "Source is nil")
 	maxSide := maxOutputSide
 	if o != nil {
 		maxSide = o.opts.Limits.OutputSide

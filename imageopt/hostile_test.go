@@ -8,6 +8,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -148,6 +149,23 @@ func TestLimitBytes(t *testing.T) {
 	exact := newOptimizer(t, imageopt.Options{Limits: imageopt.Limits{Bytes: int64(len(big))}})
 	if _, err := exact.Process(t.Context(), io.Discard, io.MultiReader(bytes.NewReader(big)), imageopt.Spec{}); err != nil {
 		t.Errorf("file exactly at the limit: %v", err)
+	}
+}
+
+func TestLimitsAtTheirMost(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{
+		Limits:    imageopt.Limits{Bytes: math.MaxInt64, Pixels: math.MaxInt64, FramePixels: math.MaxInt64, Frames: math.MaxInt},
+		MaxMemory: math.MaxInt64, MaxQueue: math.MaxInt, MaxWait: math.MaxInt64,
+	})
+	good := toPNG(t, photo(30, 20))
+	for name, r := range map[string]io.Reader{"seeker": bytes.NewReader(good), "stream": io.MultiReader(bytes.NewReader(good))} {
+		if _, err := o.Process(t.Context(), io.Discard, r, imageopt.Spec{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := o.Process(t.Context(), io.Discard, bytes.NewReader(pngOf(t, 1<<31-1, 1<<31-1)), imageopt.Spec{Width: 10})
+	if !errors.Is(err, imageopt.ErrTooLarge) || o.Stats().Memory != 0 {
+		t.Errorf("2⁶² pixels without a limit: %v, %d bytes booked; want ErrTooLarge", err, o.Stats().Memory)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 // Limits bounds what one source may make this package do. A zero field is the
 // default that its comment gives; a negative one is an error, and so there is
-// always a limit.
+// always a limit. Bytes, Pixels and FramePixels beyond 2⁴⁸ count as 2⁴⁸.
 type Limits struct {
 	// Bytes is the length of a source file. Default 32 MiB.
 	Bytes int64
@@ -143,6 +143,9 @@ func (l *Limits) fill(bad *fieldErrors) {
 	setDefault(&l.Frames, 256)
 	setDefault(&l.FramePixels, 128_000_000)
 	setDefault(&l.OutputSide, 8192)
+	for _, p := range []*int64{&l.Bytes, &l.Pixels, &l.FramePixels} {
+		*p = min(*p, 1<<48) // sums and products of it stay within int64
+	}
 }
 
 const maxOutputSide = 16383 // the largest side of a WebP
@@ -186,9 +189,10 @@ func (r Result) ContentType() string { return r.Format.ContentType() }
 // Process reads a picture from r and writes it to w as spec says. Nothing is
 // written unless the result is complete. A source is refused by its header
 // before memory for its pixels is taken. When r is an [io.Seeker] (a file, a
-// bytes.Reader) it is read inside the memory bound; other readers, which may be
-// slow, are read to their end before the job is admitted. ctx does not interrupt a
-// call of r.Read.
+// bytes.Reader) it is read inside the memory bound, but for its header, which is all
+// of the file for a GIF, and for a WebP with EXIF; other readers, which may be slow,
+// are read to their end before the job is admitted. ctx does not interrupt a call of
+// r.Read.
 //
 // When the result has the size of the source and would not be smaller, the
 // source's own bytes are written, without their metadata, if the format is one

@@ -127,7 +127,7 @@ func toTIFF(t testing.TB, m image.Image, deflate bool) []byte {
 }
 
 func TestMemoryStaysWithinWhatWasBooked(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("collects garbage all the time")
 	}
 	o := newOptimizer(t, imageopt.Options{MaxMemory: 2 << 30, Inputs: []imageopt.Format{

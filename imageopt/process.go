@@ -29,6 +29,9 @@ func (o *Optimizer) process(ctx context.Context, w io.Writer, r io.Reader, spec 
 		j.ev.Err = err
 		o.finish(j.ev)
 	}()
+	if r == nil || w == nil {
+		return Result{}, fmt.Errorf("%w: reader or writer is nil", ErrOptions)
+	}
 	if err := o.checkSpecs(spec); err != nil {
 		return Result{}, err
 	}

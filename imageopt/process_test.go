@@ -389,6 +389,19 @@ func TestProcessIO(t *testing.T) {
 	}
 }
 
+func TestNilArguments(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{})
+	_, inspect := o.Inspect(nil)
+	_, reader := o.Process(t.Context(), io.Discard, nil, imageopt.Spec{})
+	_, writer := o.Process(t.Context(), nil, bytes.NewReader(toPNG(t, photo(4, 4))), imageopt.Spec{})
+	_, files := imageopt.NewHandler(o, imageopt.SourceFS(nil), imageopt.HandlerOptions{})
+	for name, err := range map[string]error{"Inspect": inspect, "Process reader": reader, "Process writer": writer, "SourceFS": files} {
+		if !errors.Is(err, imageopt.ErrOptions) {
+			t.Errorf("%s of nil: %v; want ErrOptions", name, err)
+		}
+	}
+}
+
 func TestStats(t *testing.T) {
 	var events []imageopt.Event
 	o := newOptimizer(t, imageopt.Options{Name: "a\"b\\c\nd", Hooks: imageopt.Hooks{Done: func(e imageopt.Event) { events = append(events, e) }}})

@@ -388,6 +388,9 @@ func (s *source) decodeError(ctx context.Context, err error) error {
 }
 
 func (o *Optimizer) inspect(r io.Reader) (Info, error) {
+	if r == nil {
+		return Info{}, fmt.Errorf("%w: reader is nil", ErrOptions)
+	}
 	s, err := o.openReader(r, false, false)
 	if err != nil {
 		return Info{}, err

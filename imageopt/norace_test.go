@@ -1,0 +1,5 @@
+//go:build !race
+
+package imageopt_test
+
+const raceEnabled = false
