@@ -38,14 +38,14 @@
 //
 // Beside the default engine, otter:
 //
-//   - Hit ratio: over 15 rows of public traces a mean of 48 % against otter's 50 %, in
-//     one run in November 2026 that varies by about a point. It is lower where what
-//     matters is recent rather than frequent, by up to 9 points (OLTP, 1000 entries).
+//   - Hit ratio: over 15 rows of public traces a mean of 47 % against otter's 50 %, in
+//     one run in November 2026; the next may differ by a point. It is lower where what
+//     matters is recent rather than frequent: 31 against 39 for OLTP at 1000 entries.
 //     PERF_ASSETS=dir go test -v -run TestHitRatio ./cache/ristrettocache prints all
-//     rows for traces of your own choice in dir/traces.
+//     rows, with the traces in dir/traces.
 //   - Memory: about 130 bytes more per entry (420 against 290 at 100,000 entries, key
-//     and value not counted), printed by TestMemoryPerEntry. An empty engine has a
-//     queue of 256 KiB and first counters of at most 400 KiB.
+//     and value not counted), printed by TestMemoryPerEntry, and some tens more when
+//     counters have just doubled. An empty engine has a queue of 256 KiB and first counters of at most 400 KiB.
 //   - Get asks ristretto for a second lookup, which is how it counts uses. It allocates
 //     nothing (TestGetAllocs) but 512 bytes in every 64 Gets, for ristretto.
 //   - Set of a new key, or with a new weight, allocates a slot; about every 32nd asks
