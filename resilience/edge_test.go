@@ -8,7 +8,9 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +59,10 @@ func TestBreakerOpenPeriodBounds(t *testing.T) {
 					time.Sleep(got[len(got)-1])
 				}
 			})
+			slices.Sort(got)
+			if n := len(got); n > 1 && got[n-1] == got[n-2] {
+				t.Errorf("two periods of %v; want them spread", got[n-1])
+			}
 			for _, d := range got {
 				if d < c.least || d > c.most {
 					t.Errorf("open for %v; want %v to %v", d, c.least, c.most)
@@ -64,6 +70,23 @@ func TestBreakerOpenPeriodBounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBreakerHalfOpenHint checks what a rejection beside the probes tells.
+func TestBreakerHalfOpenHint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 1, Probes: 1, MaxOpenFor: 50 * time.Millisecond})
+		p, _ := b.Acquire()
+		p.Failure(errBoom)
+		time.Sleep(time.Second)
+		p, _ = b.Acquire()
+		defer p.Success()
+		_, err := b.Acquire()
+		e, ok := errors.AsType[*resilience.BreakerOpenError](err)
+		if !ok || e.State != resilience.StateHalfOpen || e.RetryAfter() != 50*time.Millisecond {
+			t.Errorf("Acquire beside the probe = %v; want a half-open rejection with 50ms", err)
+		}
+	})
 }
 
 // TestBreakerLongProbeTimeout checks that the longest lease does not wrap round.
@@ -188,12 +211,15 @@ func TestRetryLongestDelays(t *testing.T) {
 				p := newPipeline(t, resilience.Options{Retry: c.o})
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(time.Hour, cancel)
-				calls := 0
+				calls, start := 0, time.Now()
 				err := resilience.Run(ctx, p, func(context.Context) error {
 					calls++
 					time.Sleep(time.Millisecond)
 					return c.err
 				})
+				if d := time.Since(start); name == "elapsed" && d != time.Millisecond {
+					t.Errorf("Run took %v; want no wait past MaxElapsed", d)
+				}
 				if calls != 1 || !errors.Is(err, errBoom) {
 					t.Errorf("Run = %v after %d calls; want 1 call in an hour", err, calls)
 				}
@@ -226,7 +252,7 @@ func TestTimeoutMatches(t *testing.T) {
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) { // Its own answer, given late, stands.
+	synctest.Test(t, func(t *testing.T) { // Its own answer, given late, stands; so does a timeout of its own.
 		p := newPipeline(t, resilience.Options{AttemptTimeout: time.Second})
 		err := resilience.Run(t.Context(), p, func(ctx context.Context) error {
 			<-ctx.Done()
@@ -234,6 +260,10 @@ func TestTimeoutMatches(t *testing.T) {
 		})
 		if errors.Is(err, resilience.ErrTimeout) || !errors.Is(err, sql.ErrNoRows) {
 			t.Errorf("Run = %v; want sql.ErrNoRows alone", err)
+		}
+		err = resilience.Run(t.Context(), p, func(context.Context) error { return os.ErrDeadlineExceeded })
+		if errors.Is(err, resilience.ErrTimeout) || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Run = %v; want os.ErrDeadlineExceeded alone", err)
 		}
 	})
 }
