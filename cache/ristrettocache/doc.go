@@ -44,8 +44,9 @@
 //     PERF_ASSETS=dir go test -v -run TestHitRatio ./cache/ristrettocache prints all
 //     rows, with the traces in dir/traces.
 //   - Memory: about 130 bytes more per entry (420 against 290 at 100,000 entries, key
-//     and value not counted), printed by TestMemoryPerEntry, and some tens more when
-//     counters have just doubled. An empty engine has a queue of 256 KiB and first counters of at most 400 KiB.
+//     and value not counted), printed by TestMemoryPerEntry, and more when counters
+//     have just doubled. An empty engine has a queue of 256 KiB and first counters of
+//     at most 400 KiB.
 //   - Get asks ristretto for a second lookup, which is how it counts uses. It allocates
 //     nothing (TestGetAllocs) but 512 bytes in every 64 Gets, for ristretto.
 //   - Set of a new key, or with a new weight, allocates a slot; about every 32nd asks
