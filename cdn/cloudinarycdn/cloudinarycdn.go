@@ -1,11 +1,10 @@
 package cloudinarycdn
 
 import (
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 var (
@@ -21,8 +20,8 @@ var (
 // concurrent use and must not be copied.
 type Provider struct {
 	opts Options
-	http *http.Client
-	own  bool // http was made by New
+	api  httpcall.API // its Client sends all requests
+	own  bool         // the client was made by New
 }
 
 // New returns a Provider for one product environment. It sends nothing and starts
@@ -31,31 +30,13 @@ func New(o Options) (*Provider, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	p := &Provider{opts: o, http: o.HTTPClient}
-	if p.http == nil {
-		p.http, p.own = newHTTPClient(), true
+	client := o.HTTPClient
+	if client == nil {
+		client = httpcall.NewClient(120 * time.Second)
 	}
+	p := &Provider{opts: o, own: o.HTTPClient == nil}
+	p.api = p.newAPI(client)
 	return p, nil
-}
-
-// newHTTPClient returns a client for many parallel requests to one host that
-// follows no redirect, so that no signed form goes anywhere else.
-func newHTTPClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          128,
-			MaxIdleConnsPerHost:   64,
-			IdleConnTimeout:       90 * time.Second,
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 120 * time.Second,
-			WriteBufferSize:       64 << 10,
-			ReadBufferSize:        32 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 // ProviderName returns Options.Name.
@@ -65,7 +46,7 @@ func (p *Provider) ProviderName() string { return p.opts.Name }
 // Options is left alone. Calls after Close still work. It never fails.
 func (p *Provider) Close() error {
 	if p.own {
-		p.http.CloseIdleConnections()
+		p.api.Client.CloseIdleConnections()
 	}
 	return nil
 }

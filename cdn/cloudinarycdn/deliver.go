@@ -28,27 +28,27 @@ func (p *Provider) URL(ref cdn.Ref) (string, error) {
 // "cover" fills and crops it. It does no I/O; the error matches [cdn.ErrInvalid] for
 // content that is no image and for values out of range.
 func (p *Provider) TransformURL(ref cdn.Ref, t cdn.Transform) (string, error) {
-	c := call{p: p, op: "url", key: ref.Key}
+	const op = "url"
 	if err := checkTransform(t); err != nil {
-		return "", c.fail(cdn.ErrInvalid, err)
+		return "", p.refuse(op, ref.Key, cdn.ErrInvalid, err)
 	}
 	l, _ := p.locate(ref)
 	if t.IsZero() {
-		return p.url(c.op, ref.Key, l, "")
+		return p.url(op, ref.Key, l, "")
 	}
 	if l.kind != "image" {
-		return "", c.fail(cdn.ErrInvalid, errors.New("not an image"))
+		return "", p.refuse(op, ref.Key, cdn.ErrInvalid, errors.New("not an image"))
 	}
 	if t.Format != "auto" && t.Format != "" {
 		l.format, t.Format = formatOf(t.Format), ""
 	}
-	return p.url(c.op, ref.Key, l, transformation(t))
+	return p.url(op, ref.Key, l, transformation(t))
 }
 
 func (p *Provider) url(op, key string, l locator, transform string) (string, error) {
 	id, err := publicID(key)
 	if err != nil {
-		return "", call{p: p, op: op, key: key}.fail(cdn.ErrKey, err)
+		return "", p.refuse(op, key, cdn.ErrKey, err)
 	}
 	source := escape(id)
 	if l.format != "" {
@@ -136,42 +136,23 @@ func (c call) fetch(method string, ref cdn.Ref, byteRange string) (*http.Respons
 }
 
 func (c call) fetchAs(method string, ref cdn.Ref, l locator, byteRange string) (*http.Response, cdn.Info, error) {
-	u, err := c.p.url(c.op, ref.Key, l, "")
+	u, err := c.p.url(c.Op, ref.Key, l, "")
 	if err != nil {
 		return nil, cdn.Info{}, err
 	}
-	req, err := http.NewRequestWithContext(c.ctx, method, u, nil)
+	req, err := http.NewRequestWithContext(c.Ctx, method, u, nil)
 	if err != nil {
-		return nil, cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the delivery URL is malformed"))
+		return nil, cdn.Info{}, c.Fail(cdn.ErrInvalid, errors.New("the delivery URL is malformed"))
 	}
-	req.Header.Set("Accept-Encoding", "identity") // lengths and ranges are those of the original
-	if byteRange != "" {
-		req.Header.Set("Range", byteRange)
-	}
-	resp, err := c.do(req)
-	if err != nil {
-		return nil, cdn.Info{}, err
-	}
-	if resp.ContentLength < 0 {
-		resp.Body.Close()
-		return nil, cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply tells no length"))
-	}
-	info := cdn.Info{
-		Ref:          cdn.Ref{Key: ref.Key, Handle: l.String()},
-		Size:         resp.ContentLength,
-		ContentType:  resp.Header.Get("Content-Type"),
-		CacheControl: resp.Header.Get("Cache-Control"),
-		Disposition:  resp.Header.Get("Content-Disposition"),
-		ETag:         strings.Trim(resp.Header.Get("ETag"), `"`),
-	}
-	info.ModTime, _ = http.ParseTime(resp.Header.Get("Last-Modified"))
-	return resp, info, nil
+	resp, info, err := c.Fetch(req, cdn.Ref{Key: ref.Key, Handle: l.String()}, byteRange)
+	info.ETag = strings.Trim(info.ETag, `"`)
+	return resp, info, err
 }
 
 // Head asks the delivery URL for the object's headers. It tells no metadata, and
 // what it tells without a Ref.Handle may come from an edge's cache and be stale.
 func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
-	resp, info, err := call{p: p, ctx: ctx, op: "head", key: ref.Key}.fetch(http.MethodHead, ref, "")
+	resp, info, err := p.call(ctx, "head", ref.Key).fetch(http.MethodHead, ref, "")
 	if err != nil {
 		return cdn.Info{}, err
 	}
@@ -183,111 +164,25 @@ func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
 // object. A reply that breaks off is an error of the reader that matches
 // [cdn.ErrUnavailable].
 func (p *Provider) Open(ctx context.Context, ref cdn.Ref, offset, length int64) (io.ReadCloser, cdn.Info, error) {
-	c := call{p: p, ctx: ctx, op: "open", key: ref.Key}
-	if offset < 0 {
-		return nil, cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the offset is negative"))
-	}
-	if length == 0 {
-		info, err := p.Head(ctx, ref)
-		return http.NoBody, info, err
-	}
-	want := byteRange(offset, length)
-	resp, info, err := c.fetch(http.MethodGet, ref, want)
-	if err != nil {
-		if oe, ok := errors.AsType[*cdn.OpError](err); ok && oe.Status == http.StatusRequestedRangeNotSatisfiable {
-			if info, err2 := p.Head(ctx, ref); err2 == nil && offset == info.Size {
-				return http.NoBody, info, nil
-			}
-		}
-		return nil, cdn.Info{}, err
-	}
-	rc := &reader{c: c, body: resp.Body}
-	if want == "" {
-		return rc, info, nil
-	}
-	if resp.StatusCode == http.StatusPartialContent {
-		total, ok := totalOf(resp.Header.Get("Content-Range"), offset)
-		if !ok {
-			rc.Close()
-			return nil, cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply is another range"))
-		}
-		info.Size = total
-		return rc, info, nil
-	}
-	if offset > info.Size {
-		rc.Close()
-		return nil, cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the offset is past the end"))
-	}
-	if _, err := io.CopyN(io.Discard, rc, offset); err != nil {
-		rc.Close()
-		return nil, cdn.Info{}, err
-	}
-	if length > 0 {
-		rc.left, rc.limited = length, true
-	}
-	return rc, info, nil
+	c := p.call(ctx, "open", ref.Key)
+	return c.Open(offset, length,
+		func(byteRange string) (*http.Response, cdn.Info, error) {
+			return c.fetch(http.MethodGet, ref, byteRange)
+		},
+		func() (cdn.Info, error) { return p.Head(ctx, ref) })
 }
-
-// byteRange is the Range header for length bytes from offset, "" for everything.
-func byteRange(offset, length int64) string {
-	switch {
-	case length < 0 && offset == 0:
-		return ""
-	case length < 0:
-		return fmt.Sprintf("bytes=%d-", offset)
-	}
-	return fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)
-}
-
-// totalOf reads the object's size from a Content-Range that starts at offset.
-func totalOf(header string, offset int64) (int64, bool) {
-	rest, ok := strings.CutPrefix(header, "bytes "+strconv.FormatInt(offset, 10)+"-")
-	if !ok {
-		return 0, false
-	}
-	_, total, ok := strings.Cut(rest, "/")
-	n, err := strconv.ParseInt(total, 10, 64)
-	return n, ok && err == nil
-}
-
-// reader is the body of a reply with this package's errors.
-type reader struct {
-	c       call // its context bounds the reader's life
-	body    io.ReadCloser
-	left    int64 // counts when limited
-	limited bool
-}
-
-// Read implements io.Reader.
-func (r *reader) Read(b []byte) (int, error) {
-	if r.limited {
-		if r.left <= 0 {
-			return 0, io.EOF
-		}
-		b = b[:min(int64(len(b)), r.left)]
-	}
-	n, err := r.body.Read(b)
-	r.left -= int64(n)
-	if err != nil && err != io.EOF {
-		err = r.c.lost(err)
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (r *reader) Close() error { return r.body.Close() }
 
 // Delete destroys the object and asks the edges to drop it. It needs APISecret. With
 // a Ref.Handle that is one request; with a key alone one for each of Cloudinary's
 // resource types. A missing object is no error.
 func (p *Provider) Delete(ctx context.Context, ref cdn.Ref) error {
-	c := call{p: p, ctx: ctx, op: "delete", key: ref.Key}
+	c := p.call(ctx, "delete", ref.Key)
 	if p.opts.APISecret == "" {
-		return c.fail(cdn.ErrAuth, errors.New("deleting needs APISecret"))
+		return c.Fail(cdn.ErrAuth, errors.New("deleting needs APISecret"))
 	}
 	id, err := publicID(ref.Key)
 	if err != nil {
-		return c.fail(cdn.ErrKey, err)
+		return c.Fail(cdn.ErrKey, err)
 	}
 	l, sure := p.locate(ref)
 	kinds := []string{"image", "video", "raw"}
@@ -310,20 +205,20 @@ func (c call) destroy(kind, typ, id string) error {
 		form.Set(k, v)
 	}
 	u := c.p.opts.APIURL + "/v1_1/" + c.p.opts.CloudName + "/" + kind + "/destroy"
-	req, err := http.NewRequestWithContext(c.ctx, http.MethodPost, u, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(c.Ctx, http.MethodPost, u, strings.NewReader(form.Encode()))
 	if err != nil {
-		return c.fail(cdn.ErrInvalid, errors.New("the API's URL is malformed"))
+		return c.Fail(cdn.ErrInvalid, errors.New("the API's URL is malformed"))
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	var rep struct {
 		Result string   `json:"result"`
 		Error  apiError `json:"error"`
 	}
-	if err := c.json(req, &rep); err != nil {
+	if err := c.JSON(req, &rep); err != nil {
 		return err
 	}
 	if rep.Result != "ok" && rep.Result != "not found" {
-		return c.fail(cdn.ErrUnavailable, errors.New("the reply confirms nothing"))
+		return c.Fail(cdn.ErrUnavailable, errors.New("the reply confirms nothing"))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 // maxPublicID is Cloudinary's limit, in characters.
@@ -115,19 +116,6 @@ func publicID(key string) (string, error) {
 	return id, nil
 }
 
-const upperHex = "0123456789ABCDEF"
-
 // escape is JavaScript's encodeURIComponent, by which Cloudinary's clients escape
 // and sign a public ID, without the slash and the colon.
-func escape(s string) string {
-	b := make([]byte, 0, len(s)+8)
-	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.!~*'()/:", c) >= 0 {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
-		}
-	}
-	return string(b)
-}
+func escape(s string) string { return httpcall.Escape(s, "-_.!~*'()/:") }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 const (
@@ -111,12 +112,12 @@ func (o *Options) validate() error {
 	}
 	if o.APIURL == "" {
 		o.APIURL = defaultAPI
-	} else if err := checkBase(o.APIURL); err != nil {
+	} else if _, err := httpcall.ParseBase(o.APIURL); err != nil {
 		bad("APIURL %w", err)
 	}
 	if o.DeliveryURL == "" {
 		o.DeliveryURL = defaultDelivery + "/" + o.CloudName
-	} else if err := checkBase(o.DeliveryURL); err != nil {
+	} else if _, err := httpcall.ParseBase(o.DeliveryURL); err != nil {
 		bad("DeliveryURL %w", err)
 	}
 	o.APIURL = strings.TrimRight(o.APIURL, "/")
@@ -134,23 +135,4 @@ func optionsError(errs ...error) error {
 		return nil
 	}
 	return fmt.Errorf("%w: cloudinarycdn: %w", cdn.ErrOptions, errors.Join(errs...))
-}
-
-// checkBase accepts an absolute http or https URL. Its errors never repeat the
-// value, which may hold a password.
-func checkBase(raw string) error {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return errors.New("is not a URL")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("is not an http or https URL")
-	case u.Host == "":
-		return errors.New("has no host")
-	case u.User != nil:
-		return errors.New("must not hold a user or password")
-	case u.RawQuery != "" || u.Fragment != "":
-		return errors.New("must not have a query or fragment")
-	}
-	return nil
 }

@@ -24,20 +24,20 @@ const (
 // and Size need an UploadPreset that does; else the error matches [cdn.ErrInvalid].
 // It does no I/O.
 func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.DirectUpload, error) {
-	c := call{p: p, ctx: ctx, op: "presign", key: req.Key}
+	c := p.call(ctx, "presign", req.Key)
 	life := req.Expiry
 	if life == 0 {
 		life = defaultExpiry
 	}
 	if life < time.Second || life > maxPutExpiry {
-		return cdn.DirectUpload{}, c.fail(cdn.ErrInvalid, fmt.Errorf("expiry %v is not in 1s to %v", life, maxPutExpiry))
+		return cdn.DirectUpload{}, c.Fail(cdn.ErrInvalid, fmt.Errorf("expiry %v is not in 1s to %v", life, maxPutExpiry))
 	}
 	if (req.MaxBytes != 0 || req.Size != 0) && p.opts.UploadPreset == "" {
-		return cdn.DirectUpload{}, c.fail(cdn.ErrInvalid, errors.New("only an UploadPreset bounds the length of an upload"))
+		return cdn.DirectUpload{}, c.Fail(cdn.ErrInvalid, errors.New("only an UploadPreset bounds the length of an upload"))
 	}
 	id, err := publicID(req.Key)
 	if err != nil {
-		return cdn.DirectUpload{}, c.fail(cdn.ErrKey, err)
+		return cdn.DirectUpload{}, c.Fail(cdn.ErrKey, err)
 	}
 	m := map[string]string{"public_id": id}
 	if p.opts.UploadPreset != "" {
@@ -67,19 +67,19 @@ func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.
 // expiry up to 30 days. It holds the API key, which is no secret, and needs
 // APISecret. It does no I/O.
 func (p *Provider) PresignGet(ctx context.Context, ref cdn.Ref, expiry time.Duration) (string, error) {
-	c := call{p: p, ctx: ctx, op: "presign", key: ref.Key}
+	c := p.call(ctx, "presign", ref.Key)
 	if p.opts.APISecret == "" {
-		return "", c.fail(cdn.ErrAuth, errors.New("signing needs APISecret"))
+		return "", c.Fail(cdn.ErrAuth, errors.New("signing needs APISecret"))
 	}
 	if expiry == 0 {
 		expiry = defaultExpiry
 	}
 	if expiry < time.Second || expiry > maxGetExpiry {
-		return "", c.fail(cdn.ErrInvalid, fmt.Errorf("expiry %v is not in 1s to %v", expiry, maxGetExpiry))
+		return "", c.Fail(cdn.ErrInvalid, fmt.Errorf("expiry %v is not in 1s to %v", expiry, maxGetExpiry))
 	}
 	id, err := publicID(ref.Key)
 	if err != nil {
-		return "", c.fail(cdn.ErrKey, err)
+		return "", c.Fail(cdn.ErrKey, err)
 	}
 	l, _ := p.locate(ref)
 	now := time.Now()

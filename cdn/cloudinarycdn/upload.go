@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 // maxPut is the largest content that Cloudinary takes in one request, in bytes.
@@ -47,18 +48,18 @@ type reply struct {
 // [cdn.ErrExists]. The body is not read any more when Put has returned.
 func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.Info, error) {
 	sum := md5.New()
-	c := call{p: p, ctx: ctx, op: "put", key: obj.Key, body: &body{r: r, size: obj.Size, sum: sum, want: checksum(obj)}}
-	defer c.body.release()
+	c := p.sending(ctx, "put", obj.Key, httpcall.NewBody(r, obj.Size, sum, httpcall.ObjectCRC(obj)))
+	defer c.Body.Release()
 	if obj.Size < 0 || obj.Size > maxPut {
-		return cdn.Info{}, c.fail(cdn.ErrTooLarge, fmt.Errorf("%d bytes in one request, at most %d", obj.Size, int64(maxPut)))
+		return cdn.Info{}, c.Fail(cdn.ErrTooLarge, fmt.Errorf("%d bytes in one request, at most %d", obj.Size, int64(maxPut)))
 	}
 	rep, err := c.upload(obj, nil, obj.Size)
 	if err != nil {
 		return cdn.Info{}, err
 	}
 	info := p.infoOf(obj, rep)
-	if err := c.body.release(); err != nil {
-		return cdn.Info{}, c.fail(bodyKind(err), err)
+	if err := c.Released(); err != nil {
+		return cdn.Info{}, err
 	}
 	info.Verified = p.opts.APISecret != "" && rep.ETag == hex.EncodeToString(sum.Sum(nil))
 	return info, nil
@@ -117,32 +118,32 @@ func contextOf(m map[string]string) string {
 	return b.String()
 }
 
-// upload sends c.body as a form. header carries the range of a chunk. want is the
+// upload sends c.Body as a form. header carries the range of a chunk. want is the
 // length of the whole object once it is complete, or negative to skip that check.
 func (c call) upload(obj cdn.Object, header http.Header, want int64) (*reply, error) {
 	p := c.p
 	kind := kindOf(obj.Key, obj.ContentType)
 	if err := checkTransform(obj.Transform); err != nil {
-		return nil, c.fail(cdn.ErrInvalid, err)
+		return nil, c.Fail(cdn.ErrInvalid, err)
 	}
 	if !obj.Transform.IsZero() && (kind != "image" || p.opts.APISecret == "") {
-		return nil, c.fail(cdn.ErrInvalid, errors.New("only signed uploads of images are transformed"))
+		return nil, c.Fail(cdn.ErrInvalid, errors.New("only signed uploads of images are transformed"))
 	}
 	params, err := p.params(obj)
 	if err != nil {
-		return nil, c.fail(cdn.ErrKey, err)
+		return nil, c.Fail(cdn.ErrKey, err)
 	}
-	req, err := p.form(c.ctx, p.opts.APIURL+"/v1_1/"+p.opts.CloudName+"/"+kind+"/upload", params, c.body)
+	req, err := p.form(c.Ctx, p.opts.APIURL+"/v1_1/"+p.opts.CloudName+"/"+kind+"/upload", params, c.Body)
 	if err != nil {
-		return nil, c.fail(cdn.ErrInvalid, err)
+		return nil, c.Fail(cdn.ErrInvalid, err)
 	}
 	maps.Copy(req.Header, header)
 	var rep reply
-	if err := c.json(req, &rep); err != nil {
+	if err := c.JSON(req, &rep); err != nil {
 		return nil, err
 	}
 	if rep.Error.Message != "" {
-		return nil, c.fail(cdn.ErrUnavailable, errors.New(p.redact(rep.Error.Message)))
+		return nil, c.Fail(cdn.ErrUnavailable, errors.New(p.redact(rep.Error.Message)))
 	}
 	if rep.Done != nil && !*rep.Done {
 		return &rep, nil
@@ -155,24 +156,24 @@ func (c call) check(obj cdn.Object, id, kind string, want int64, rep *reply) err
 	p := c.p
 	switch {
 	case rep.PublicID != id || rep.ResourceType != kind || rep.Type != p.deliveryType():
-		return c.fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
+		return c.Fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
 	case p.opts.APISecret != "" && !p.validReply(rep.PublicID, rep.Version, rep.Signature):
-		return c.fail(cdn.ErrUnavailable, errors.New("the reply is not signed with our secret"))
+		return c.Fail(cdn.ErrUnavailable, errors.New("the reply is not signed with our secret"))
 	case rep.Existing && obj.CreateOnly:
-		return c.fail(cdn.ErrExists, nil)
+		return c.Fail(cdn.ErrExists, nil)
 	case rep.Existing && p.opts.APISecret == "":
-		return c.fail(cdn.ErrExists, errors.New("an unsigned upload does not overwrite"))
+		return c.Fail(cdn.ErrExists, errors.New("an unsigned upload does not overwrite"))
 	case obj.Transform.IsZero() && want >= 0 && rep.Bytes != want:
-		return c.fail(cdn.ErrChecksum, fmt.Errorf("the reply tells of %d bytes, %d were sent", rep.Bytes, want))
+		return c.Fail(cdn.ErrChecksum, fmt.Errorf("the reply tells of %d bytes, %d were sent", rep.Bytes, want))
 	}
 	if _, ok := parseLocator(locatorOf(rep).String()); !ok {
-		return c.fail(cdn.ErrUnavailable, errors.New("the reply names no format that a URL can hold"))
+		return c.Fail(cdn.ErrUnavailable, errors.New("the reply names no format that a URL can hold"))
 	}
 	return nil
 }
 
 // form builds a multipart form of exactly known length around b.
-func (p *Provider) form(ctx context.Context, url string, fields map[string]string, b *body) (*http.Request, error) {
+func (p *Provider) form(ctx context.Context, url string, fields map[string]string, b *httpcall.Body) (*http.Request, error) {
 	var head bytes.Buffer
 	w := multipart.NewWriter(&head)
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
@@ -187,7 +188,7 @@ func (p *Provider) form(ctx context.Context, url string, fields map[string]strin
 		return nil, err
 	}
 	tail := "\r\n--" + w.Boundary() + "--\r\n"
-	size := int64(head.Len()) + b.size + int64(len(tail))
+	size := int64(head.Len()) + b.Size() + int64(len(tail))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, io.MultiReader(&head, b, strings.NewReader(tail)))
 	if err != nil {
 		return nil, err
@@ -233,12 +234,12 @@ func (p *Provider) PartLimits() cdn.PartLimits {
 
 // Begin makes the identifier that all chunks of one upload share. It sends nothing.
 func (p *Provider) Begin(ctx context.Context, obj cdn.Object) (string, error) {
-	c := call{p: p, ctx: ctx, op: "begin", key: obj.Key}
+	c := p.call(ctx, "begin", obj.Key)
 	if ctx.Err() != nil {
-		return "", c.fail(cancelled(ctx))
+		return "", c.Fail(httpcall.Cancelled(ctx))
 	}
 	if _, err := publicID(obj.Key); err != nil {
-		return "", c.fail(cdn.ErrKey, err)
+		return "", c.Fail(cdn.ErrKey, err)
 	}
 	return rand.Text(), nil
 }
@@ -247,8 +248,8 @@ func (p *Provider) Begin(ctx context.Context, obj cdn.Object) (string, error) {
 // last one is the object's, which is kept in PartInfo.ETag for Complete. The body
 // is not read any more when PutPart has returned.
 func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string, part cdn.Part, r io.ReaderAt) (cdn.PartInfo, error) {
-	c := call{p: p, ctx: ctx, op: "part", key: obj.Key, body: &body{r: r, size: part.Size, want: partChecksum(part)}}
-	defer c.body.release()
+	c := p.sending(ctx, "part", obj.Key, httpcall.NewBody(r, part.Size, nil, httpcall.PartCRC(part)))
+	defer c.Body.Release()
 	total := part.Total
 	if part.Last {
 		total = part.Offset + part.Size
@@ -257,9 +258,9 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 	}
 	switch {
 	case part.Size <= 0 || part.Offset < 0 || uploadID == "":
-		return cdn.PartInfo{}, c.fail(cdn.ErrInvalid, errors.New("an empty part, or no upload"))
+		return cdn.PartInfo{}, c.Fail(cdn.ErrInvalid, errors.New("an empty part, or no upload"))
 	case part.Size > maxPut:
-		return cdn.PartInfo{}, c.fail(cdn.ErrTooLarge, fmt.Errorf("a part of %d bytes, at most %d", part.Size, int64(maxPut)))
+		return cdn.PartInfo{}, c.Fail(cdn.ErrTooLarge, fmt.Errorf("a part of %d bytes, at most %d", part.Size, int64(maxPut)))
 	}
 	rep, err := c.upload(obj, http.Header{
 		"X-Unique-Upload-Id": {uploadID},
@@ -271,7 +272,7 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 	info := cdn.PartInfo{Number: part.Number, Size: part.Size}
 	complete := rep.Done == nil || *rep.Done
 	if complete != part.Last {
-		return cdn.PartInfo{}, c.fail(cdn.ErrUnavailable, fmt.Errorf("the reply to part %d tells done: %v", part.Number, complete))
+		return cdn.PartInfo{}, c.Fail(cdn.ErrUnavailable, fmt.Errorf("the reply to part %d tells done: %v", part.Number, complete))
 	}
 	if complete {
 		info.ETag = locatorOf(rep).String() + " " + rep.ETag
@@ -282,14 +283,14 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 // Parts fails: Cloudinary does not tell which chunks it holds. The error matches
 // [cdn.ErrInvalid] and errors.ErrUnsupported.
 func (p *Provider) Parts(ctx context.Context, obj cdn.Object, uploadID string) ([]cdn.PartInfo, error) {
-	return nil, call{p: p, ctx: ctx, op: "parts", key: obj.Key}.fail(cdn.ErrInvalid, errors.ErrUnsupported)
+	return nil, p.call(ctx, "parts", obj.Key).Fail(cdn.ErrInvalid, errors.ErrUnsupported)
 }
 
 // Complete describes the object that the last chunk has completed. It sends nothing.
 func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string, parts []cdn.PartInfo) (cdn.Info, error) {
-	c := call{p: p, ctx: ctx, op: "complete", key: obj.Key}
+	c := p.call(ctx, "complete", obj.Key)
 	if ctx.Err() != nil {
-		return cdn.Info{}, c.fail(cancelled(ctx))
+		return cdn.Info{}, c.Fail(httpcall.Cancelled(ctx))
 	}
 	info := cdn.Info{ContentType: obj.ContentType, Metadata: obj.Metadata, SHA256: obj.SHA256}
 	last := ""
@@ -299,7 +300,7 @@ func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string
 	}
 	handle, etag, _ := strings.Cut(last, " ")
 	if _, ok := parseLocator(handle); !ok {
-		return cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the last part is missing"))
+		return cdn.Info{}, c.Fail(cdn.ErrInvalid, errors.New("the last part is missing"))
 	}
 	info.Ref = cdn.Ref{Key: obj.Key, Handle: handle}
 	info.ETag = etag

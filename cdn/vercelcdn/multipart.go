@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 // PartLimits returns Vercel's limits: parts of at least 5 MiB but the last, all of
@@ -36,7 +37,7 @@ func (c call) mpu(action, uploadID string, obj cdn.Object, body io.Reader) (*htt
 	}
 	id, key, ok := strings.Cut(uploadID, " ")
 	if !ok || id == "" || key == "" {
-		return nil, c.fail(cdn.ErrInvalid, errors.New("not an upload of this provider"))
+		return nil, c.Fail(cdn.ErrInvalid, errors.New("not an upload of this provider"))
 	}
 	req.Header.Set("X-Mpu-Upload-Id", id)
 	req.Header.Set("X-Mpu-Key", key)
@@ -45,7 +46,7 @@ func (c call) mpu(action, uploadID string, obj cdn.Object, body io.Reader) (*htt
 
 // Begin opens a multipart upload by one request.
 func (p *Provider) Begin(ctx context.Context, obj cdn.Object) (string, error) {
-	c := call{p: p, ctx: ctx, op: "begin", key: obj.Key}
+	c := p.call(ctx, "begin", obj.Key)
 	if err := c.check(obj); err != nil {
 		return "", err
 	}
@@ -57,25 +58,25 @@ func (p *Provider) Begin(ctx context.Context, obj cdn.Object) (string, error) {
 		UploadID string `json:"uploadId"`
 		Key      string `json:"key"`
 	}
-	if err := c.json(req, &up); err != nil {
+	if err := c.JSON(req, &up); err != nil {
 		return "", err
 	}
 	if up.UploadID == "" || up.Key == "" || strings.ContainsAny(up.UploadID, " \r\n") {
-		return "", c.fail(cdn.ErrUnavailable, errors.New("the reply names no upload"))
+		return "", c.Fail(cdn.ErrUnavailable, errors.New("the reply names no upload"))
 	}
 	// The key travels in a header from now on, escaped with its slashes.
-	return up.UploadID + " " + strings.ReplaceAll(escapePath(up.Key), "/", "%2F"), nil
+	return up.UploadID + " " + strings.ReplaceAll(httpcall.EscapePath(up.Key), "/", "%2F"), nil
 }
 
 // PutPart stores one part by one request. The body is not read any more when
 // PutPart has returned.
 func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string, part cdn.Part, r io.ReaderAt) (cdn.PartInfo, error) {
-	c := call{p: p, ctx: ctx, op: "part", key: obj.Key, body: &body{r: r, size: part.Size, want: partChecksum(part)}}
-	defer c.body.release()
+	c := p.sending(ctx, "part", obj.Key, httpcall.NewBody(r, part.Size, nil, httpcall.PartCRC(part)))
+	defer c.Body.Release()
 	if part.Number < 1 || part.Number > 10_000 || part.Size < 0 {
-		return cdn.PartInfo{}, c.fail(cdn.ErrInvalid, fmt.Errorf("part %d of %d bytes", part.Number, part.Size))
+		return cdn.PartInfo{}, c.Fail(cdn.ErrInvalid, fmt.Errorf("part %d of %d bytes", part.Number, part.Size))
 	}
-	req, err := c.mpu("upload", uploadID, obj, c.content())
+	req, err := c.mpu("upload", uploadID, obj, c.Content())
 	if err != nil {
 		return cdn.PartInfo{}, err
 	}
@@ -84,14 +85,14 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 	var reply struct {
 		ETag string `json:"etag"`
 	}
-	if err := c.json(req, &reply); err != nil {
+	if err := c.JSON(req, &reply); err != nil {
 		return cdn.PartInfo{}, err
 	}
-	if err := c.body.release(); err != nil {
-		return cdn.PartInfo{}, c.fail(bodyKind(err), err)
+	if err := c.Released(); err != nil {
+		return cdn.PartInfo{}, err
 	}
 	if reply.ETag == "" {
-		return cdn.PartInfo{}, c.fail(cdn.ErrUnavailable, errors.New("the reply confirms no part"))
+		return cdn.PartInfo{}, c.Fail(cdn.ErrUnavailable, errors.New("the reply confirms no part"))
 	}
 	return cdn.PartInfo{Number: part.Number, Size: part.Size, ETag: reply.ETag}, nil
 }
@@ -99,12 +100,12 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 // Parts fails: Vercel does not tell which parts it holds. The error matches
 // [cdn.ErrInvalid] and errors.ErrUnsupported.
 func (p *Provider) Parts(ctx context.Context, obj cdn.Object, uploadID string) ([]cdn.PartInfo, error) {
-	return nil, call{p: p, ctx: ctx, op: "parts", key: obj.Key}.fail(cdn.ErrInvalid, errors.ErrUnsupported)
+	return nil, p.call(ctx, "parts", obj.Key).Fail(cdn.ErrInvalid, errors.ErrUnsupported)
 }
 
 // Complete joins the parts by one request.
 func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string, parts []cdn.PartInfo) (cdn.Info, error) {
-	c := call{p: p, ctx: ctx, op: "complete", key: obj.Key}
+	c := p.call(ctx, "complete", obj.Key)
 	type part struct {
 		Number int    `json:"partNumber"`
 		ETag   string `json:"etag"`
@@ -118,7 +119,7 @@ func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string
 	slices.SortFunc(list, func(a, b part) int { return cmp.Compare(a.Number, b.Number) })
 	text, err := json.Marshal(list)
 	if err != nil {
-		return cdn.Info{}, c.fail(cdn.ErrInvalid, err)
+		return cdn.Info{}, c.Fail(cdn.ErrInvalid, err)
 	}
 	req, err := c.mpu("complete", uploadID, obj, bytes.NewReader(text))
 	if err != nil {
@@ -126,7 +127,7 @@ func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string
 	}
 	req.Header.Set("Content-Type", "application/json")
 	var b blob
-	if err := c.json(req, &b); err != nil {
+	if err := c.JSON(req, &b); err != nil {
 		return cdn.Info{}, err
 	}
 	return c.stored(obj, b)

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 const (
@@ -54,7 +54,7 @@ func (o *Options) validate() (store string, err error) {
 	}
 	if o.APIURL == "" {
 		o.APIURL = defaultAPI
-	} else if err := checkBase(o.APIURL); err != nil {
+	} else if _, err := httpcall.ParseBase(o.APIURL); err != nil {
 		bad("APIURL %w", err)
 	}
 	if o.PublicURL == "" {
@@ -63,7 +63,7 @@ func (o *Options) validate() (store string, err error) {
 			access = "private"
 		}
 		o.PublicURL = "https://" + strings.ToLower(store) + "." + access + ".blob.vercel-storage.com"
-	} else if err := checkBase(o.PublicURL); err != nil {
+	} else if _, err := httpcall.ParseBase(o.PublicURL); err != nil {
 		bad("PublicURL %w", err)
 	}
 	o.APIURL = strings.TrimRight(o.APIURL, "/")
@@ -91,23 +91,4 @@ func storeOf(token string) string {
 		}
 	}
 	return store
-}
-
-// checkBase accepts an absolute http or https URL. Its errors never repeat the
-// value, which may hold a password.
-func checkBase(raw string) error {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return errors.New("is not a URL")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("is not an http or https URL")
-	case u.Host == "":
-		return errors.New("has no host")
-	case u.User != nil:
-		return errors.New("must not hold a user or password")
-	case u.RawQuery != "" || u.Fragment != "":
-		return errors.New("must not have a query or fragment")
-	}
-	return nil
 }

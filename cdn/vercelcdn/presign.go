@@ -35,18 +35,18 @@ type grant struct {
 // to 7 days: the header Authorization of the result is a client token that names
 // key, type and greatest length (Size, else MaxBytes). It does no I/O.
 func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.DirectUpload, error) {
-	c := call{p: p, ctx: ctx, op: "presign", key: req.Key}
+	c := p.call(ctx, "presign", req.Key)
 	life := req.Expiry
 	if life == 0 {
 		life = defaultExpiry
 	}
 	switch {
 	case life < time.Second || life > maxExpiry:
-		return cdn.DirectUpload{}, c.fail(cdn.ErrInvalid, fmt.Errorf("expiry %v is not in 1s to %v", life, maxExpiry))
+		return cdn.DirectUpload{}, c.Fail(cdn.ErrInvalid, fmt.Errorf("expiry %v is not in 1s to %v", life, maxExpiry))
 	case req.Size < 0 || req.MaxBytes < 0:
-		return cdn.DirectUpload{}, c.fail(cdn.ErrInvalid, errors.New("a size is negative"))
+		return cdn.DirectUpload{}, c.Fail(cdn.ErrInvalid, errors.New("a size is negative"))
 	case req.MaxBytes > 0 && req.Size > req.MaxBytes:
-		return cdn.DirectUpload{}, c.fail(cdn.ErrTooLarge, fmt.Errorf("%d bytes, over %d", req.Size, req.MaxBytes))
+		return cdn.DirectUpload{}, c.Fail(cdn.ErrTooLarge, fmt.Errorf("%d bytes, over %d", req.Size, req.MaxBytes))
 	}
 	if err := c.check(cdn.Object{Key: req.Key}); err != nil {
 		return cdn.DirectUpload{}, err
@@ -67,7 +67,7 @@ func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.
 	g.ValidUntil = expires.UnixMilli()
 	token, err := p.clientToken(g)
 	if err != nil {
-		return cdn.DirectUpload{}, c.fail(cdn.ErrInvalid, err)
+		return cdn.DirectUpload{}, c.Fail(cdn.ErrInvalid, err)
 	}
 	header["Authorization"] = "Bearer " + token
 	return cdn.DirectUpload{
@@ -94,5 +94,5 @@ func (p *Provider) clientToken(g grant) (string, error) {
 // PresignGet fails: public blobs need no signature, and delegated reading of private
 // ones is not supported. The error matches [cdn.ErrInvalid] and errors.ErrUnsupported.
 func (p *Provider) PresignGet(ctx context.Context, ref cdn.Ref, expiry time.Duration) (string, error) {
-	return "", call{p: p, ctx: ctx, op: "presign", key: ref.Key}.fail(cdn.ErrInvalid, errors.ErrUnsupported)
+	return "", p.call(ctx, "presign", ref.Key).Fail(cdn.ErrInvalid, errors.ErrUnsupported)
 }

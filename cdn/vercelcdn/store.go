@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 const (
@@ -60,9 +61,9 @@ func (c call) request(method, path string, query url.Values, body io.Reader) (*h
 	if len(query) > 0 {
 		u += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(c.ctx, method, u, body)
+	req, err := http.NewRequestWithContext(c.Ctx, method, u, body)
 	if err != nil {
-		return nil, c.fail(cdn.ErrInvalid, errors.New("the API's URL is malformed"))
+		return nil, c.Fail(cdn.ErrInvalid, errors.New("the API's URL is malformed"))
 	}
 	h := req.Header
 	h.Set("Authorization", "Bearer "+c.p.opts.Token)
@@ -119,15 +120,15 @@ func maxAge(cacheControl string) (seconds int, ok bool) {
 func (c call) check(obj cdn.Object) error {
 	switch {
 	case obj.Key == "":
-		return c.fail(cdn.ErrKey, errors.New("the key is empty"))
+		return c.Fail(cdn.ErrKey, errors.New("the key is empty"))
 	case len(obj.Key) > maxKey:
-		return c.fail(cdn.ErrKey, fmt.Errorf("the key has %d bytes, over %d", len(obj.Key), maxKey))
+		return c.Fail(cdn.ErrKey, fmt.Errorf("the key has %d bytes, over %d", len(obj.Key), maxKey))
 	case strings.Contains(obj.Key, "//"):
-		return c.fail(cdn.ErrKey, errors.New("the key has an empty path element"))
+		return c.Fail(cdn.ErrKey, errors.New("the key has an empty path element"))
 	case !obj.Transform.IsZero():
-		return c.fail(cdn.ErrInvalid, errors.New("transforming images is not supported"))
+		return c.Fail(cdn.ErrInvalid, errors.New("transforming images is not supported"))
 	case strings.ContainsFunc(obj.ContentType, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return c.fail(cdn.ErrInvalid, errors.New("a control character in the content type"))
+		return c.Fail(cdn.ErrInvalid, errors.New("a control character in the content type"))
 	}
 	return nil
 }
@@ -135,7 +136,7 @@ func (c call) check(obj cdn.Object) error {
 // stored checks the reply to a call that has made an object.
 func (c call) stored(obj cdn.Object, b blob) (cdn.Info, error) {
 	if b.Pathname != obj.Key || b.URL == "" {
-		return cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
+		return cdn.Info{}, c.Fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
 	}
 	info := b.info()
 	info.Size, info.SHA256 = obj.Size, obj.SHA256
@@ -151,15 +152,15 @@ func (c call) stored(obj cdn.Object, b blob) (cdn.Info, error) {
 // read any more when Put has returned.
 func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.Info, error) {
 	sum := md5.New()
-	c := call{p: p, ctx: ctx, op: "put", key: obj.Key, body: &body{r: r, size: obj.Size, sum: sum, want: checksum(obj)}}
-	defer c.body.release()
+	c := p.sending(ctx, "put", obj.Key, httpcall.NewBody(r, obj.Size, sum, httpcall.ObjectCRC(obj)))
+	defer c.Body.Release()
 	if err := c.check(obj); err != nil {
 		return cdn.Info{}, err
 	}
 	if obj.Size < 0 {
-		return cdn.Info{}, c.fail(cdn.ErrInvalid, errors.New("the size is negative"))
+		return cdn.Info{}, c.Fail(cdn.ErrInvalid, errors.New("the size is negative"))
 	}
-	req, err := c.request(http.MethodPut, "", url.Values{"pathname": {obj.Key}}, c.content())
+	req, err := c.request(http.MethodPut, "", url.Values{"pathname": {obj.Key}}, c.Content())
 	if err != nil {
 		return cdn.Info{}, err
 	}
@@ -167,23 +168,15 @@ func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.
 	req.Header.Set("X-Content-Length", strconv.FormatInt(obj.Size, 10))
 	p.describe(req.Header, obj)
 	var b blob
-	if err := c.json(req, &b); err != nil {
+	if err := c.JSON(req, &b); err != nil {
 		return cdn.Info{}, err
 	}
-	if err := c.body.release(); err != nil {
-		return cdn.Info{}, c.fail(bodyKind(err), err)
+	if err := c.Released(); err != nil {
+		return cdn.Info{}, err
 	}
 	info, err := c.stored(obj, b)
 	info.Verified = err == nil && strings.Trim(b.ETag, `"`) == hex.EncodeToString(sum.Sum(nil))
 	return info, err
-}
-
-// content is the caller's body as a request wants it.
-func (c call) content() io.Reader {
-	if c.body.size == 0 {
-		return http.NoBody
-	}
-	return c.body
 }
 
 // address is the object's URL: its handle, or what the key makes without a suffix.
@@ -191,7 +184,7 @@ func (p *Provider) address(ref cdn.Ref) string {
 	if ref.Handle != "" {
 		return ref.Handle
 	}
-	return p.opts.PublicURL + "/" + escapePath(ref.Key)
+	return p.opts.PublicURL + "/" + httpcall.EscapePath(ref.Key)
 }
 
 // URL returns the blob's address, Ref.Handle or what the key makes of PublicURL. That
@@ -200,17 +193,17 @@ func (p *Provider) URL(ref cdn.Ref) (string, error) { return p.address(ref), nil
 
 // Head describes the object by one request. Vercel tells no metadata and no SHA-256.
 func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
-	c := call{p: p, ctx: ctx, op: "head", key: ref.Key}
+	c := p.call(ctx, "head", ref.Key)
 	req, err := c.request(http.MethodGet, "", url.Values{"url": {p.address(ref)}}, nil)
 	if err != nil {
 		return cdn.Info{}, err
 	}
 	var b blob
-	if err := c.json(req, &b); err != nil {
+	if err := c.JSON(req, &b); err != nil {
 		return cdn.Info{}, err
 	}
 	if b.Pathname != ref.Key || b.URL == "" {
-		return cdn.Info{}, c.fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
+		return cdn.Info{}, c.Fail(cdn.ErrUnavailable, errors.New("the reply is about another object"))
 	}
 	return b.info(), nil
 }
@@ -218,17 +211,17 @@ func (p *Provider) Head(ctx context.Context, ref cdn.Ref) (cdn.Info, error) {
 // Delete removes the object by one request. A missing object is no error. Edges may
 // serve it for a minute more.
 func (p *Provider) Delete(ctx context.Context, ref cdn.Ref) error {
-	c := call{p: p, ctx: ctx, op: "delete", key: ref.Key}
+	c := p.call(ctx, "delete", ref.Key)
 	text, err := json.Marshal(map[string][]string{"urls": {p.address(ref)}})
 	if err != nil {
-		return c.fail(cdn.ErrInvalid, err)
+		return c.Fail(cdn.ErrInvalid, err)
 	}
 	req, err := c.request(http.MethodPost, "/delete", nil, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	err = c.json(req, nil)
+	err = c.JSON(req, nil)
 	if oe, ok := errors.AsType[*cdn.OpError](err); ok && oe.Code == "not_found" {
 		return nil
 	}
@@ -237,7 +230,7 @@ func (p *Provider) Delete(ctx context.Context, ref cdn.Ref) error {
 
 // Copy makes a copy within the store by one request.
 func (p *Provider) Copy(ctx context.Context, from cdn.Ref, to cdn.Object) (cdn.Info, error) {
-	c := call{p: p, ctx: ctx, op: "copy", key: to.Key}
+	c := p.call(ctx, "copy", to.Key)
 	if err := c.check(to); err != nil {
 		return cdn.Info{}, err
 	}
@@ -247,7 +240,7 @@ func (p *Provider) Copy(ctx context.Context, from cdn.Ref, to cdn.Object) (cdn.I
 	}
 	p.describe(req.Header, to)
 	var b blob
-	if err := c.json(req, &b); err != nil {
+	if err := c.JSON(req, &b); err != nil {
 		return cdn.Info{}, err
 	}
 	return c.stored(to, b)
@@ -257,7 +250,7 @@ func (p *Provider) Copy(ctx context.Context, from cdn.Ref, to cdn.Object) (cdn.I
 // Vercel's order. It tells no content type. It ends after the first error.
 func (p *Provider) List(ctx context.Context, prefix string) iter.Seq2[cdn.Info, error] {
 	return func(yield func(cdn.Info, error) bool) {
-		c := call{p: p, ctx: ctx, op: "list", key: prefix}
+		c := p.call(ctx, "list", prefix)
 		q := url.Values{"limit": {"1000"}, "mode": {"expanded"}}
 		if prefix != "" {
 			q.Set("prefix", prefix)
@@ -270,10 +263,10 @@ func (p *Provider) List(ctx context.Context, prefix string) iter.Seq2[cdn.Info, 
 			}
 			req, err := c.request(http.MethodGet, "", q, nil)
 			if err == nil {
-				err = c.json(req, &page)
+				err = c.JSON(req, &page)
 			}
 			if err == nil && (page.Blobs == nil || page.HasMore && (page.Cursor == "" || page.Cursor == q.Get("cursor"))) {
-				err = c.fail(cdn.ErrUnavailable, errors.New("the reply is not a page of a list"))
+				err = c.Fail(cdn.ErrUnavailable, errors.New("the reply is not a page of a list"))
 			}
 			if err != nil {
 				yield(cdn.Info{}, err)
@@ -290,20 +283,4 @@ func (p *Provider) List(ctx context.Context, prefix string) iter.Seq2[cdn.Info, 
 			q.Set("cursor", page.Cursor)
 		}
 	}
-}
-
-const upperHex = "0123456789ABCDEF"
-
-// escapePath escapes all but RFC 3986's unreserved characters and the slash.
-func escapePath(s string) string {
-	b := make([]byte, 0, len(s)+8)
-	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
-		}
-	}
-	return string(b)
 }

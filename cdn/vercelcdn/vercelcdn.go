@@ -1,11 +1,10 @@
 package vercelcdn
 
 import (
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 var (
@@ -22,9 +21,9 @@ var (
 // concurrent use and must not be copied.
 type Provider struct {
 	opts  Options
+	api   httpcall.API // its Client sends all requests
 	store string
-	http  *http.Client
-	own   bool // http was made by New
+	own   bool // the client was made by New
 }
 
 // New returns a Provider for the store that the token names. It sends nothing and
@@ -35,31 +34,13 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{opts: o, store: store, http: o.HTTPClient}
-	if p.http == nil {
-		p.http, p.own = newHTTPClient(), true
+	client := o.HTTPClient
+	if client == nil {
+		client = httpcall.NewClient(60 * time.Second)
 	}
+	p := &Provider{opts: o, store: store, own: o.HTTPClient == nil}
+	p.api = p.newAPI(client)
 	return p, nil
-}
-
-// newHTTPClient returns a client for many parallel requests to one host that
-// follows no redirect, so that the token goes nowhere else.
-func newHTTPClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          128,
-			MaxIdleConnsPerHost:   64,
-			IdleConnTimeout:       90 * time.Second,
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 60 * time.Second,
-			WriteBufferSize:       64 << 10,
-			ReadBufferSize:        32 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 // ProviderName returns Options.Name.
@@ -69,7 +50,7 @@ func (p *Provider) ProviderName() string { return p.opts.Name }
 // Options is left alone. Calls after Close still work. It never fails.
 func (p *Provider) Close() error {
 	if p.own {
-		p.http.CloseIdleConnections()
+		p.api.Client.CloseIdleConnections()
 	}
 	return nil
 }
