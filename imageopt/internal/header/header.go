@@ -47,7 +47,8 @@ func (h *Header) Unpack() {
 // maxICC bounds a profile, in bytes; larger ones are ignored.
 const maxICC = 1 << 20
 
-func (h *Header) pixels() int64 { return int64(h.W) * int64(h.H) }
+// pixels stays at 2⁴⁸, over every limit, so that its multiples do not overflow.
+func (h *Header) pixels() int64 { return min(int64(h.W)*int64(h.H), 1<<48) }
 
 // short returns the error for data that ends too early.
 func short(eof bool) error {

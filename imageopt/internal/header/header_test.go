@@ -3,7 +3,10 @@ package header
 import (
 	"bytes"
 	"errors"
+	"image"
 	"testing"
+
+	"github.com/HugoSmits86/nativewebp"
 )
 
 // FuzzHeader: readers and copiers of headers never panic, and a prefix never reads as
@@ -13,6 +16,15 @@ func FuzzHeader(f *testing.F) {
 	f.Add([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04IDAT"))
 	f.Add([]byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b"))
 	f.Add([]byte("RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x0c\x00\x00\x00\x01\x00\x00\x01\x00\x00VP8L\x05\x00\x00\x00\x2f\x01\x40\x00\x00\x00\x00\x00\x00\x00EXIF\x00\x00\x00\x00"))
+	m := image.NewNRGBA(image.Rect(0, 0, 20, 20))
+	for i := range m.Pix {
+		m.Pix[i] = byte(i * i)
+	}
+	var coded bytes.Buffer
+	if err := nativewebp.Encode(&coded, m, nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(coded.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < 12 {
 			return

@@ -5,7 +5,7 @@ package header
 // hundred megabytes. It reads the stream up to the number of codes, so it is for
 // files whose size has passed the limits. ErrMore asks for more of the file.
 func (h *Header) Trees(eof bool) (int64, error) {
-	if h.coded == nil {
+	if h.coded == nil || max(h.W, h.H) > 1<<14 { // larger ones are refused
 		return 0, nil
 	}
 	d := &vp8l{b: h.coded}
