@@ -55,7 +55,7 @@ func TestCacheGivesArenaBack(t *testing.T) {
 // TestCacheLargeValuesInPlace: a chunk of the arena is no multiple of a large value.
 func TestCacheLargeValuesInPlace(t *testing.T) {
 	type block [128 << 10]byte
-	c := newCache(t, memory.CacheOptions[int, block]{MaxItems: 100, MaxBytes: 8 << 20})
+	c := newCache(t, memory.CacheOptions[int, block]{MaxItems: 34, MaxBytes: 8 << 20})
 	before := liveHeap()
 	for i := range 100 {
 		mustSet(t, c, i, block{})

@@ -119,3 +119,30 @@ func TestShardInvariants(t *testing.T) {
 		}
 	}
 }
+
+// TestShardTakesFromFuller: a shard with less than its share grows at the cost of
+// those with more, not of its own entries.
+func TestShardTakesFromFuller(t *testing.T) {
+	const bound = 8000
+	c, err := NewCache(CacheOptions[int, int]{MaxItems: bound, MaxBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	poor := &c.shards[0]
+	var own []int // keys of the poor shard
+	for key := 0; len(own) < 200 || c.Len() < bound; key++ {
+		if s, _ := c.shardOf(key); s == poor {
+			own = append(own, key)
+		} else if err := c.Set(key, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range own[:200] {
+		if err := c.Set(key, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if poor.count < 180 || c.Len() != bound {
+		t.Errorf("the shard kept %d of 200 entries with %d in all; want most of them", poor.count, c.Len())
+	}
+}

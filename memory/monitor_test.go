@@ -461,3 +461,38 @@ func TestMonitorSurvivesLogger(t *testing.T) {
 		t.Errorf("Check = %v, %v, %d panics; want critical, 1", l, err, m.Stats().Panics)
 	}
 }
+
+// TestMonitorCloseDuringCheck: a sample that ends after Close raises nothing.
+func TestMonitorCloseDuringCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMonitor(t, memory.MonitorOptions{DisableCollect: true, Source: func() (memory.Stats, error) {
+			time.Sleep(time.Second)
+			return memory.Stats{Used: 90, Limit: 100}, nil
+		}})
+		go m.Check(t.Context())
+		synctest.Wait()
+		m.Close()
+		time.Sleep(2 * time.Second)
+		if m.Level() != memory.LevelNormal || m.Stats().Samples != 1 {
+			t.Errorf("level %v after %d samples; want normal after 1", m.Level(), m.Stats().Samples)
+		}
+	})
+}
+
+// TestMonitorUnregisterMeanwhile: a cache that is unregistered just before it is
+// asked does not stay held down.
+func TestMonitorUnregisterMeanwhile(t *testing.T) {
+	g := newGauge(900, 1000)
+	m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
+	c := newCache(t, memory.CacheOptions[int, int]{MaxBytes: 100, SizeOf: func(int, int) int64 { return 10 }})
+	mustSet(t, c, 1, 1)
+	unregister := m.Register("cache", c)
+	m.Register("first", memory.WithPriority(shrinkFunc(func(context.Context, float64) int64 {
+		unregister()
+		return 0
+	}), -1))
+	m.Check(t.Context())
+	if got := c.Stats().Ceiling; m.Stats().Shrinks != 2 || got != 100 {
+		t.Errorf("%d shrinkers asked, ceiling %d; want 2 and the whole bound", m.Stats().Shrinks, got)
+	}
+}
