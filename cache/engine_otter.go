@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"math"
+	"sync"
 	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
@@ -15,6 +16,8 @@ type otterEngine struct {
 	max      atomic.Int64 // the bound now
 	weight   atomic.Int64 // the sum of weights now, ahead of otter's own view
 	onRemove func(it *Item, evicted bool)
+
+	setMu sync.RWMutex // held alone by a Set that was refused at first
 }
 
 // An item's place in a running Set: W-TinyLFU may refuse a newcomer at once, which
@@ -64,33 +67,66 @@ func (e *otterEngine) deleted(ev otter.DeletionEvent[Key, *Item]) {
 func (e *otterEngine) Get(key Key) (*Item, bool) { return e.c.GetIfPresent(key) }
 
 func (e *otterEngine) Set(key Key, it *Item) error {
+	if it.weight > e.max.Load() || it.weight > math.MaxUint32 {
+		return ErrTooLarge
+	}
+	e.setMu.RLock()
+	done := e.enter(key, it)
+	e.setMu.RUnlock()
+	if done {
+		return nil
+	}
+	// It was refused. Alone, and with room made for it, it enters without a contest.
+	e.setMu.Lock()
+	defer e.setMu.Unlock()
 	for range 4 {
-		limit := e.max.Load()
-		if it.weight > limit || it.weight > math.MaxUint32 {
-			break
-		}
-		it.setting.Store(setRunning)
-		e.weight.Add(it.weight)
-		e.c.Set(key, it)
-		if e.weight.Load() > limit {
-			e.c.CleanUp()
-		}
-		if it.setting.CompareAndSwap(setRunning, setIdle) {
+		e.evictTo(e.max.Load()-it.weight, nil)
+		e.correct()
+		if e.enter(key, it) {
 			return nil
 		}
-		e.EvictTo(limit - it.weight) // then it enters without a contest
 	}
-	it.setting.Store(setIdle)
-	return ErrTooLarge
+	return ErrTooLarge // Resize came between
+}
+
+// correct makes up for what otter believes to hold and does not: with writers on
+// several goroutines its sum now and then keeps the weight of an entry that left, and
+// it would refuse ever more. No Set is running.
+func (e *otterEngine) correct() {
+	e.c.CleanUp()
+	phantom := max(int64(e.c.WeightedSize())-e.weight.Load(), 0)
+	if limit := uint64(e.max.Load() + phantom); limit != e.c.GetMaximum() {
+		e.c.SetMaximum(limit)
+	}
+}
+
+// enter gives it to otter and tells whether otter kept it.
+func (e *otterEngine) enter(key Key, it *Item) bool {
+	it.setting.Store(setRunning)
+	e.weight.Add(it.weight)
+	e.c.Set(key, it)
+	if e.weight.Load() > e.max.Load() {
+		e.c.CleanUp()
+		if limit := e.max.Load(); e.weight.Load() > limit { // correct went too far
+			e.evictTo(limit, it)
+		}
+	}
+	return it.setting.Swap(setIdle) == setRunning
 }
 
 // EvictTo drops the coldest items until the sum of weights is at most target.
-func (e *otterEngine) EvictTo(target int64) {
+func (e *otterEngine) EvictTo(target int64) { e.evictTo(target, nil) }
+
+// evictTo is EvictTo that spares the item keep.
+func (e *otterEngine) evictTo(target int64, keep *Item) {
 	var victims []otter.Entry[Key, *Item]
 	left := e.weight.Load()
 	for v := range e.c.Coldest() {
 		if left <= target {
 			break
+		}
+		if v.Value == keep {
+			continue
 		}
 		left -= v.Value.weight
 		victims = append(victims, v)
@@ -116,6 +152,9 @@ func (e *otterEngine) DeleteIf(key Key, it *Item) (done bool) {
 func (e *otterEngine) Range(fn func(Key, *Item) bool) { e.c.All()(fn) }
 
 func (e *otterEngine) Resize(maxWeight int64) {
+	e.setMu.Lock()
+	defer e.setMu.Unlock()
 	e.max.Store(maxWeight)
-	e.c.SetMaximum(uint64(maxWeight))
+	e.correct()
+	e.evictTo(maxWeight, nil)
 }

@@ -30,6 +30,7 @@ func Run(t *testing.T, factory Factory) {
 		{"TooLarge", tooLarge},
 		{"NewcomerAmongHot", newcomerAmongHot},
 		{"Concurrent", concurrent},
+		{"CrowdedWriters", crowdedWriters},
 		{"Range", rangeAll},
 		{"EvictTo", evictTo},
 		{"Resize", resize},
@@ -274,6 +275,27 @@ func concurrent(t *testing.T, b *bench) {
 	wg.Wait()
 	b.set(key(1_000_000), 100)
 	b.check(bound)
+}
+
+// crowdedWriters: what fits is taken, however many writers fight for the room.
+func crowdedWriters(_ *testing.T, b *bench) {
+	const small = 64 << 10
+	b.start(small)
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for i := range 400 {
+				size := 300 + i*g%20_000
+				if i%100 == 0 {
+					size = 40_000
+				}
+				b.put(key(g*1000+i), b.mint.item(int64(size)))
+			}
+		})
+	}
+	wg.Wait()
+	b.set(key(1_000_000), 300)
+	b.check(small)
 }
 
 func rangeAll(t *testing.T, b *bench) {
