@@ -23,6 +23,7 @@ type config struct {
 	data       string // "": a temporary directory
 	migrations string
 	off        blockSet
+	engine     string // otter or ristretto
 
 	databaseURL string
 	redisURL    string
@@ -67,6 +68,7 @@ func readConfig(args []string, getenv func(string) string, usage io.Writer) (con
 	fs.StringVar(&c.data, "data", "", "keep the data in this `directory`; default: a temporary one")
 	fs.StringVar(&c.migrations, "migrations", "", "write the index migrations into this `directory` and exit")
 	fs.Var(c.off, "off", "comma-separated `blocks` to pass through: "+strings.Join(blocks, ", "))
+	fs.StringVar(&c.engine, "engine", "otter", "cache `engine`: otter or ristretto")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fs.SetOutput(usage)
@@ -88,6 +90,9 @@ func (c config) check() error {
 	}
 	if c.users < 1 || c.users > 200_000 {
 		errs = append(errs, fmt.Errorf("-users %d is not in 1 to 200000", c.users))
+	}
+	if c.engine != "otter" && c.engine != "ristretto" {
+		errs = append(errs, fmt.Errorf("-engine %q is not otter or ristretto", c.engine))
 	}
 	errs = append(errs, checkURL("DATABASE_URL", c.databaseURL, "postgres", "postgresql"), checkURL("REDIS_URL", c.redisURL, "redis", "rediss", "unix"))
 	return errors.Join(errs...)

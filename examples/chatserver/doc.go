@@ -15,6 +15,7 @@
 //	-users 2000            size of the seeded data
 //	-data DIR              keep the data here between runs
 //	-migrations DIR        write the index migrations of Prisma, goose and golang-migrate, and exit
+//	-engine otter          the cache's engine: otter or ristretto
 //	-off cache,cdn         pass through these blocks: cache, resilience, memory, cdn, imageopt, dbindex
 //
 // # Environment

@@ -346,6 +346,12 @@ func TestOff(t *testing.T) {
 	}
 }
 
+func TestRistretto(t *testing.T) {
+	s := start(t, nil, "-engine", "ristretto")
+	testRead(s)
+	testInvalidation(s)
+}
+
 func TestNothingLeftBehind(t *testing.T) {
 	cfg, err := readConfig([]string{"-users=20"}, func(string) string { return "" }, &bytes.Buffer{})
 	if err != nil {

@@ -103,6 +103,7 @@ func TestStartErrors(t *testing.T) {
 		"bad address":      {args: []string{"-addr", "8080"}, want: "-addr"},
 		"bad flag":         {args: []string{"-nope"}, want: "-nope"},
 		"bad block":        {args: []string{"-off", "cash"}, want: "cash"},
+		"bad engine":       {args: []string{"-engine", "lru"}, want: "-engine"},
 		"bad users":        {args: []string{"-users", "0"}, want: "-users"},
 		"argument":         {args: []string{"start"}, want: "start"},
 		"no database":      {env: map[string]string{"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/x"}, want: "PostgreSQL"},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/perfblocks/perfblocks/cache"
 	"github.com/perfblocks/perfblocks/cache/rediscache"
+	"github.com/perfblocks/perfblocks/cache/ristrettocache"
 	"github.com/perfblocks/perfblocks/cdn"
 	"github.com/perfblocks/perfblocks/cdn/cdnenv"
 	"github.com/perfblocks/perfblocks/cdn/s3cdn"
@@ -78,6 +79,9 @@ func (a *app) wireMemory() (err error) {
 // memory back under pressure. With REDIS_URL several nodes share a second level.
 func (a *app) wireCache() (err error) {
 	o := cache.Options{Name: "chat", MaxBytes: cacheBytes, Logger: a.log, Disabled: a.cfg.off["cache"]}
+	if a.cfg.engine == "ristretto" {
+		o.Engine = ristrettocache.New
+	}
 	if a.cfg.redisURL != "" {
 		// Nodes share what they load if they share a database, and only then.
 		id, err := a.store.Identity(a.ctx)
