@@ -3,10 +3,7 @@ package s3cdn
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
-	"strconv"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -14,6 +11,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 // fail makes an OpError of what the SDK returned. It keeps the cause of a network
@@ -30,21 +28,21 @@ func (p *Provider) fail(ctx context.Context, op, key string, err error) error {
 	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		e.Status, e.RequestID = re.HTTPStatusCode(), re.ServiceRequestID()
 		if re.Response != nil {
-			e.Wait = retryAfter(re.Response.Header)
+			e.Wait = httpcall.RetryAfter(re.Response.Header.Get("Retry-After"))
 		}
 	}
 	if ae, ok := errors.AsType[smithy.APIError](err); ok {
-		e.Code = ae.ErrorCode()
-		if m := ae.ErrorMessage(); m != "" {
+		e.Code = httpcall.Clip(ae.ErrorCode(), 64)
+		if m := httpcall.Clip(ae.ErrorMessage(), 200); m != "" {
 			e.Err = errors.New(m)
 		}
 	}
 	if ctx.Err() != nil {
-		e.Kind, e.Err = cancelled(ctx)
+		e.Kind, e.Err = httpcall.Cancelled(ctx)
 		return e
 	}
-	if be, ok := errors.AsType[*bodyError](err); ok {
-		e.Kind, e.Err = be.kind(), be.err
+	if be, ok := errors.AsType[*httpcall.BodyError](err); ok {
+		e.Kind, e.Err = be.Kind(), be.Unwrap()
 		return e
 	}
 	if ce, ok := errors.AsType[*credentialsError](err); ok && e.Status < 500 {
@@ -63,19 +61,6 @@ func (p *Provider) fail(ctx context.Context, op, key string, err error) error {
 		e.Kind = kindOf(e.Status, e.Code)
 	}
 	return e
-}
-
-// cancelled is the kind and cause of a call whose context ended. A deadline counts
-// as unavailability, a cancellation as nobody's fault.
-func cancelled(ctx context.Context) (kind, cause error) {
-	err := ctx.Err()
-	if errors.Is(err, context.DeadlineExceeded) {
-		kind = cdn.ErrUnavailable
-	}
-	if c := context.Cause(ctx); c != nil && !errors.Is(c, err) {
-		err = errors.Join(err, c)
-	}
-	return kind, err
 }
 
 // stripURL drops the URL that net/http puts into its errors, with its query.
@@ -114,36 +99,7 @@ func kindOf(status int, code string) error {
 		"AccessDenied", "AuthorizationHeaderMalformed":
 		return cdn.ErrAuth
 	}
-	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return cdn.ErrAuth
-	case status == http.StatusNotFound:
-		return cdn.ErrNotFound
-	case status == http.StatusConflict, status == http.StatusPreconditionFailed:
-		return cdn.ErrExists
-	case status == http.StatusRequestEntityTooLarge:
-		return cdn.ErrTooLarge
-	case status == http.StatusTooManyRequests:
-		return cdn.ErrRateLimited
-	case status == http.StatusRequestTimeout, status >= 500:
-		return cdn.ErrUnavailable
-	}
-	return cdn.ErrInvalid
-}
-
-// retryAfter reads the header in both of its forms; 0 when absent, malformed or past.
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if v == "" {
-		return 0
-	}
-	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(time.Until(t), 0)
-	}
-	return 0
+	return httpcall.KindOfStatus(status)
 }
 
 // refuse is an OpError for a call that is not sent at all.

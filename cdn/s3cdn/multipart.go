@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 // An upload ID is S3's own after one of these marks. They tell, even to a later
@@ -110,7 +111,7 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 	if crc {
 		info.CRC32C = part.CRC32C
 		if info.CRC32C == 0 {
-			if info.CRC32C, err = checksum(r, part.Size); err != nil {
+			if info.CRC32C, err = httpcall.Checksum(r, part.Size); err != nil {
 				return cdn.PartInfo{}, p.fail(ctx, op, obj.Key, err)
 			}
 		}
@@ -143,13 +144,14 @@ func (p *Provider) PutPart(ctx context.Context, obj cdn.Object, uploadID string,
 // sendPart makes one UploadPart request. Without a checksum header the body is
 // checked here.
 func (p *Provider) sendPart(ctx context.Context, in *s3.UploadPartInput, part cdn.Part, r io.ReaderAt) (*s3.UploadPartOutput, error) {
-	b := newBody(r, part.Size)
-	if in.ChecksumCRC32C == nil && part.CRC32C != 0 {
-		b.want = &part.CRC32C
+	var want *uint32
+	if in.ChecksumCRC32C == nil {
+		want = httpcall.PartCRC(part)
 	}
+	b := httpcall.NewBody(r, part.Size, nil, want)
 	in.Body = b
 	out, err := p.client.UploadPart(ctx, in)
-	return out, errors.Join(err, b.release())
+	return out, errors.Join(err, b.Release())
 }
 
 // Parts lists the parts that S3 holds of an upload. Some servers cannot; the error

@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 // maxKey is S3's limit of a key's length in bytes, maxPut that of one PUT or copy.
@@ -36,7 +36,7 @@ func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.
 	}
 	sum, err := obj.CRC32C, error(nil)
 	if !obj.HasCRC32C && !p.plain.Load() {
-		if sum, err = checksum(r, obj.Size); err != nil {
+		if sum, err = httpcall.Checksum(r, obj.Size); err != nil {
 			return cdn.Info{}, p.fail(ctx, op, obj.Key, err)
 		}
 	}
@@ -58,14 +58,15 @@ func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.
 	}
 	var out *s3.PutObjectOutput
 	err = p.withChecksum(sum, &in.ChecksumCRC32C, func() error {
-		b := newBody(r, obj.Size)
+		var want *uint32 // checked here, when no server does
 		if obj.HasCRC32C && in.ChecksumCRC32C == nil {
-			b.want = &sum
+			want = &sum
 		}
+		b := httpcall.NewBody(r, obj.Size, nil, want)
 		in.Body = b
 		var err error
 		out, err = p.client.PutObject(ctx, in, p.payloadHash(obj.SHA256))
-		return errors.Join(err, b.release())
+		return errors.Join(err, b.Release())
 	})
 	if err != nil {
 		return cdn.Info{}, p.fail(ctx, op, obj.Key, err)
@@ -171,7 +172,7 @@ func (p *Provider) Open(ctx context.Context, ref cdn.Ref, offset, length int64) 
 		info, err := p.Head(ctx, ref)
 		return http.NoBody, info, err
 	}
-	in := &s3.GetObjectInput{Bucket: &p.opts.Bucket, Key: p.name(ref.Key), Range: byteRange(offset, length)}
+	in := &s3.GetObjectInput{Bucket: &p.opts.Bucket, Key: p.name(ref.Key), Range: optional(httpcall.ByteRange(offset, length))}
 	out, err := p.client.GetObject(ctx, in)
 	if err != nil {
 		err = p.fail(ctx, op, ref.Key, err)
@@ -194,7 +195,12 @@ func (p *Provider) Open(ctx context.Context, ref cdn.Ref, offset, length int64) 
 	if in.Range == nil {
 		return rc, info, nil
 	}
-	if total, ok := totalOf(aws.ToString(out.ContentRange), offset); ok {
+	if got := aws.ToString(out.ContentRange); got != "" {
+		n, total, ok := httpcall.RangeOf(got, offset, length)
+		if !ok || out.ContentLength != nil && *out.ContentLength != n {
+			_ = rc.Close()
+			return nil, cdn.Info{}, p.refuse(op, ref.Key, cdn.ErrUnavailable, errors.New("the reply is another range"))
+		}
 		info.Size = total
 		return rc, info, nil
 	}
@@ -226,28 +232,6 @@ func (p *Provider) openPastEnd(ctx context.Context, ref cdn.Ref, offset int64, r
 		return nil, cdn.Info{}, refusal
 	}
 	return http.NoBody, info, nil
-}
-
-// byteRange is the Range header for length bytes from offset, nil for everything.
-func byteRange(offset, length int64) *string {
-	switch {
-	case length < 0 && offset == 0:
-		return nil
-	case length < 0:
-		return aws.String("bytes=" + strconv.FormatInt(offset, 10) + "-")
-	}
-	return aws.String("bytes=" + strconv.FormatInt(offset, 10) + "-" + strconv.FormatInt(offset+length-1, 10))
-}
-
-// totalOf reads the object's size from a Content-Range that starts at offset.
-func totalOf(header string, offset int64) (int64, bool) {
-	rest, ok := strings.CutPrefix(header, "bytes "+strconv.FormatInt(offset, 10)+"-")
-	if !ok {
-		return 0, false
-	}
-	_, total, ok := strings.Cut(rest, "/")
-	n, err := strconv.ParseInt(total, 10, 64)
-	return n, ok && err == nil
 }
 
 // Delete removes the object by one DeleteObject request. A missing object is no
@@ -308,7 +292,7 @@ func (p *Provider) Copy(ctx context.Context, from cdn.Ref, to cdn.Object) (cdn.I
 	in := &s3.CopyObjectInput{
 		Bucket:             &p.opts.Bucket,
 		Key:                p.name(to.Key),
-		CopySource:         aws.String(escapePath(p.opts.Bucket + "/" + p.opts.Prefix + from.Key)),
+		CopySource:         aws.String(httpcall.EscapePath(p.opts.Bucket + "/" + p.opts.Prefix + from.Key)),
 		MetadataDirective:  types.MetadataDirectiveReplace,
 		ContentType:        optional(to.ContentType),
 		CacheControl:       optional(to.CacheControl),
@@ -347,7 +331,7 @@ func (r *reader) Read(b []byte) (int, error) {
 	}
 	kind, cause := cdn.ErrUnavailable, stripURL(err)
 	if r.ctx.Err() != nil {
-		kind, cause = cancelled(r.ctx)
+		kind, cause = httpcall.Cancelled(r.ctx)
 	}
 	return n, r.p.refuse("open", r.key, kind, cause)
 }

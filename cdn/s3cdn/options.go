@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 // Options configures a [Provider]. Only Bucket has no default. New copies what it
@@ -93,12 +94,12 @@ func (o *Options) validate() (settings, error) {
 	}
 	var err error
 	if o.Endpoint != "" {
-		if s.endpoint, err = parseBase(o.Endpoint); err != nil {
+		if s.endpoint, err = httpcall.ParseBase(o.Endpoint); err != nil {
 			bad("Endpoint %w", err)
 		}
 	}
 	if o.PublicURL != "" {
-		if _, err = parseBase(o.PublicURL); err != nil {
+		if _, err = httpcall.ParseBase(o.PublicURL); err != nil {
 			bad("PublicURL %w", err)
 		}
 		s.publicURL = strings.TrimRight(o.PublicURL, "/")
@@ -132,25 +133,6 @@ func optionsError(errs ...error) error {
 		return nil
 	}
 	return fmt.Errorf("%w: s3cdn: %w", cdn.ErrOptions, errors.Join(errs...))
-}
-
-// parseBase accepts an absolute http or https URL. Its errors never repeat the
-// value, which may hold a password.
-func parseBase(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return nil, errors.New("is not a URL")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("is not an http or https URL")
-	case u.Host == "":
-		return nil, errors.New("has no host")
-	case u.User != nil:
-		return nil, errors.New("must not hold a user or password")
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("must not have a query or fragment")
-	}
-	return u, nil
 }
 
 // parseKey reads an RSA private key in PEM. Its errors never repeat the key.

@@ -2,7 +2,6 @@ package s3cdn
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
 )
 
 var (
@@ -59,7 +59,7 @@ func New(o Options) (*Provider, error) {
 	p := &Provider{opts: o, set: set}
 	hc := o.HTTPClient
 	if hc == nil {
-		hc = newHTTPClient()
+		hc = httpcall.NewClient(60 * time.Second)
 		p.own = hc
 	}
 	p.client = o.client(cfg, hc)
@@ -101,27 +101,6 @@ func bucketURL(o *Options, region string) (*url.URL, error) {
 	return &ep.URI, nil
 }
 
-// newHTTPClient returns a client for many parallel requests to one host that
-// follows no redirect, so that no credential goes anywhere else.
-func newHTTPClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          128,
-			MaxIdleConnsPerHost:   64,
-			IdleConnTimeout:       90 * time.Second,
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 60 * time.Second,
-			ExpectContinueTimeout: time.Second,
-			WriteBufferSize:       64 << 10,
-			ReadBufferSize:        32 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
 // ProviderName returns Options.Name.
 func (p *Provider) ProviderName() string { return p.opts.Name }
 
@@ -138,39 +117,8 @@ func (p *Provider) Close() error {
 // own address, then Prefix and key, escaped segment by segment. It does no I/O and
 // never fails.
 func (p *Provider) URL(ref cdn.Ref) (string, error) {
-	return p.base + "/" + escapePath(p.opts.Prefix+ref.Key), nil
+	return p.base + "/" + httpcall.EscapePath(p.opts.Prefix+ref.Key), nil
 }
 
 // name is the key in the bucket.
 func (p *Provider) name(key string) *string { return aws.String(p.opts.Prefix + key) }
-
-const upperHex = "0123456789ABCDEF"
-
-// escapePath escapes all but RFC 3986's unreserved characters and the slash, which
-// is what S3 signs. url.PathEscape would leave a plus sign, which some servers
-// take for a space.
-func escapePath(s string) string {
-	n := 0
-	for i := range len(s) {
-		if !unreserved(s[i]) {
-			n++
-		}
-	}
-	if n == 0 {
-		return s
-	}
-	b := make([]byte, 0, len(s)+2*n)
-	for i := range len(s) {
-		if c := s[i]; unreserved(c) {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
-		}
-	}
-	return string(b)
-}
-
-func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		c == '-' || c == '.' || c == '_' || c == '~' || c == '/'
-}
