@@ -24,7 +24,7 @@ func chatIndexes() []dbindex.Index {
 	return []dbindex.Index{
 		// Lists and pages.
 		where(ix("Conversation", asc("userId"), desc("updatedAt")), dbindex.And(live, dbindex.Eq("isArchived", false))),
-		where(ix("Conversation", asc("userId")), live),
+		ix("Conversation", asc("userId")), // whole: deleting a user must find the deleted ones too
 		where(ix("Conversation", asc("userId"), desc("createdAt")), dbindex.Eq("isPinned", true)),
 		ix("Message", asc("conversationId"), desc("createdAt"), desc("id")),
 		ix("Message", asc("parentId")),
