@@ -417,3 +417,81 @@ func TestUploadBatchPanics(t *testing.T) {
 		})
 	}
 }
+
+// TestUploadHangsAfterBody has a provider that takes a body at once and answers never.
+// What it took must not buy it more than MaxWait from then on.
+func TestUploadHangsAfterBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &hanging{pause: time.Second}
+		u := newUploader(t, p, cdn.Options{MaxWait: 5 * time.Second})
+		start := time.Now()
+		_, err := u.Upload(t.Context(), "x.bin", bytes.NewReader(make([]byte, 20<<20)), cdn.UploadOptions{})
+		if took := time.Since(start); !errors.Is(err, cdn.ErrUnavailable) || took != 7*time.Second {
+			t.Errorf("Upload = %v after %v; want ErrUnavailable 5s after the last byte, which was read after 2s", err, took)
+		}
+	})
+}
+
+// hanging reads a body in two halves and does not answer.
+type hanging struct {
+	cdntest.Memory
+	pause time.Duration
+}
+
+func (p *hanging) Put(ctx context.Context, obj cdn.Object, body io.ReaderAt) (cdn.Info, error) {
+	for i := range int64(2) {
+		time.Sleep(p.pause)
+		_, _ = io.Copy(io.Discard, io.NewSectionReader(body, 0, obj.Size/(2-i)))
+	}
+	<-ctx.Done()
+	return cdn.Info{}, ctx.Err()
+}
+
+// TestPromotePoisonInFront makes the oldest objects ones that the provider cannot
+// take. The others must not wait for them.
+func TestPromotePoisonInFront(t *testing.T) {
+	var down outage
+	down.on.Store(true)
+	m := &cdntest.Memory{Fault: func(ctx context.Context, op, key string) error {
+		if strings.HasPrefix(key, "bad") {
+			return cdn.ErrUnavailable
+		}
+		return down.fault(ctx, op, key)
+	}}
+	u := newUploader(t, m, cdn.Options{Fallback: newLocal(t, cdn.LocalOptions{}), Concurrency: 1})
+	for _, key := range []string{"bad1", "bad2", "bad3", "bad4", "good1", "good2"} {
+		upload(t, u, "x.txt", []byte(key), cdn.UploadOptions{Key: key})
+	}
+	down.on.Store(false)
+	n := 0
+	for range 3 {
+		did, _ := u.Promote(t.Context())
+		n += did
+	}
+	if n != 2 {
+		t.Errorf("3 passes promoted %d; want the 2 good ones", n)
+	}
+}
+
+// TestRetainSurvivesClock retains a copy until a time that, by a clock which was set
+// back, is far away.
+func TestRetainSurvivesClock(t *testing.T) {
+	var down outage
+	down.on.Store(true)
+	m := &cdntest.Memory{Fault: down.fault}
+	local := newLocal(t, cdn.LocalOptions{})
+	u := newUploader(t, m, cdn.Options{Fallback: local, Retain: 24 * time.Hour})
+	upload(t, u, "x.txt", []byte("content"), cdn.UploadOptions{Key: "k"})
+	down.on.Store(false)
+	if n, err := u.Promote(t.Context()); n != 1 || err != nil {
+		t.Fatalf("Promote = %d, %v", n, err)
+	}
+	if err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+	u = newUploader(t, m, cdn.Options{Fallback: local, Retain: time.Minute})
+	if _, err := u.Promote(t.Context()); err != nil || local.Stats().Objects != 0 {
+		t.Errorf("Promote: %v, Stats %+v; want the copy gone", err, local.Stats())
+	}
+	wantContent(t, u, "k", []byte("content"))
+}

@@ -133,6 +133,7 @@ type wait struct {
 	start    time.Time
 	bound    time.Duration
 	progress atomic.Int64 // furthest byte that the provider has read
+	last     atomic.Int64 // when it did, in nanoseconds since start
 	timer    *time.Timer
 	cancel   context.CancelCauseFunc
 	err      *OpError
@@ -164,8 +165,8 @@ func (w *wait) left() time.Duration {
 	if w.bound < 0 {
 		return 1<<63 - 1
 	}
-	extra := max(w.progress.Load()-freeBytes, 0) / (minRate / 1000) // milliseconds
-	return time.Until(w.start.Add(w.bound).Add(time.Duration(extra) * time.Millisecond))
+	extra := time.Duration(max(w.progress.Load()-freeBytes, 0)/(minRate/1000)) * time.Millisecond
+	return time.Until(w.start.Add(w.bound).Add(min(extra, time.Duration(w.last.Load()))))
 }
 
 func (w *wait) expire() {

@@ -30,8 +30,10 @@ type Options struct {
 	FallbackIf func(error) bool
 	// MaxWait bounds how long one call waits for the provider, all attempts
 	// together; then the upload falls back or fails. An upload over 1 MiB gets one
-	// second more for each 512 KiB that the provider has taken beyond that. Reading
-	// the caller's body does not count. Default 10 s; negative: no bound.
+	// second more for each 512 KiB that the provider has taken beyond that, but never
+	// waits longer than MaxWait after the provider has last taken any of it. Reading
+	// the caller's body does not count. A reader from Open waits as long for its next
+	// bytes. Default 10 s; negative: no bound.
 	MaxWait time.Duration
 	// MaxBytes bounds one upload, in bytes; beyond it is ErrTooLarge. Default 1 GiB;
 	// negative: no bound.
@@ -148,7 +150,8 @@ type Result struct {
 }
 
 // Hooks is a set of optional callbacks. They run on the goroutine that did the
-// work, outside all locks, and must not block. Fields may be added in any release.
+// work, outside all locks, and must not block, nor call Close or Shutdown, which wait
+// for it. Fields may be added in any release.
 type Hooks struct {
 	// Attempt is called after each call to the provider.
 	Attempt func(AttemptEvent)

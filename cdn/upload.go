@@ -307,7 +307,11 @@ func (r progressReader) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.b.ReadAt(p, off)
 	for end := off + int64(n); ; {
 		old := r.w.progress.Load()
-		if end <= old || r.w.progress.CompareAndSwap(old, end) {
+		if end <= old {
+			return n, err
+		}
+		if r.w.progress.CompareAndSwap(old, end) {
+			r.w.last.Store(int64(time.Since(r.w.start)))
 			return n, err
 		}
 	}

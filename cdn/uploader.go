@@ -59,7 +59,7 @@ type Pending struct {
 	Attempts int       // to promote it, since the Uploader was made
 	NextTry  time.Time // when Run tries again; zero: at once
 	Delete   bool      // a delete to carry out at the provider
-	Dead     bool      // given up; kept and readable until deleted or replaced
+	Dead     bool      // given up; kept and readable until uploaded again or deleted
 	Err      string    // of the last attempt
 }
 
@@ -183,7 +183,8 @@ func (u *Uploader) Delete(ctx context.Context, key string) error {
 }
 
 // Open reads the whole object. The caller closes the reader and keeps ctx alive
-// until then. A missing object is ErrNotFound.
+// until then. A missing object is ErrNotFound; a provider that sends nothing for
+// MaxWait while it is read is ErrUnavailable.
 func (u *Uploader) Open(ctx context.Context, key string) (io.ReadCloser, Info, error) {
 	return u.OpenRange(ctx, key, 0, -1)
 }
