@@ -27,7 +27,7 @@ func TestNewOptions(t *testing.T) {
 		o    cdn.Options
 		want []string
 	}{
-		{nil, cdn.Options{}, []string{"provider is nil"}},
+		{nil, cdn.Options{MaxMemory: -1}, []string{"provider is nil", "MaxMemory"}},
 		{m, cdn.Options{MaxMemory: 100, Concurrency: -1, AllowTypes: []string{"png", "Image/png", "image/*"}, Retry: cdn.RetryOptions{MaxAttempts: -1}},
 			[]string{"MaxMemory", "Concurrency", `"png"`, `"Image/png"`, "Retry"}},
 		{local, cdn.Options{Fallback: local}, []string{"provider itself"}},

@@ -67,11 +67,11 @@ type Pending struct {
 // out of range, or a Fallback that is p itself or serves another Uploader.
 func New(p Provider, o Options) (*Uploader, error) {
 	full, err := o.withDefaults()
+	if p == nil {
+		err = errors.Join(fmt.Errorf("%w: the provider is nil", ErrOptions), err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if p == nil {
-		return nil, fmt.Errorf("%w: the provider is nil", ErrOptions)
 	}
 	u := &Uploader{
 		p: p, name: "provider", opts: full, local: o.Fallback,

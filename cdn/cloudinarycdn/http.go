@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
 	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
@@ -36,13 +35,13 @@ func (p *Provider) refuse(op, key string, kind, cause error) error {
 
 func (p *Provider) newAPI(client *http.Client) httpcall.API {
 	return httpcall.API{
-		Name: p.opts.Name, Service: "Cloudinary", RequestID: "X-Request-Id", Client: client, Refusal: refusal, Redact: p.redact,
+		Name: p.opts.Name, Service: "Cloudinary", RequestID: "X-Request-Id", Client: client, Refuse: refusal, Redact: p.redact,
 	}
 }
 
 // refusal reads a reply that is not 2xx, which is Cloudinary's JSON or anything.
-func refusal(h http.Header, status int, text []byte) (kind error, code, msg string, wait time.Duration) {
-	msg = h.Get("X-Cld-Error")
+func refusal(h http.Header, status int, text []byte) httpcall.Refusal {
+	msg := h.Get("X-Cld-Error")
 	var reply struct{ Error apiError }
 	if json.Unmarshal(text, &reply) == nil && reply.Error.Message != "" {
 		msg = reply.Error.Message
@@ -51,7 +50,9 @@ func refusal(h http.Header, status int, text []byte) (kind error, code, msg stri
 	if after == "" {
 		after = h.Get("X-FeatureRateLimit-Reset")
 	}
-	return kindOfStatus(status, msg), "", msg, httpcall.RetryAfter(after, "2006-01-02 15:04:05 MST")
+	return httpcall.Refusal{
+		Kind: kindOfStatus(status, msg), Message: msg, Wait: httpcall.RetryAfter(after, "2006-01-02 15:04:05 MST"),
+	}
 }
 
 type apiError struct {

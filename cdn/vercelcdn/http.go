@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
 	"github.com/perfblocks/perfblocks/cdn/internal/httpcall"
@@ -31,17 +30,20 @@ func (p *Provider) sending(ctx context.Context, op, key string, b *httpcall.Body
 
 func (p *Provider) newAPI(client *http.Client) httpcall.API {
 	return httpcall.API{
-		Name: p.opts.Name, Service: "Vercel", RequestID: "X-Vercel-Id", Client: client, Refusal: refusal, Redact: p.redact,
+		Name: p.opts.Name, Service: "Vercel", RequestID: "X-Vercel-Id", Client: client, Refuse: refusal, Redact: p.redact,
 	}
 }
 
 // refusal reads a reply that is not 2xx, which is Vercel's JSON or anything.
-func refusal(h http.Header, status int, text []byte) (kind error, code, msg string, wait time.Duration) {
+func refusal(h http.Header, status int, text []byte) httpcall.Refusal {
 	var reply struct{ Error apiError }
 	if json.Unmarshal(text, &reply) != nil {
 		reply.Error = apiError{}
 	}
-	return kindOf(status, reply.Error), reply.Error.Code, reply.Error.Message, httpcall.RetryAfter(h.Get("Retry-After"))
+	return httpcall.Refusal{
+		Kind: kindOf(status, reply.Error), Code: reply.Error.Code, Message: reply.Error.Message,
+		Wait: httpcall.RetryAfter(h.Get("Retry-After")),
+	}
 }
 
 type apiError struct {

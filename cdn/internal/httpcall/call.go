@@ -25,11 +25,18 @@ type API struct {
 	Service   string // such as "Vercel", for errors
 	RequestID string // header with the identifier of a request
 	Client    *http.Client
-	// Refusal makes kind, code and message of a reply that is not 2xx, and how long
-	// it asks to wait. The message may still hold secrets and any characters.
-	Refusal func(header http.Header, status int, text []byte) (kind error, code, msg string, wait time.Duration)
+	// Refuse reads a reply that is not 2xx.
+	Refuse func(header http.Header, status int, text []byte) Refusal
 	// Redact takes the secrets out of a message.
 	Redact func(msg string) string
+}
+
+// Refusal is what a reply says that is not 2xx. Code and Message may still hold
+// secrets and any characters.
+type Refusal struct {
+	Kind          error
+	Code, Message string
+	Wait          time.Duration // that it asks for
 }
 
 // Call is one request to an API or to where objects are served, and what its errors
@@ -53,12 +60,12 @@ func (c Call) Do(req *http.Request) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxReply))
-	kind, code, msg, wait := c.Refusal(resp.Header, resp.StatusCode, text)
-	e := c.Fail(kind, nil)
-	if msg = Clip(c.Redact(msg), 200); msg != "" {
+	said := c.Refuse(resp.Header, resp.StatusCode, text)
+	e := c.Fail(said.Kind, nil)
+	if msg := Clip(c.Redact(said.Message), 200); msg != "" {
 		e.Err = errors.New(msg)
 	}
-	e.Status, e.Code, e.Wait = resp.StatusCode, Clip(c.Redact(code), 64), wait
+	e.Status, e.Code, e.Wait = resp.StatusCode, Clip(c.Redact(said.Code), 64), said.Wait
 	e.RequestID = Clip(resp.Header.Get(c.RequestID), 128)
 	if c.Ctx.Err() != nil {
 		e.Kind, e.Err = Cancelled(c.Ctx)
