@@ -147,6 +147,7 @@ func TestMemoryStaysWithinWhatWasBooked(t *testing.T) {
 		{"progressive JPEG, 12 MP", progressive420(4000, 3000), spec{}},
 		{"progressive JPEG, 12 MP to 400 px", progressive420(4000, 3000), spec{Width: 400}},
 		{"progressive JPEG on its side", withEXIF(progressive420(1600, 1200), 6), spec{Format: imageopt.FormatJPEG}},
+		{"JPEG in RGB, subsampled", append(segment([]byte{0xff, 0xd8}, 0xee, []byte("Adobe\x00\x64\x00\x00\x00\x00\x00")...), jpg[2:]...), spec{Width: 50}},
 		{"JPEG of noise", jpg, spec{Quality: 100}},
 		{"JPEG of noise to PNG", jpg, spec{Format: imageopt.FormatPNG}},
 		{"JPEG of noise, padded", jpg, spec{Width: 900, Height: 900, Fit: imageopt.FitContain, Background: color.Black}},
