@@ -34,13 +34,15 @@
 // with a ctx that has the values of the first caller's, no deadline, and ends when
 // every caller has gone, at HardTimeout, or at Close. Hooks run on the goroutine that
 // did the work, without locks. [New] starts no goroutine, except one for a second
-// level; a sweep runs on one for as long as it takes. [Cache.Close] waits for all.
+// level; a sweep runs on one for as long as it takes, and so does the repetition of
+// invalidations that the second level refused. [Cache.Close] waits for all.
 //
 // What holds, with every engine: Set is readable when it returns, and the last Set
 // wins. A Load that begins after an invalidation returned answers with a value whose
 // load began after the invalidation did. A load that ran meanwhile, whether for a
 // Load, LoadMany, Warm, refresh or from the second level, answers only those who
-// waited before, and is not stored.
+// waited before, and is not stored. After a soft invalidation an old value may also
+// answer within the stale windows, and never without one.
 //
 // # Errors
 //
@@ -54,8 +56,8 @@
 // # Cost
 //
 // A hit allocates nothing (TestHitAllocs, BenchmarkViewLoadHit): it is one read of
-// the engine, one reading of the clock and one atomic comparison; after an invalidation anywhere, each
-// entry compares the stamps of its tags once. Invalidating a tag is O(1) in the
+// the engine, one reading of the clock and one atomic comparison; after an
+// invalidation anywhere, each entry compares the stamps of its tags once. Invalidating a tag is O(1) in the
 // number of entries, and O(n) in the tags below it in the graph of [Cache.Depend].
 // A miss costs a goroutine and some allocations besides the loader. Entries with a
 // compressed value decode at each hit. Sizes are estimated once per store, by a
@@ -73,7 +75,12 @@
 //     hangs. During the minute after a failure an old value may answer although the
 //     upstream is back, until the attempt that the call starts has ended.
 //   - A loader that does not listen to its ctx delays Close.
-//   - Edges of [Cache.Depend] stay until Close.
+//   - Edges of [Cache.Depend] stay until Close; there may be a million.
+//   - A Load inside a loader without the loader's ctx is not recorded, and one of the
+//     loader's own key then waits for itself.
+//   - Names and nodes of tags are not counted in MaxBytes.
+//   - While the second level refuses more than 16,384 invalidations, they become one
+//     of all records, on all nodes.
 //   - Without a working push from the second level, other nodes see an invalidation
 //     after Options.TagRecheck at the latest.
 //   - A value added with a negative TTL stays until evicted or invalidated; its

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 )
@@ -70,6 +71,9 @@ func (v *View[V]) Set(ctx context.Context, key string, val V) error {
 	it, frame := v.newItem(key, ld)
 	it.byHand = true
 	err := c.put(it)
+	if err == errOvertaken {
+		return nil // the later Set did all the rest
+	}
 	c.wrote(v.core, it.key, true)
 	c.stored(it)
 	c.tellEvictions()
@@ -183,7 +187,10 @@ func (c *Cache) lookup(key Key, now int64) (*Item, state) {
 	return it, c.judge(it, now, true)
 }
 
-// put writes it by hand: over a load that is running.
+var errOvertaken = errors.New("overtaken by a later Set")
+
+// put writes it by hand: over a load that is running. It returns errOvertaken, and
+// changes nothing, if the remote took a later Set that is in memory already.
 func (c *Cache) put(it *Item) error {
 	s := c.flights.shard(it.key)
 	s.mu.Lock()
@@ -192,7 +199,7 @@ func (c *Cache) put(it *Item) error {
 	if it.rpos != 0 {
 		// The other nodes know the order of the positions.
 		if cur, ok := c.engine.Get(it.key); ok && cur.byHand && cur.rpos > it.rpos {
-			return nil
+			return errOvertaken
 		}
 	}
 	err := c.store(it)
