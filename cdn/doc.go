@@ -30,7 +30,9 @@
 // runs on a goroutine of its own, so that a provider which ignores its context
 // cannot hold up the caller; Close waits for it. Writes of one key to the provider
 // happen one after the other. Hooks and Options.Process run on the goroutine that
-// did the work, outside locks.
+// did the work, outside locks. A panic of a body or a hook of an upload reaches the
+// caller of Upload, or the loop over UploadBatch, and leaves nothing behind; a provider's
+// is an error.
 //
 // # Errors
 //
@@ -52,7 +54,9 @@
 // A provider that applies an abandoned request late can overwrite newer content of
 // the same explicit key, and one that damages an object while it is overwritten
 // does so for good if the process is killed before it has looked; derived keys
-// cannot suffer from either. Local keeps an entry
+// cannot suffer from either. Where a provider confirms no checksum, in its answer or
+// by Head, the length is all that is compared: an overwrite by content of the same
+// length that it drops while it reports success goes unnoticed. Local keeps an entry
 // in memory for each key that it holds or has promoted. Every body is read to its
 // end before it is sent, in one request: [Multiparter] is not used yet. The
 // directory lock works on Unix (flock) and Windows; elsewhere nothing stops a second
