@@ -69,6 +69,11 @@ func (p *Provider) redact(msg string) string {
 			msg = strings.ReplaceAll(msg, secret, "***")
 		}
 	}
+	if before, signed, ok := strings.Cut(msg, "/s--"); ok { // a signed delivery URL, whose signature never expires
+		_, after, _ := strings.Cut(signed, "--")
+		after, _, _ = strings.Cut(after, "/s--")
+		msg = before + "/***" + after
+	}
 	return msg
 }
 
