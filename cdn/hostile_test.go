@@ -315,9 +315,9 @@ func TestExtremeOptions(t *testing.T) {
 	const long = time.Duration(math.MaxInt64)
 	for _, r := range []cdn.RetryOptions{{2, long, long}, {40, 1, 2}, {2, 1, 1}, {math.MaxInt, 1, long}} {
 		synctest.Test(t, func(t *testing.T) {
-			fails := 1
-			m := &cdntest.Memory{Fault: func(_ context.Context, op, _ string) error {
-				if fails--; fails >= 0 {
+			var calls atomic.Int32
+			m := &cdntest.Memory{Fault: func(context.Context, string, string) error {
+				if calls.Add(1) == 1 {
 					return cdn.ErrUnavailable
 				}
 				return nil
