@@ -12,7 +12,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/hedgepolicy"
 )
 
-// Options configures a [Pipeline]. The zero value retries up to three attempts
+// Options configures a [Pipeline]. The zero value makes up to four attempts
 // with full jitter under its own budget; it has no breaker and no timeout. New
 // keeps no reference to the slice.
 type Options struct {

@@ -97,7 +97,7 @@ func TestDoExits(t *testing.T) {
 		{name: "one attempt", retry: resilience.RetryOptions{MaxAttempts: 1}, budget: none, err: cause},
 		{name: "unsafe", retry: resilience.RetryOptions{NotIdempotent: true}, budget: none, err: cause},
 		{name: "attempts", retry: resilience.RetryOptions{Jitter: resilience.JitterNone}, budget: none, err: cause,
-			attempts: 3, reason: resilience.StopAttempts, elapsed: 300 * time.Millisecond},
+			attempts: 4, reason: resilience.StopAttempts, elapsed: 700 * time.Millisecond},
 		{name: "budget", budget: empty, err: cause, attempts: 1, reason: resilience.StopBudget, also: resilience.ErrBudget},
 		{name: "deadline", retry: resilience.RetryOptions{BaseDelay: 10 * time.Second, MaxDelay: 10 * time.Second, Jitter: resilience.JitterNone},
 			budget: none, deadline: 300 * time.Millisecond, err: cause, attempts: 1, reason: resilience.StopDeadline},
@@ -180,18 +180,18 @@ func TestDoCancelDuringWait(t *testing.T) {
 func TestDoTimeouts(t *testing.T) {
 	hang := func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }
 	synctest.Test(t, func(t *testing.T) {
-		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 4})
+		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 5})
 		p := newPipeline(t, resilience.Options{
 			Breaker: b, AttemptTimeout: time.Second, Timeout: time.Minute,
 			Retry: resilience.RetryOptions{Jitter: resilience.JitterNone},
 		})
 		start := time.Now()
 		_, err := resilience.Do(t.Context(), p, hang)
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3300*time.Millisecond {
-			t.Errorf("Do = %v after %v; want DeadlineExceeded after 3.3s", err, time.Since(start))
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 4700*time.Millisecond {
+			t.Errorf("Do = %v after %v; want DeadlineExceeded after 4.7s", err, time.Since(start))
 		}
-		if s := b.Stats(); s.Failures != 3 {
-			t.Errorf("failures = %d; want 3: timeouts count", s.Failures)
+		if s := b.Stats(); s.Failures != 4 {
+			t.Errorf("failures = %d; want 4: timeouts count", s.Failures)
 		}
 		if i := resilience.Classify(err); i.Class != resilience.ClassTimeout || i.Retryable {
 			t.Errorf("Classify = %+v; want a timeout that an outer layer does not retry", i)

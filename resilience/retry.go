@@ -53,10 +53,10 @@ func (j *Jitter) UnmarshalText(text []byte) error {
 }
 
 // RetryOptions says when and how a call is repeated. The zero value makes up to
-// three attempts with full jitter.
+// four attempts with full jitter.
 type RetryOptions struct {
 	// MaxAttempts is how many times the call is made at most, the first one
-	// included. Default 3; 1 turns retry off.
+	// included. Default 4; 1 turns retry off.
 	MaxAttempts int
 	// BaseDelay is the delay before the first retry, before jitter. Default 100 ms;
 	// negative: no delay at all.
@@ -90,7 +90,7 @@ func (o *RetryOptions) normalize(v *validator) {
 	v.check(o.Factor == 0 || o.Factor >= 1 && o.Factor <= 1e6, "Retry.Factor %v is not in [1, 1e6]", o.Factor)
 	v.check(int(o.Jitter) < len(jitterNames), "Retry.Jitter %d is undefined", o.Jitter)
 	v.check(o.MaxElapsed >= 0, "Retry.MaxElapsed %v is negative", o.MaxElapsed)
-	setDefault(&o.MaxAttempts, 3)
+	setDefault(&o.MaxAttempts, 4)
 	setDefault(&o.BaseDelay, 100*time.Millisecond)
 	setDefault(&o.MaxDelay, max(5*time.Second, o.BaseDelay))
 	setDefault(&o.Factor, 2)

@@ -76,22 +76,22 @@ func TestTransportRepeats(t *testing.T) {
 		sent         int
 		retryAfter   string
 	}{
-		{name: "GET 503", method: "GET", status: 503, sent: 3},
-		{name: "GET 500", method: "GET", status: 500, sent: 3},
+		{name: "GET 503", method: "GET", status: 503, sent: 4},
+		{name: "GET 500", method: "GET", status: 500, sent: 4},
 		{name: "GET 404", method: "GET", status: 404, sent: 1},
 		{name: "GET 501", method: "GET", status: 501, sent: 1},
-		{name: "GET reset", method: "GET", err: errReset, sent: 3},
-		{name: "PUT body", method: "PUT", body: true, status: 502, sent: 3},
+		{name: "GET reset", method: "GET", err: errReset, sent: 4},
+		{name: "PUT body", method: "PUT", body: true, status: 502, sent: 4},
 		{name: "PUT body that cannot be replayed", method: "PUT", body: true, noGetBody: true, status: 502, sent: 1},
 		{name: "PUT error, body that cannot be replayed", method: "PUT", body: true, noGetBody: true, err: errRefused, sent: 1},
 		{name: "POST 503", method: "POST", body: true, status: 503, sent: 1},
 		{name: "POST reset", method: "POST", body: true, err: errReset, sent: 1},
-		{name: "POST refused", method: "POST", body: true, err: errRefused, sent: 3},
-		{name: "POST 425", method: "POST", body: true, status: 425, sent: 3},
-		{name: "POST with key", method: "POST", header: "Idempotency-Key", body: true, status: 503, sent: 3},
+		{name: "POST refused", method: "POST", body: true, err: errRefused, sent: 4},
+		{name: "POST 425", method: "POST", body: true, status: 425, sent: 4},
+		{name: "POST with key", method: "POST", header: "Idempotency-Key", body: true, status: 503, sent: 4},
 		{name: "PATCH", method: "PATCH", body: true, err: errReset, sent: 1},
 		{name: "GET 429 for too long", method: "GET", status: 429, retryAfter: "3600", sent: 1},
-		{name: "GET 503 with garbage", method: "GET", status: 503, retryAfter: "-5", sent: 3},
+		{name: "GET 503 with garbage", method: "GET", status: 503, retryAfter: "-5", sent: 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
