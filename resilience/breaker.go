@@ -156,6 +156,7 @@ type Permit struct {
 	word  uint64
 	start time.Duration
 	probe uint64
+	at    stripe
 }
 
 // Done reports the outcome of the call: nil is a success, an error that counts

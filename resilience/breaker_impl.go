@@ -129,13 +129,32 @@ func (b *Breaker) Name() string { return b.opts.Name }
 func (b *Breaker) Acquire() (Permit, error) {
 	w := b.word.Load()
 	if State(w&stateMask) == StateClosed {
-		p := Permit{b: b, word: w}
+		p := Permit{b: b, word: w, at: anyStripe()}
 		if b.opts.SlowCall > 0 {
 			p.start = b.now()
 		}
 		return p, nil
 	}
+	if e := b.refusal(0); e != nil {
+		b.rejected.Add(1)
+		return Permit{}, e
+	}
 	return b.acquireSlow()
+}
+
+// refusal returns the error of a breaker that is certain to reject for longer than
+// the given time, without a lock, or nil.
+func (b *Breaker) refusal(longer time.Duration) *BreakerOpenError {
+	switch State(b.word.Load() & stateMask) {
+	case StateOpen, StateForcedOpen:
+	default:
+		return nil
+	}
+	e := b.open.Load() // Of this generation or of a later one.
+	if e.State == StateForcedOpen || e.State == StateOpen && e.end-b.now() > longer {
+		return e
+	}
+	return nil
 }
 
 func (b *Breaker) acquireSlow() (Permit, error) {
@@ -210,7 +229,7 @@ func (b *Breaker) changeLocked(to State, reason string, cause error, now time.Du
 		b.openings++
 		b.cause = cause
 		b.opened.Add(1)
-		b.open.Store(&BreakerOpenError{Name: b.opts.Name, State: to, Cause: cause, until: b.start.Add(b.until)})
+		b.open.Store(&BreakerOpenError{Name: b.opts.Name, State: to, Cause: cause, until: b.start.Add(b.until), end: b.until})
 	case StateHalfOpen:
 		b.open.Store(&BreakerOpenError{Name: b.opts.Name, State: to, Cause: b.cause, hint: b.opts.OpenFor})
 	case StateForcedOpen:
@@ -302,7 +321,7 @@ func (b *Breaker) record(p *Permit, o outcome, cause error) {
 	}
 	now := b.now()
 	slow := b.opts.SlowCall > 0 && now-p.start >= b.opts.SlowCall
-	run, ok := b.window.add(b, p.word, now, o == outcomeFailure, slow)
+	run, ok := b.window.add(b, p.at, p.word, now, o == outcomeFailure, slow)
 	switch {
 	case !ok:
 		b.late.Add(1)

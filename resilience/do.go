@@ -37,6 +37,12 @@ func do[T any, F callable[T]](ctx context.Context, p *Pipeline, fn F) (T, error)
 	if p.opts.Disabled {
 		return fn.call(ctx)
 	}
+	if p.breaker != nil {
+		if e := p.refuse(ctx); e != nil {
+			var none T
+			return none, e
+		}
+	}
 	outer := ctx
 	if p.opts.Timeout > 0 {
 		inner, cancel := withTimeout(ctx, p.opts.Timeout)
@@ -45,7 +51,6 @@ func do[T any, F callable[T]](ctx context.Context, p *Pipeline, fn F) (T, error)
 		}
 		ctx = inner
 	}
-	p.calls.inc()
 	var c call
 	c.begin(p)
 	for {
@@ -59,6 +64,19 @@ func do[T any, F callable[T]](ctx context.Context, p *Pipeline, fn F) (T, error)
 			return v, p.failed(outer, ctx, &c, err, reason)
 		}
 	}
+}
+
+// refuse returns the rejection by a breaker that is open for longer than the call
+// would wait, or nil. It comes before all that a call costs, and does what the long
+// way would.
+func (p *core) refuse(ctx context.Context) *BreakerOpenError {
+	e := p.breaker.refusal(max(0, p.opts.MaxOpenWait))
+	if e == nil || p.opts.Hooks.Failed != nil || ctx.Err() != nil {
+		return nil
+	}
+	p.breaker.rejected.Add(1)
+	p.refused.Add(1)
+	return e
 }
 
 // DoOr is [Do] with a fallback, called with the error when the call failed for
@@ -162,14 +180,14 @@ func (p *core) enter(ctx context.Context, c *call) error {
 			permit, err = p.rideOut(ctx, err)
 		}
 		if err != nil {
-			return p.refused(ctx, c, err)
+			return p.refusedBy(ctx, c, err)
 		}
 		c.permit = permit
 	}
 	if p.bulkhead != nil {
 		if err := p.enterBulkhead(ctx); err != nil {
 			c.permit.Ignore()
-			return p.refused(ctx, c, err)
+			return p.refusedBy(ctx, c, err)
 		}
 		c.place = true
 	}
@@ -177,7 +195,7 @@ func (p *core) enter(ctx context.Context, c *call) error {
 	return nil
 }
 
-func (p *core) refused(ctx context.Context, c *call, err error) error {
+func (p *core) refusedBy(ctx context.Context, c *call, err error) error {
 	if ctx.Err() != nil {
 		c.info = contextInfo(ctx)
 		return err
@@ -282,7 +300,11 @@ func contextInfo(ctx context.Context) Info {
 }
 
 func (p *core) succeeded(c *call) {
-	p.successes.inc()
+	if p.breaker != nil {
+		p.successes.add(c.permit.at)
+	} else {
+		p.successes.inc()
+	}
 	if c.attempts > 1 {
 		p.recovered.Add(1)
 		if p.budget != nil {

@@ -56,7 +56,8 @@ type BreakerOpenError struct {
 	// rejected call never met it.
 	Cause error
 
-	until time.Time // zero: not known (forced open)
+	until time.Time     // zero: not known (forced open)
+	end   time.Duration // the same since the breaker's start
 	hint  time.Duration
 }
 

@@ -25,6 +25,12 @@ func labels(pairs ...string) string {
 	return b.String()
 }
 
+// stripe selects the cell of whatever is split among processors. One random number
+// serves all that a call counts.
+type stripe uint32
+
+func anyStripe() stripe { return stripe(rand.Uint32()) }
+
 const counterCells = 8 // power of two
 
 // counter is a count that many processors raise at once.
@@ -35,7 +41,10 @@ type counter struct {
 	}
 }
 
-func (c *counter) inc() { c.cells[rand.Uint32()%counterCells].n.Add(1) }
+func (c *counter) inc() { c.add(anyStripe()) }
+
+// add counts one in the cell that s selects.
+func (c *counter) add(s stripe) { c.cells[s%counterCells].n.Add(1) }
 
 func (c *counter) load() (n uint64) {
 	for i := range c.cells {

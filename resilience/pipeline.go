@@ -98,8 +98,8 @@ type FailedEvent struct {
 
 // Stats is a snapshot of a pipeline's counters since New. It is a plain value.
 type Stats struct {
-	// Calls begun, Successes returned without an error, Failures with one. Calls
-	// under way make the difference.
+	// Calls ended, Successes of them without an error, Failures with one. Calls
+	// under way are in none.
 	Calls, Successes, Failures uint64
 	// Retries made; Recovered counts successes that needed one.
 	Retries, Recovered uint64
@@ -150,8 +150,9 @@ type core struct {
 	exec     failsafe.Executor[any] // hedge and policies; nil: none
 	once     failsafe.Executor[any] // policies without the hedge; nil: none
 
-	calls, successes                         counter
+	successes                                counter
 	failures, retries, recovered, rejected   atomic.Uint64
+	refused                                  atomic.Uint64 // failures and rejected too
 	budgetStops, deadlineStops, canceled, fb atomic.Uint64
 }
 
@@ -214,12 +215,12 @@ func (p *Pipeline) Breaker() *Breaker { return p.breaker }
 // Budget returns the retry budget in use, or nil when there is none.
 func (p *Pipeline) Budget() *Budget { return p.budget }
 
-// Stats returns the counters as they are now; during traffic they may be apart by
-// the calls under way.
+// Stats returns the counters as they are now.
 func (p *Pipeline) Stats() Stats {
-	s := Stats{Successes: p.successes.load(), Failures: p.failures.Load()}
-	s.Calls = max(p.calls.load(), s.Successes+s.Failures)
-	s.Retries, s.Recovered, s.Rejected = p.retries.Load(), p.recovered.Load(), p.rejected.Load()
+	refused := p.refused.Load()
+	s := Stats{Successes: p.successes.load(), Failures: p.failures.Load() + refused}
+	s.Calls = s.Successes + s.Failures
+	s.Retries, s.Recovered, s.Rejected = p.retries.Load(), p.recovered.Load(), p.rejected.Load()+refused
 	s.BudgetStops, s.DeadlineStops = p.budgetStops.Load(), p.deadlineStops.Load()
 	s.Canceled, s.Fallbacks = p.canceled.Load(), p.fb.Load()
 	return s

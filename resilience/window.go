@@ -1,7 +1,6 @@
 package resilience
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -35,12 +34,12 @@ func (w *window) init(span time.Duration) { w.slice = span / windowSlices }
 // add counts one result, in the window and in b's run of consecutive failures,
 // unless b.word no longer holds want: then it returns false. The run is the number
 // of failures without a success between them.
-func (w *window) add(b *Breaker, want uint64, now time.Duration, failed, slow bool) (run int64, ok bool) {
+func (w *window) add(b *Breaker, at stripe, want uint64, now time.Duration, failed, slow bool) (run int64, ok bool) {
 	n := int64(now/w.slice) + 1
-	s := &w.shards[rand.Uint32()%windowShards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s := &w.shards[at%windowShards]
+	s.mu.Lock() // Nothing below can panic.
 	if b.word.Load() != want {
+		s.mu.Unlock()
 		return 0, false
 	}
 	c := &s.slices[n%windowSlices]
@@ -53,12 +52,12 @@ func (w *window) add(b *Breaker, want uint64, now time.Duration, failed, slow bo
 	}
 	if failed {
 		c.failed++
-		return b.consecutive.Add(1), true
-	}
-	if b.consecutive.Load() != 0 {
+		run = b.consecutive.Add(1)
+	} else if b.consecutive.Load() != 0 {
 		b.consecutive.Store(0)
 	}
-	return 0, true
+	s.mu.Unlock()
+	return run, true
 }
 
 // sum returns the counts of the steps that are in the window at now.
