@@ -33,6 +33,7 @@ func repositoryVars() map[string]Var {
 	permit(Table, "fixed time of the first migration file", "examples/chatserver.migratedAt")
 	permit(Table, "widths of an upload's variants", "examples/chatserver.uploadWidths")
 	permit(Memo, "how to size a type, by reflect.Type", "memory.plans")
+	permit(Pool, "histograms of a GIF's colours, large and short-lived", "imageopt/internal/quant.cells")
 	permit(Table, "size classes of the runtime's allocator", "memory.sizeClasses")
 	permit(Embedded, "files of the pages",
 		"examples/chatserver.webFiles", "examples/chatserver.photoFiles",
