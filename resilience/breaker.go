@@ -81,14 +81,16 @@ type BreakerOptions struct {
 	// Default 200 ms, or MaxOpenFor if that is shorter.
 	OpenFor time.Duration
 	// MaxOpenFor bounds the open period, jitter included, and with it the time
-	// from a recovery to the probe that finds it. Default 1.25 s, or OpenFor with
+	// from a recovery to the probe that finds it. Default 500 ms, or OpenFor with
 	// its jitter if that is longer. A longer one spares an upstream that is often
-	// down for minutes; see Cost in the package comment for figures.
+	// down for minutes, and callers that are few; see Cost in the package comment for figures.
 	MaxOpenFor time.Duration
 	// OpenJitter spreads each open period by up to that share both ways, so that
 	// many processes do not probe together. Range (0, 1); default 0.2; negative: none.
 	OpenJitter float64
-	// Probes is how many calls may be under way while half-open. Default 3.
+	// Probes is how many calls may be under way while half-open. Default 1: what is
+	// still slow or overloaded is not met by more, and SuccessToClose of them in a row
+	// take little time when it is well.
 	Probes int
 	// SuccessToClose is how many probes must succeed to close. Default 3.
 	SuccessToClose int

@@ -102,8 +102,8 @@ func (o *BreakerOptions) normalize() error {
 			o.OpenFor = min(o.OpenFor, o.MaxOpenFor)
 		}
 	}
-	setDefault(&o.MaxOpenFor, max(1250*time.Millisecond, scale(o.OpenFor, 1+max(0, o.OpenJitter))))
-	setDefault(&o.Probes, 3)
+	setDefault(&o.MaxOpenFor, max(500*time.Millisecond, scale(o.OpenFor, 1+max(0, o.OpenJitter))))
+	setDefault(&o.Probes, 1)
 	setDefault(&o.SuccessToClose, 3)
 	setDefault(&o.ProbeTimeout, 10*time.Second)
 	if o.SlowCall == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -117,6 +118,7 @@ type call struct {
 	place    bool // a place in the bulkhead is held
 	cost     int  // tokens paid for the current retry
 	started  time.Time
+	waited   time.Duration // for an open breaker
 	permit   Permit
 	info     Info           // of the last failure
 	errs     [maxKept]error // the last failures, newest first
@@ -177,7 +179,7 @@ func (p *core) enter(ctx context.Context, c *call) error {
 	if p.breaker != nil {
 		permit, err := p.breaker.Acquire()
 		if err != nil && p.opts.MaxOpenWait > 0 {
-			permit, err = p.rideOut(ctx, err)
+			permit, err = p.rideOut(ctx, c, err)
 		}
 		if err != nil {
 			return p.refusedBy(ctx, c, err)
@@ -221,26 +223,35 @@ func (p *core) enterBulkhead(ctx context.Context) error {
 	return ErrFull
 }
 
-// rideOut waits for the breaker within MaxOpenWait and the deadline.
-func (p *core) rideOut(ctx context.Context, err error) (Permit, error) {
-	end := time.Now().Add(p.opts.MaxOpenWait)
+// openPoll is the mean time after which a call that rides out asks again whether a
+// half-open breaker has closed.
+const openPoll = 20 * time.Millisecond
+
+// rideOut waits for the breaker within MaxOpenWait and the deadline. The waits are
+// spread, so that those who waited for the same moment do not go on together.
+func (p *core) rideOut(ctx context.Context, c *call, err error) (Permit, error) {
+	start, had := time.Now(), c.waited
 	for {
 		e, ok := errors.AsType[*BreakerOpenError](err)
 		if !ok || e.State == StateForcedOpen {
 			return Permit{}, err
 		}
-		until := time.Now().Add(max(time.Millisecond, e.RetryAfter()))
-		if until.After(end) {
+		wait := openPoll/2 + rand.N(openPoll)
+		if e.State == StateOpen {
+			wait += e.RetryAfter()
+		}
+		if c.waited = had + time.Since(start); c.waited+wait > p.opts.MaxOpenWait {
 			return Permit{}, err
 		}
-		if deadline, ok := ctx.Deadline(); ok && !until.Before(deadline) {
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 			return Permit{}, err
 		}
-		if ended := sleep(ctx, time.Until(until)); ended != nil {
+		if ended := sleep(ctx, wait); ended != nil {
 			return Permit{}, ended
 		}
 		var permit Permit
 		if permit, err = p.breaker.Acquire(); err == nil {
+			c.waited = had + time.Since(start)
 			return permit, nil
 		}
 	}

@@ -27,7 +27,7 @@ func TestBreakerOpenPeriodBounds(t *testing.T) {
 		o           resilience.BreakerOptions
 		least, most time.Duration // of any of the first ten periods
 	}{
-		{"default", resilience.BreakerOptions{}, 160 * time.Millisecond, 1250 * time.Millisecond},
+		{"default", resilience.BreakerOptions{}, 160 * time.Millisecond, 500 * time.Millisecond},
 		{"only MaxOpenFor", resilience.BreakerOptions{MaxOpenFor: 50 * time.Millisecond}, 30 * time.Millisecond, 50 * time.Millisecond},
 		{"only OpenFor", resilience.BreakerOptions{OpenFor: time.Minute}, 48 * time.Second, 72 * time.Second},
 		{"equal", resilience.BreakerOptions{OpenFor: time.Minute, MaxOpenFor: time.Minute}, 40 * time.Second, time.Minute},

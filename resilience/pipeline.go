@@ -27,10 +27,11 @@ type Options struct {
 	AttemptTimeout time.Duration
 	// Breaker guards each attempt; it may be shared between pipelines. Nil: none.
 	Breaker *Breaker
-	// MaxOpenWait is how long a call waits at most for an open breaker to admit
-	// a probe, if its deadline allows. 0: an open breaker rejects at once. All that
-	// wait go on together when the breaker closes, so keep their number, the rate of
-	// calls times MaxOpenWait, below what the upstream can take at once.
+	// MaxOpenWait is how long a call waits at most, in all its attempts together,
+	// for an open breaker to let it through, if its deadline allows; it does not wait
+	// when that is certain to take longer. Those that wait go on at random moments
+	// once the breaker closes. Default 250 ms; negative: an open breaker rejects at
+	// once.
 	MaxOpenWait time.Duration
 	// Budget bounds the retries and may be shared. Nil: a budget of its own with
 	// default options.
@@ -163,13 +164,13 @@ func New(o Options) (*Pipeline, error) {
 	o.Retry.normalize(&v)
 	v.check(o.Timeout >= 0, "Timeout %v is negative", o.Timeout)
 	v.check(o.AttemptTimeout >= 0, "AttemptTimeout %v is negative", o.AttemptTimeout)
-	v.check(o.MaxOpenWait >= 0, "MaxOpenWait %v is negative", o.MaxOpenWait)
 	v.check(o.Bulkhead >= 0, "Bulkhead %d is negative", o.Bulkhead)
 	v.check(o.BulkheadWait >= 0, "BulkheadWait %v is negative", o.BulkheadWait)
 	v.check(o.Hedge >= 0, "Hedge %v is negative", o.Hedge)
 	for i, p := range o.Policies {
 		v.check(p != nil, "Policies[%d] is nil", i)
 	}
+	setDefault(&o.MaxOpenWait, 250*time.Millisecond)
 	setDefault(&o.Name, "pipeline")
 	if err := v.err("pipeline " + o.Name); err != nil {
 		return nil, err

@@ -210,7 +210,7 @@ func TestDoTimeouts(t *testing.T) {
 func TestDoBreakerOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBreaker(t, resilience.BreakerOptions{Name: "up", Consecutive: 2, OpenJitter: -1})
-		p := newPipeline(t, resilience.Options{Breaker: b, Retry: resilience.RetryOptions{BaseDelay: -1}})
+		p := newPipeline(t, resilience.Options{Breaker: b, MaxOpenWait: -1, Retry: resilience.RetryOptions{BaseDelay: -1}})
 		calls := 0
 		fail := func(context.Context) (int, error) { calls++; return 0, errBoom }
 		_, err := resilience.Do(t.Context(), p, fail)
@@ -232,12 +232,12 @@ func TestDoBreakerOpens(t *testing.T) {
 func TestDoRidesOutOpenBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 1, OpenJitter: -1, SuccessToClose: 1})
-		p := newPipeline(t, resilience.Options{Breaker: b, MaxOpenWait: time.Second})
+		p := newPipeline(t, resilience.Options{Breaker: b})
 		call(b, errBoom)
 		start := time.Now()
 		v, err := resilience.Do(t.Context(), p, func(context.Context) (int, error) { return 7, nil })
-		if v != 7 || err != nil || time.Since(start) != 200*time.Millisecond {
-			t.Errorf("Do = %d, %v after %v; want 7 after 200ms", v, err, time.Since(start))
+		if d := time.Since(start); v != 7 || err != nil || d < 200*time.Millisecond || d > 250*time.Millisecond {
+			t.Errorf("Do = %d, %v after %v; want 7 soon after 200ms", v, err, d)
 		}
 		call(b, errBoom)
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -246,6 +246,16 @@ func TestDoRidesOutOpenBreaker(t *testing.T) {
 		_, err = resilience.Do(short, p, func(context.Context) (int, error) { return 7, nil })
 		if !errors.Is(err, resilience.ErrOpen) || time.Since(start) != 0 {
 			t.Errorf("with 50ms left: %v after %v; want ErrOpen at once", err, time.Since(start))
+		}
+		call(b, errBoom)
+		time.Sleep(200 * time.Millisecond)
+		if _, err := b.Acquire(); err != nil { // The only probe; it stays under way.
+			t.Fatal(err)
+		}
+		start = time.Now()
+		_, err = resilience.Do(t.Context(), p, func(context.Context) (int, error) { return 7, nil })
+		if d := time.Since(start); !errors.Is(err, resilience.ErrOpen) || d < 200*time.Millisecond || d > 250*time.Millisecond {
+			t.Errorf("with a hung probe: %v after %v; want ErrOpen within MaxOpenWait", err, d)
 		}
 	})
 }

@@ -40,8 +40,8 @@ type TransportOptions struct {
 	// BreakerName names the breaker for a request. Default: the URL's host and
 	// port. Requests with the same name share a breaker and a budget.
 	BreakerName func(*http.Request) string
-	// MaxOpenWait is how long a request waits at most for an open breaker to admit
-	// a probe. 0: an open breaker rejects at once.
+	// MaxOpenWait is how long a request waits at most for an open breaker to let it
+	// through, if its deadline allows. Default 250 ms; negative: not at all.
 	MaxOpenWait time.Duration
 	// Budget bounds the retries of all hosts together. Nil: one for each host,
 	// unless DisableBudget is set.

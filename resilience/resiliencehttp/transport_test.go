@@ -178,7 +178,7 @@ func TestTransportBreakerPerHost(t *testing.T) {
 			resp, _ := answer(200, "ok")
 			return resp, nil
 		})
-		tr := newTransport(t, base, resiliencehttp.TransportOptions{Retry: resilience.RetryOptions{BaseDelay: -1}})
+		tr := newTransport(t, base, resiliencehttp.TransportOptions{MaxOpenWait: -1, Retry: resilience.RetryOptions{BaseDelay: -1}})
 		client := &http.Client{Transport: tr}
 		var last error
 		for range 30 {
