@@ -158,7 +158,9 @@ type Permit struct {
 	word  uint64
 	start time.Duration
 	probe uint64
-	at    stripe
+
+	window *window // of a permit given while closed
+	at     stripe
 }
 
 // Done reports the outcome of the call: nil is a success, an error that counts

@@ -32,9 +32,8 @@ type Breaker struct {
 
 	// word is generation<<stateBits | state. A result recorded under another word
 	// than its permit's is late and ignored.
-	word        atomic.Uint64
-	consecutive atomic.Int64
-	window      window
+	word   atomic.Uint64
+	window atomic.Pointer[window] // of this closed period; nil in other states
 
 	open     atomic.Pointer[BreakerOpenError] // the rejection of this generation
 	rejected atomic.Uint64
@@ -67,9 +66,10 @@ func NewBreaker(o BreakerOptions) (*Breaker, error) {
 // makeBreaker makes a breaker from normalized options.
 func makeBreaker(o BreakerOptions) *Breaker {
 	b := &Breaker{opts: o, start: time.Now(), probes: make(map[uint64]lease)}
-	b.window.init(o.Window)
 	if o.Disabled {
 		b.word.Store(uint64(StateDisabled))
+	} else {
+		b.window.Store(newWindow(0, o.Window))
 	}
 	return b
 }
@@ -127,9 +127,8 @@ func (b *Breaker) Name() string { return b.opts.Name }
 // Acquire asks for leave to make one call. It never blocks. The error, when the
 // breaker refuses, is a *[BreakerOpenError] and matches [ErrOpen].
 func (b *Breaker) Acquire() (Permit, error) {
-	w := b.word.Load()
-	if State(w&stateMask) == StateClosed {
-		p := Permit{b: b, word: w, at: anyStripe()}
+	if w := b.window.Load(); w != nil {
+		p := Permit{b: b, word: w.word, window: w, at: anyStripe()}
 		if b.opts.SlowCall > 0 {
 			p.start = b.now()
 		}
@@ -199,7 +198,7 @@ func (b *Breaker) admitLocked(now time.Duration) (Permit, error) {
 	w := b.word.Load()
 	switch State(w & stateMask) {
 	case StateClosed:
-		return Permit{b: b, word: w, start: now}, nil
+		return Permit{b: b, word: w, window: b.window.Load(), start: now}, nil
 	case StateDisabled:
 		return Permit{}, nil
 	case StateHalfOpen:
@@ -237,12 +236,12 @@ func (b *Breaker) changeLocked(to State, reason string, cause error, now time.Du
 	default:
 		b.openings, b.cause = 0, nil
 	}
-	b.word.Store((w>>stateBits+1)<<stateBits | uint64(to))
-	if from == StateClosed {
-		// Holders of old permits compare the word under a shard's lock, so what
-		// they add is either wiped here or refused.
-		b.window.reset()
-		b.consecutive.Store(0)
+	w = (w>>stateBits+1)<<stateBits | uint64(to)
+	b.word.Store(w)
+	if to == StateClosed {
+		b.window.Store(newWindow(w, b.opts.Window))
+	} else {
+		b.window.Store(nil)
 	}
 	if b.opts.Hooks.StateChanged != nil {
 		b.events = append(b.events, ev)
@@ -321,18 +320,19 @@ func (b *Breaker) record(p *Permit, o outcome, cause error) {
 	}
 	now := b.now()
 	slow := b.opts.SlowCall > 0 && now-p.start >= b.opts.SlowCall
-	run, ok := b.window.add(b, p.at, p.word, now, o == outcomeFailure, slow)
-	switch {
-	case !ok:
+	if b.word.Load() != p.word {
 		b.late.Add(1)
 		return
+	}
+	run := p.window.add(p.at, now, o == outcomeFailure, slow)
+	switch {
 	case o == outcomeOK && !slow:
 		return
 	case b.opts.Consecutive > 0 && run >= int64(b.opts.Consecutive):
 		b.trip(p.word, "consecutive", cause, now)
 		return
 	}
-	total, failures, slows := b.window.sum(now)
+	total, failures, slows := p.window.sum(now)
 	switch {
 	case total < uint64(b.opts.MinCalls):
 	case b.opts.FailureRate > 0 && float64(failures) >= b.opts.FailureRate*float64(total):
@@ -456,7 +456,7 @@ func (b *Breaker) Stats() BreakerStats {
 	s := BreakerStats{
 		State: b.State(), Rejected: b.rejected.Load(), Late: b.late.Load(), Opened: b.opened.Load(),
 	}
-	s.Results, s.Failures, s.Slow = b.window.sum(b.now())
+	s.Results, s.Failures, s.Slow = b.window.Load().sum(b.now())
 	if s.State == StateOpen {
 		s.OpenFor = b.open.Load().RetryAfter()
 	}

@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,79 +11,83 @@ const (
 	windowShards = 8  // power of two
 )
 
-// window counts results over a moving span. It is split in shards so that calls
-// on different processors seldom meet; each shard is exact under its lock.
+// window counts the results of one closed period over a moving span. Each closed
+// period has a window of its own, so that a late result cannot count in a later
+// one. It is split in shards so that calls on different processors seldom meet.
 type window struct {
+	word   uint64 // the breaker's while this window is in use
 	slice  time.Duration
+	run    atomic.Int64 // failures without a success between them
 	shards [windowShards]shard
 }
 
 type shard struct {
-	mu     sync.Mutex
-	slices [windowSlices]slice // guarded by mu; indexed by number modulo windowSlices
+	slices [windowSlices]slice // indexed by number modulo windowSlices
+	mu     sync.Mutex          // held while a slice begins anew
 	_      [64]byte            // keeps neighbours off one cache line
 }
 
 // slice counts the results of one step in time.
 type slice struct {
-	number               int64 // of the step since the breaker's start, plus 1; 0: empty
-	total, failed, slowN uint64
+	number               atomic.Int64 // of the step since the breaker's start, plus 1; 0: empty
+	total, failed, slowN atomic.Uint64
 }
 
-func (w *window) init(span time.Duration) { w.slice = span / windowSlices }
+func newWindow(word uint64, span time.Duration) *window {
+	return &window{word: word, slice: span / windowSlices}
+}
 
-// add counts one result, in the window and in b's run of consecutive failures,
-// unless b.word no longer holds want: then it returns false. The run is the number
-// of failures without a success between them.
-func (w *window) add(b *Breaker, at stripe, want uint64, now time.Duration, failed, slow bool) (run int64, ok bool) {
+// add counts one result. It returns the number of failures without a success
+// between them.
+func (w *window) add(at stripe, now time.Duration, failed, slow bool) (run int64) {
 	n := int64(now/w.slice) + 1
 	s := &w.shards[at%windowShards]
-	s.mu.Lock() // Nothing below can panic.
-	if b.word.Load() != want {
-		s.mu.Unlock()
-		return 0, false
-	}
 	c := &s.slices[n%windowSlices]
-	if c.number < n { // A clock read long ago counts in the newer step.
-		*c = slice{number: n}
+	if c.number.Load() < n {
+		s.begin(c, n)
 	}
-	c.total++
+	// A clock read long ago counts in the newer step.
+	c.total.Add(1)
 	if slow {
-		c.slowN++
+		c.slowN.Add(1)
 	}
 	if failed {
-		c.failed++
-		run = b.consecutive.Add(1)
-	} else if b.consecutive.Load() != 0 {
-		b.consecutive.Store(0)
+		c.failed.Add(1)
+		return w.run.Add(1)
 	}
-	s.mu.Unlock()
-	return run, true
+	if w.run.Load() != 0 {
+		w.run.Store(0)
+	}
+	return 0
 }
 
-// sum returns the counts of the steps that are in the window at now.
+// begin empties c, which counted a step that has left the window, for step n.
+func (s *shard) begin(c *slice, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.number.Load() < n {
+		c.failed.Store(0)
+		c.slowN.Store(0)
+		c.total.Store(0)
+		c.number.Store(n)
+	}
+}
+
+// sum returns the counts of the steps that are in the window at now. A result that
+// is being added may be missing, or counted in total only. A nil window is empty.
 func (w *window) sum(now time.Duration) (total, failed, slow uint64) {
+	if w == nil {
+		return 0, 0, 0
+	}
 	n := int64(now/w.slice) + 1
 	for i := range w.shards {
-		s := &w.shards[i]
-		s.mu.Lock()
-		for j := range s.slices {
-			if c := &s.slices[j]; c.number > n-windowSlices {
-				total += c.total
-				failed += c.failed
-				slow += c.slowN
+		for j := range w.shards[i].slices {
+			if c := &w.shards[i].slices[j]; c.number.Load() > n-windowSlices {
+				failed += c.failed.Load()
+				slow += c.slowN.Load()
+				total += c.total.Load()
 			}
 		}
-		s.mu.Unlock()
 	}
 	return total, failed, slow
-}
-
-func (w *window) reset() {
-	for i := range w.shards {
-		s := &w.shards[i]
-		s.mu.Lock()
-		s.slices = [windowSlices]slice{}
-		s.mu.Unlock()
-	}
 }
