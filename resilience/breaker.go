@@ -160,7 +160,7 @@ type Permit struct {
 	probe uint64
 
 	window *window // of a permit given while closed
-	at     stripe
+	at     stripe  // where a result was counted
 }
 
 // Done reports the outcome of the call: nil is a success, an error that counts

@@ -127,18 +127,26 @@ func (b *Breaker) Name() string { return b.opts.Name }
 // Acquire asks for leave to make one call. It never blocks. The error, when the
 // breaker refuses, is a *[BreakerOpenError] and matches [ErrOpen].
 func (b *Breaker) Acquire() (Permit, error) {
+	var p Permit
+	err := b.acquire(&p)
+	return p, err
+}
+
+// acquire is Acquire into p, which is the zero Permit or was reported.
+func (b *Breaker) acquire(p *Permit) (err error) {
 	if w := b.window.Load(); w != nil {
-		p := Permit{b: b, word: w.word, window: w, at: anyStripe()}
+		p.b, p.word, p.window = b, w.word, w
 		if b.opts.SlowCall > 0 {
 			p.start = b.now()
 		}
-		return p, nil
+		return nil
 	}
 	if e := b.refusal(0); e != nil {
 		b.rejected.Add(1)
-		return Permit{}, e
+		return e
 	}
-	return b.acquireSlow()
+	*p, err = b.acquireSlow()
+	return err
 }
 
 // refusal returns the error of a breaker that is certain to reject for longer than
@@ -324,6 +332,7 @@ func (b *Breaker) record(p *Permit, o outcome, cause error) {
 		b.late.Add(1)
 		return
 	}
+	p.at = stripe(uint64(now) * stripeMix >> 32)
 	run := p.window.add(p.at, now, o == outcomeFailure, slow)
 	switch {
 	case o == outcomeOK && !slow:

@@ -177,14 +177,13 @@ func (p *core) enter(ctx context.Context, c *call) error {
 		return err
 	}
 	if p.breaker != nil {
-		permit, err := p.breaker.Acquire()
+		err := p.breaker.acquire(&c.permit)
 		if err != nil && p.opts.MaxOpenWait > 0 {
-			permit, err = p.rideOut(ctx, c, err)
+			err = p.rideOut(ctx, c, err)
 		}
 		if err != nil {
 			return p.refusedBy(ctx, c, err)
 		}
-		c.permit = permit
 	}
 	if p.bulkhead != nil {
 		if err := p.enterBulkhead(ctx); err != nil {
@@ -229,30 +228,29 @@ const openPoll = 20 * time.Millisecond
 
 // rideOut waits for the breaker within MaxOpenWait and the deadline. The waits are
 // spread, so that those who waited for the same moment do not go on together.
-func (p *core) rideOut(ctx context.Context, c *call, err error) (Permit, error) {
+func (p *core) rideOut(ctx context.Context, c *call, err error) error {
 	start, had := time.Now(), c.waited
 	for {
 		e, ok := errors.AsType[*BreakerOpenError](err)
 		if !ok || e.State == StateForcedOpen {
-			return Permit{}, err
+			return err
 		}
 		wait := openPoll/2 + rand.N(openPoll)
 		if e.State == StateOpen {
 			wait += e.RetryAfter()
 		}
 		if c.waited = had + time.Since(start); c.waited+wait > p.opts.MaxOpenWait {
-			return Permit{}, err
+			return err
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-			return Permit{}, err
+			return err
 		}
 		if ended := sleep(ctx, wait); ended != nil {
-			return Permit{}, ended
+			return ended
 		}
-		var permit Permit
-		if permit, err = p.breaker.Acquire(); err == nil {
+		if err = p.breaker.acquire(&c.permit); err == nil {
 			c.waited = had + time.Since(start)
-			return permit, nil
+			return nil
 		}
 	}
 }

@@ -25,9 +25,11 @@ func labels(pairs ...string) string {
 	return b.String()
 }
 
-// stripe selects the cell of whatever is split among processors. One random number
-// serves all that a call counts.
+// stripe selects the cell of whatever is split among processors. One serves all
+// that a call counts; it is mixed from the clock, if that was read anyway.
 type stripe uint32
+
+const stripeMix = 0x9E3779B97F4A7C15 // the golden ratio, in 64 bits
 
 func anyStripe() stripe { return stripe(rand.Uint32()) }
 
