@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,9 +30,19 @@ func (s selfSized) MemSize() int64 { return s.size }
 
 func text(n int) string { return string(make([]byte, n)) }
 
-// measure returns the mean heap bytes of what build makes, without slack of the
-// slice that holds them.
+// measure returns the heap bytes of what build makes: the median of several means,
+// since the runtime and other tests' leftovers allocate and free beside it.
 func measure[T any](build func() T) int64 {
+	means := make([]int64, 7)
+	for i := range means {
+		means[i] = measureOnce(build)
+	}
+	slices.Sort(means)
+	return means[len(means)/2]
+}
+
+// measureOnce leaves out the slack of the slice that holds the values.
+func measureOnce[T any](build func() T) int64 {
 	const n = 200
 	keep := make([]T, n)
 	before := liveHeap()
