@@ -9,6 +9,8 @@ import (
 
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/bulkhead"
+
+	"github.com/perfblocks/perfblocks/resilience/internal/errtree"
 )
 
 // Do calls fn through p and returns its value. The error, if any, matches by
@@ -274,7 +276,7 @@ func (p *core) leave(ctx, inner context.Context, c *call, err error) error {
 	case vague && inner.Err() != nil: // The error is how fn saw the end of its time.
 		c.info = timeoutInfo()
 	}
-	if c.info.Class == ClassTimeout && ctx.Err() == nil && inner.Err() != nil && !errors.Is(err, ErrTimeout) {
+	if c.info.Class == ClassTimeout && ctx.Err() == nil && inner.Err() != nil && !errtree.Is(err, ErrTimeout) {
 		err = &endedError{err: ErrTimeout, cause: err}
 	}
 	c.permit.done(err, c.info)
@@ -403,7 +405,7 @@ func (p *core) describe(ctx context.Context, c *call, err error, reason StopReas
 		extra = ErrBudget
 	case StopContext:
 		extra = contextError(ctx)
-		if errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {
+		if errtree.Is(err, ctx.Err()) && errtree.Is(err, context.Cause(ctx)) {
 			extra = nil
 		}
 	default: // The failures say it.
@@ -436,10 +438,10 @@ func throughPolicies[T any, F callable[T]](ctx context.Context, exec failsafe.Ex
 		}()
 		return fn.call(e.Context())
 	})
-	if p, ok := errors.AsType[*panicked](err); ok {
+	if p, ok := errtree.As[*panicked](err); ok {
 		panic(p.value)
 	}
-	if errors.Is(err, bulkhead.ErrFull) {
+	if errtree.Is(err, bulkhead.ErrFull) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	if result == nil {

@@ -335,3 +335,29 @@ func TestClassifySQLStateAnswers(t *testing.T) {
 		t.Errorf("Classify(no code and no rows) = %v; want not_found", i.Class)
 	}
 }
+
+// circular is an error that wraps itself. Package errors never comes back from it.
+type circular struct{}
+
+func (*circular) Error() string   { return "circular" }
+func (c *circular) Unwrap() error { return c }
+
+func TestCircularErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &circular{}
+		if text, ok := resilience.PublicText(resilience.Public(c, "try later")); text != "try later" || !ok {
+			t.Errorf("PublicText = %q, %v", text, ok)
+		}
+		if text, ok := resilience.PublicText(c); ok {
+			t.Errorf("PublicText = %q of an error without one", text)
+		}
+		if t2, ok := resilience.Permanent(c).(interface{ Timeout() bool }); !ok || t2.Timeout() {
+			t.Error("a circular error is a timeout")
+		}
+		p := newPipeline(t, resilience.Options{AttemptTimeout: time.Second, Timeout: 3 * time.Second})
+		err := resilience.Run(t.Context(), p, func(ctx context.Context) error { <-ctx.Done(); return c })
+		if a, ok := err.(*resilience.AttemptsError); !ok || !a.Timeout() { //nolint:errorlint // errors.As would hang.
+			t.Errorf("Run = %T; want a timeout", err)
+		}
+	})
+}

@@ -1,8 +1,9 @@
 package resilience
 
 import (
-	"errors"
 	"time"
+
+	"github.com/perfblocks/perfblocks/resilience/internal/errtree"
 )
 
 // markBits says which answers a mark overrides.
@@ -33,7 +34,7 @@ func (m *markedError) Timeout() bool {
 	if m.bits&markClass != 0 {
 		return m.info.Class == ClassTimeout
 	}
-	t, ok := errors.AsType[interface {
+	t, ok := errtree.As[interface {
 		error
 		Timeout() bool
 	}](m.err)
@@ -120,14 +121,15 @@ func PublicText(err error) (text string, ok bool) {
 
 // outermost finds the first mark of the given kind.
 func outermost(err error, kind markBits) (*markedError, bool) {
-	for range maxDepth {
-		m, ok := errors.AsType[*markedError](err)
-		if !ok || m.bits&kind != 0 {
-			return m, ok
+	var found *markedError
+	ok := errtree.Search(err, func(e error) bool {
+		m, is := e.(*markedError) //nolint:errorlint // Search unwraps.
+		if is && m.bits&kind != 0 {
+			found = m
 		}
-		err = m.err
-	}
-	return nil, false
+		return found != nil
+	})
+	return found, ok
 }
 
 // overrides are the answers that marks gave, the outermost first.

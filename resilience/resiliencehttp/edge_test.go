@@ -284,3 +284,15 @@ func TestTransportAnswerAtTheTimeout(t *testing.T) {
 		_ = resp.Body.Close()
 	})
 }
+
+// circular is an error that wraps itself. Package errors never comes back from it.
+type circular struct{}
+
+func (*circular) Error() string   { return "circular" }
+func (c *circular) Unwrap() error { return c }
+
+func TestProblemOfCircularError(t *testing.T) {
+	if p := resiliencehttp.ProblemOf(&circular{}); p.Status != http.StatusInternalServerError {
+		t.Errorf("ProblemOf = %+v; want 500", p)
+	}
+}

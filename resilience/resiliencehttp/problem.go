@@ -2,13 +2,13 @@ package resiliencehttp
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/perfblocks/perfblocks/resilience"
+	"github.com/perfblocks/perfblocks/resilience/internal/errtree"
 )
 
 // Problem is a problem detail of RFC 9457, the body of an error response. It holds
@@ -88,10 +88,10 @@ func ProblemOf(err error) Problem {
 const statusClientClosed = 499
 
 func statusFor(err error, info resilience.Info) int {
-	if e, ok := errors.AsType[*statusError](err); ok {
+	if e, ok := errtree.As[*statusError](err); ok {
 		return e.status
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+	if _, ok := errtree.As[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge
 	}
 	marked := info.Source == "mark"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/perfblocks/perfblocks/resilience"
+	"github.com/perfblocks/perfblocks/resilience/internal/errtree"
 )
 
 // ErrOptions matches every error that a constructor of this package returns.
@@ -113,7 +114,7 @@ func NewTransport(base http.RoundTripper, o TransportOptions) (*Transport, error
 	o.Retry.NotIdempotent = false
 	if user := o.Retry.If; user != nil {
 		o.Retry.If = func(err error, info resilience.Info) bool {
-			_, final := errors.AsType[*finalError](err)
+			_, final := errtree.As[*finalError](err)
 			return !final && user(err, info)
 		}
 	}

@@ -1,0 +1,77 @@
+// Package errtree looks through an error and what it wraps within bounds, so that
+// neither a cycle nor a method that panics does harm. Package errors has no bounds.
+package errtree
+
+const (
+	maxDepth = 32  // levels of wrapping
+	maxNodes = 128 // errors of one tree
+)
+
+// Search calls visit for err and what it wraps, in the order of errors.Is, until
+// one call returns true, and reports whether one did.
+func Search(err error, visit func(error) bool) bool {
+	nodes := maxNodes
+	return search(err, visit, maxDepth, &nodes)
+}
+
+// Is is errors.Is within bounds. A comparison that panics is no match.
+func Is(err, target error) bool {
+	return Search(err, func(e error) bool { return same(e, target) })
+}
+
+// As is errors.AsType within bounds, without the As methods.
+func As[E error](err error) (found E, ok bool) {
+	ok = Search(err, func(e error) bool {
+		f, is := e.(E)
+		if is {
+			found = f
+		}
+		return is
+	})
+	return found, ok
+}
+
+func search(err error, visit func(error) bool, depth int, nodes *int) bool {
+	if err == nil || depth == 0 || *nodes == 0 {
+		return false
+	}
+	*nodes--
+	if visit(err) {
+		return true
+	}
+	for _, e := range unwrap(err) {
+		if search(e, visit, depth-1, nodes) {
+			return true
+		}
+	}
+	return false
+}
+
+func unwrap(err error) (wrapped []error) {
+	defer func() {
+		if recover() != nil {
+			wrapped = nil
+		}
+	}()
+	switch u := err.(type) { //nolint:errorlint // The search unwraps.
+	case interface{ Unwrap() error }:
+		return []error{u.Unwrap()}
+	case interface{ Unwrap() []error }:
+		return u.Unwrap()
+	}
+	return nil
+}
+
+// same compares two errors as errors.Is does, without unwrapping.
+func same(err, target error) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	if err == target { //nolint:errorlint // The search unwraps.
+		return true
+	}
+	x, is := err.(interface{ Is(error) bool })
+	return is && x.Is(target)
+}
