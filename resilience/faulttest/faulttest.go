@@ -88,11 +88,13 @@ type Options struct {
 	// Attempt is how long one call waits for its answer, like the timeout of a
 	// driver, unless its context ends sooner. Default 250 ms.
 	Attempt time.Duration
-	// Workers, Service and Queue model the backend: so many at once, each taking
-	// the service time, and no call waits longer than Queue. Default 20, 20 ms, 3 s.
+	// Workers is how many calls the backend works on at once. Default 20.
 	Workers int
+	// Service is how long a worker takes for a call. Default 20 ms.
 	Service time.Duration
-	Queue   time.Duration
+	// Queue is the longest wait for a worker; a call that would wait longer fails.
+	// Default 3 s.
+	Queue time.Duration
 	// Keys is the number of different things asked for, with a Zipf popularity of
 	// exponent 1.2, for [PhaseReport.Served]. Default 2000.
 	Keys int
