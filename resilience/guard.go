@@ -123,9 +123,7 @@ func (h *guardHandler) Handle(ctx context.Context, r slog.Record) error {
 	if g.opts.Disabled || r.Level < g.opts.MinLevel.Level() {
 		return h.next.Handle(ctx, r)
 	}
-	d := g.observe(recordFingerprint(g, r), func(s *sample) {
-		s.record, s.next = r.Clone(), h.next
-	})
+	d := g.observe(recordFingerprint(g, r), func(s *sample) { s.keep(r, h.next) })
 	if !d.Emit {
 		return nil
 	}

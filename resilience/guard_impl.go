@@ -46,12 +46,35 @@ type guardEntry struct {
 	sample   *sample
 }
 
-// sample is the first withheld occurrence since one passed.
+// sample is the first withheld occurrence since one passed: a record without the
+// room for attributes that a slog.Record holds ready, or what Observe saw.
 type sample struct {
-	record slog.Record
-	next   slog.Handler // nil: seen by Observe
-	class  Class
-	code   string
+	time    time.Time
+	message string // the code if seen by Observe
+	attrs   []slog.Attr
+	next    slog.Handler // nil: seen by Observe
+	pc      uintptr
+	level   slog.Level
+	class   Class
+}
+
+// keep takes over a record for next.
+func (s *sample) keep(r slog.Record, next slog.Handler) {
+	s.time, s.message, s.pc, s.level, s.next = r.Time, r.Message, r.PC, r.Level, next
+	if n := r.NumAttrs(); n > 0 {
+		s.attrs = make([]slog.Attr, 0, n)
+		r.Attrs(func(a slog.Attr) bool {
+			s.attrs = append(s.attrs, a)
+			return true
+		})
+	}
+}
+
+// record is the record that was kept.
+func (s *sample) record() slog.Record {
+	r := slog.NewRecord(s.time, s.level, s.message, s.pc)
+	r.AddAttrs(s.attrs...)
+	return r
 }
 
 // NewGuard returns a guard, or an error matching [ErrOptions] that names every
@@ -92,7 +115,7 @@ func (g *Guard) Observe(err error) Decision {
 	info := g.opts.Classifier.Classify(err)
 	h := newHash()
 	h.error(err, info)
-	return g.observe(h.sum(), func(s *sample) { s.class, s.code = info.Class, info.Code })
+	return g.observe(h.sum(), func(s *sample) { s.class, s.message = info.Class, info.Code })
 }
 
 // observe counts one occurrence; keep fills in the sample if it is withheld first.
@@ -214,12 +237,16 @@ func (g *Guard) summarize(fingerprint uint64, e *guardEntry) error {
 		return nil
 	}
 	if f := g.opts.Hooks.Summary; f != nil {
-		f(Summary{Fingerprint: fingerprint, Class: e.sample.class, Code: e.sample.code, Suppressed: e.withheld})
+		sum := Summary{Fingerprint: fingerprint, Suppressed: e.withheld}
+		if e.sample.next == nil {
+			sum.Class, sum.Code = e.sample.class, e.sample.message
+		}
+		f(sum)
 	}
 	if e.sample.next == nil {
 		return nil
 	}
-	r := e.sample.record
+	r := e.sample.record()
 	if e.withheld > 1 {
 		r.AddAttrs(slog.Uint64("suppressed", e.withheld-1))
 	}

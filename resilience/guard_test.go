@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -314,5 +315,29 @@ func TestGuardSuppressedAllocs(t *testing.T) {
 	_, _ = h.Handle(ctx, r), h.Handle(ctx, r)
 	if n := testing.AllocsPerRun(200, func() { _ = h.Handle(ctx, r) }); n != 0 {
 		t.Errorf("a suppressed record allocates %v times; want 0", n)
+	}
+}
+
+// TestGuardHeap holds one withheld record for each of the most fingerprints.
+func TestGuardHeap(t *testing.T) {
+	g := newGuard(t, resilience.GuardOptions{Window: time.Hour})
+	h := g.Handler(slog.DiscardHandler)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range 4096 {
+		r := slog.NewRecord(time.Time{}, slog.LevelError, "call failed", uintptr(i+1))
+		r.AddAttrs(slog.Any("error", errBoom), slog.String("upstream", "ai"))
+		_ = h.Handle(t.Context(), r)
+	}
+	if grown := int64(heap()) - int64(before); grown > 1<<20 {
+		t.Errorf("heap grew by %d KiB; want at most 1024", grown>>10)
+	}
+	if s := g.Stats(); s.Keys != 4096 || s.Suppressed < 3000 {
+		t.Errorf("Stats = %+v; want 4096 keys, most of them withheld", s)
 	}
 }
