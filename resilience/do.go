@@ -40,7 +40,7 @@ func do[T any, F callable[T]](ctx context.Context, p *Pipeline, fn F) (T, error)
 	if p.opts.Disabled {
 		return fn.call(ctx)
 	}
-	if p.breaker != nil {
+	if b := p.breaker; b != nil && b.window.Load() == nil { // Not closed.
 		if e := p.refuse(ctx); e != nil {
 			var none T
 			return none, e

@@ -66,8 +66,9 @@
 // of context, net and SQL, Classify (TestClassifyAllocs). A closure that captures
 // variables costs its maker one allocation. Options.Timeout and AttemptTimeout cost
 // a context each, unless the caller's deadline is nearer. The breaker's window is
-// split in shards; a success takes one shard's lock, a failure each in turn. Guard
-// takes one shard's lock, and one more for what may pass.
+// split in shards; a success adds to one without a lock, a failure reads them all,
+// and a rejection by an open breaker takes no lock either. Guard takes one shard's
+// lock, and one more for what may pass.
 //
 // TestFaultSchedule prints what the defaults cost an upstream that fails, and its
 // callers, in virtual time: ten processes send 60 calls a second each, with attempts
