@@ -32,7 +32,7 @@ func fails(context.Context) (int, error) { return 0, resilience.ErrTimeout }
 // resilienceSuite compares the cost of a call that succeeds, is rejected, or fails,
 // through the same policies on all sides.
 func resilienceSuite(r *bench.Report) error {
-	for _, compare := range []func(*bench.Report) error{successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, suppressed} {
+	for _, compare := range []func(*bench.Report) error{successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, suppressed, floods} {
 		if err := compare(r); err != nil {
 			return err
 		}
