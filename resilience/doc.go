@@ -52,8 +52,8 @@
 // first ([Mark], [Permanent], [Retryable], [WithCode], [WithRetryAfter]); the rules
 // of a [Classifier]; the outermost error that implements [Classified]; built-in
 // knowledge of contexts, net, DNS, TLS, errno, io, fs, database/sql, HTTP statuses,
-// SQLSTATEs, AWS, Redis and MongoDB codes, found by interface and by value, without
-// any driver. Of several findings in one chain the most specific wins. A call is
+// SQLSTATEs, MySQL, SQLite, gRPC, Connect, AWS, Redis and MongoDB codes, found by
+// interface, by value and by type, without any driver. Of several findings in one chain the most specific wins. A call is
 // repeated only if its failure is retryable and it is idempotent or was not sent.
 //
 // A caller that cancels is neutral: nothing is counted or repeated. A deadline that
@@ -92,8 +92,10 @@
 // # Limits
 //
 // An attempt is stopped through its context only: a function that ignores it keeps
-// its caller. MySQL error numbers, gRPC and Connect codes have no interface without
-// the driver's types and need an [AsRule]. Windows of a breaker move in tenths.
+// its caller. The codes of MySQL, SQLite, gRPC and Connect have no interface without
+// the driver's types: they are read by reflection, planned once for each type, from
+// go-sql-driver/mysql, modernc.org/sqlite, mattn/go-sqlite3, grpc-go and connect-go;
+// other drivers need an [AsRule]. Windows of a breaker move in tenths.
 // Budgets, breakers and guards are per process. database/sql repeats
 // driver.ErrBadConn by itself, and net/http repeats idempotent requests on stale
 // connections: a retry on top multiplies these attempts. A policy in

@@ -57,6 +57,9 @@ func localErrno(errno syscall.Errno) (Info, bool) {
 		i = with(ClassOverloaded, "ENOBUFS", "os")
 	case syscall.EADDRNOTAVAIL:
 		i = with(ClassOverloaded, "EADDRNOTAVAIL", "os")
+	case syscall.EADDRINUSE: // Nothing leaves from an address that is not ours.
+		i = with(ClassOverloaded, "EADDRINUSE", "os")
+		i.NotSent = true
 	case syscall.EAGAIN:
 		i = with(ClassOverloaded, "EAGAIN", "os")
 	case syscall.ENOSPC:
@@ -71,17 +74,48 @@ func localErrno(errno syscall.Errno) (Info, bool) {
 		i = with(ClassUnauthorized, "EACCES", "os")
 	case syscall.EPERM:
 		i = with(ClassUnauthorized, "EPERM", "os")
-	case syscall.EEXIST:
-		i = with(ClassInvalid, "EEXIST", "os")
-	case syscall.EINVAL:
-		i = with(ClassInvalid, "EINVAL", "os")
 	case syscall.EIO:
 		i = with(ClassInternal, "EIO", "os")
+	case syscall.ETXTBSY:
+		i = with(ClassConflict, "ETXTBSY", "os")
+	case syscall.ESRCH:
+		i = with(ClassNotFound, "ESRCH", "os")
 	default:
-		return Info{}, false
+		name := wrongErrno(errno)
+		if name == "" {
+			return Info{}, false
+		}
+		i = with(ClassInvalid, name, "os")
 	}
 	i.Counts = false
 	return i, true
+}
+
+// wrongErrno names the numbers that tell of a wrong request, "" for others.
+func wrongErrno(errno syscall.Errno) string {
+	switch errno {
+	case syscall.EEXIST:
+		return "EEXIST"
+	case syscall.EINVAL:
+		return "EINVAL"
+	case syscall.EISDIR:
+		return "EISDIR"
+	case syscall.ENOTDIR:
+		return "ENOTDIR"
+	case syscall.ENOTEMPTY:
+		return "ENOTEMPTY"
+	case syscall.ENAMETOOLONG:
+		return "ENAMETOOLONG"
+	case syscall.ELOOP:
+		return "ELOOP"
+	case syscall.ENOEXEC:
+		return "ENOEXEC"
+	case syscall.EMSGSIZE:
+		return "EMSGSIZE"
+	case syscall.EPROTOTYPE:
+		return "EPROTOTYPE"
+	}
+	return ""
 }
 
 // fromWinsock maps the numbers that Windows sockets give to the portable names.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
@@ -85,10 +86,10 @@ func sentinel(err error) (Info, bool) {
 		return with(ClassTimeout, "io_timeout", "net"), true
 	case sql.ErrNoRows:
 		return with(ClassNotFound, "no_rows", "sql"), true
-	case sql.ErrTxDone:
-		return with(ClassPermanent, "tx_done", "sql"), true
+	case sql.ErrTxDone: // We ended it ourselves, as with the next.
+		return with(ClassInvalid, "tx_done", "sql"), true
 	case sql.ErrConnDone:
-		return with(ClassUnavailable, "conn_done", "sql"), true
+		return with(ClassInvalid, "conn_done", "sql"), true
 	case driver.ErrBadConn: // Its contract: the server has not seen the statement.
 		i := with(ClassUnavailable, "bad_conn", "sql")
 		i.NotSent = true
@@ -97,6 +98,12 @@ func sentinel(err error) (Info, bool) {
 		return with(ClassNotFound, "not_exist", "os"), true
 	case fs.ErrExist:
 		return with(ClassInvalid, "exist", "os"), true
+	case net.ErrWriteToConnected:
+		return with(ClassInvalid, "connected", "net"), true
+	case fs.ErrClosed:
+		return with(ClassPermanent, "closed", "os"), true
+	case errors.ErrUnsupported:
+		return with(ClassPermanent, "unsupported", "os"), true
 	case fs.ErrPermission:
 		return with(ClassUnauthorized, "permission", "os"), true
 	case bulkhead.ErrFull, ratelimiter.ErrExceeded:

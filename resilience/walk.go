@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -186,12 +187,17 @@ func probe(err error, f *finding) {
 			f.set(Info{Class: ClassCanceled, Code: "canceled", Source: "ctx"}, rankContext)
 		case e.Is(context.DeadlineExceeded):
 			f.set(timeoutInfo(), rankContext)
+		case e.Is(errors.ErrUnsupported):
+			f.set(with(ClassPermanent, "unsupported", "os"), rankCode)
 		}
 	}
 	if status := statusOf(err); status != 0 {
 		f.set(ClassifyHTTP(status, ""), rankCode)
 	}
 	probeDrivers(err, f)
+	if i, ok := foreignInfo(err); ok {
+		f.set(i, rankDriver)
+	}
 }
 
 func timeoutOf(source string) Info {

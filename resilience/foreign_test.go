@@ -1,0 +1,39 @@
+package resilience_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/perfblocks/perfblocks/resilience"
+)
+
+// TestClassifyByType covers what is told by type or text; the types of drivers are
+// tested beside the drivers, in examples/versus/classify.
+func TestClassifyByType(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want resilience.Class
+	}{
+		{fmt.Errorf("read: %w", bufio.ErrTooLong), resilience.ClassInvalid},
+		{http.ErrServerClosed, resilience.ClassPermanent},
+		{http.ErrNoCookie, resilience.ClassNotFound},
+		{http.ErrNotSupported, resilience.ClassPermanent},
+		{&http.MaxBytesError{Limit: 1}, resilience.ClassInvalid},
+		{errors.ErrUnsupported, resilience.ClassPermanent},
+		{os.ErrClosed, resilience.ClassPermanent},
+		{errors.New("http: something else"), resilience.ClassUnknown},
+	} {
+		if got := resilience.Classify(tt.err).Class; got != tt.want {
+			t.Errorf("Classify(%v).Class = %v; want %v", tt.err, got, tt.want)
+		}
+	}
+	err := errors.New("unknown to all")
+	resilience.Classify(err)
+	if n := testing.AllocsPerRun(100, func() { resilience.Classify(err) }); n != 0 {
+		t.Errorf("Classify of an unknown error: %v allocs; want 0", n)
+	}
+}
