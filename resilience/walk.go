@@ -195,6 +195,9 @@ func probe(err error, f *finding) {
 		f.set(ClassifyHTTP(status, ""), rankCode)
 	}
 	probeDrivers(err, f)
+	if f.rank >= rankDriver {
+		return
+	}
 	if i, ok := foreignInfo(err); ok {
 		f.set(i, rankDriver)
 	}
