@@ -58,7 +58,7 @@ func planFor(t reflect.Type) *foreign {
 		return numbered(base, none, connectInfo, "code")
 	case "net/http.MaxBytesError":
 		return &foreign{describe: func(error, int64) Info { return with(ClassInvalid, "too_large", "http") }}
-	case "errors.errorString", "net/http.ProtocolError":
+	case "errors.errorString":
 		return &foreign{describe: textInfo}
 	}
 	return none
@@ -98,32 +98,15 @@ func readNumber(v reflect.Value, path []int) (int64, bool) {
 		v = v.Field(field)
 	}
 	if v.CanUint() {
-		return int64(v.Uint()), true //nolint:gosec // Codes have at most 32 bits.
+		return int64(v.Uint()), true // codes have at most 32 bits
 	}
 	return v.Int(), true
 }
 
-// textInfo knows the errors of the standard library that have no other mark than
-// their text, of packages that are not worth importing for it.
+// textInfo knows the one error that has no mark but its text and matters: a
+// connection of go-sql-driver/mysql that broke amid a statement.
 func textInfo(err error, _ int64) Info {
-	switch err.Error() {
-	case "bufio.Scanner: token too long", "multipart: message too large",
-		"http: request method or response status code does not allow body",
-		"http: wrote more than the declared Content-Length",
-		"request Content-Type isn't multipart/form-data",
-		"no multipart boundary param in Content-Type":
-		return with(ClassInvalid, "", "io")
-	case "http: named cookie not present", "http: no such file":
-		return with(ClassNotFound, "", "http")
-	case "http: Server closed":
-		return with(ClassPermanent, "closed", "http")
-	case "gzip: invalid header":
-		return with(ClassInternal, "", "io")
-	case "executable file not found in $PATH":
-		return with(ClassNotFound, "", "os")
-	case "exec: WaitDelay expired before I/O complete":
-		return with(ClassTimeout, "", "os")
-	case "invalid connection": // Of go-sql-driver/mysql: it broke amid a statement.
+	if err.Error() == "invalid connection" {
 		return with(ClassUnavailable, "", "sql")
 	}
 	return Info{}

@@ -1,9 +1,7 @@
 package resilience_test
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"testing"
@@ -18,13 +16,11 @@ func TestClassifyByType(t *testing.T) {
 		err  error
 		want resilience.Class
 	}{
-		{fmt.Errorf("read: %w", bufio.ErrTooLong), resilience.ClassInvalid},
-		{http.ErrServerClosed, resilience.ClassPermanent},
-		{http.ErrNoCookie, resilience.ClassNotFound},
 		{http.ErrNotSupported, resilience.ClassPermanent},
 		{&http.MaxBytesError{Limit: 1}, resilience.ClassInvalid},
 		{errors.ErrUnsupported, resilience.ClassPermanent},
 		{os.ErrClosed, resilience.ClassPermanent},
+		{errors.New("invalid connection"), resilience.ClassUnavailable},
 		{errors.New("http: something else"), resilience.ClassUnknown},
 	} {
 		if got := resilience.Classify(tt.err).Class; got != tt.want {
