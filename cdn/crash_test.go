@@ -133,19 +133,25 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	store := func(b []byte) {
+	drop := func() { panic(http.ErrAbortHandler) }
+	createOnly := r.Method == http.MethodPut && r.Header.Get("If-None-Match") == "*"
+	// Whether the key is free is decided in the same moment in which it is taken, as
+	// stores with conditional writes do.
+	store := func(b []byte, onlyFree bool) {
 		var seq int64
 		fmt.Sscan(r.Header.Get("X-Seq"), &seq)
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.m[key] != nil && (createOnly || onlyFree) {
+			drop()
+		}
 		if seq > s.seq[key] {
 			s.seq[key], s.m[key] = seq, b
 		}
 	}
-	drop := func() { panic(http.ErrAbortHandler) }
 	switch r.Method {
 	case http.MethodPut:
-		if r.Header.Get("If-None-Match") == "*" && s.has(key) {
+		if createOnly && s.has(key) {
 			w.WriteHeader(http.StatusPreconditionFailed)
 			return
 		}
@@ -155,16 +161,13 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case 2: // hang
 			<-r.Context().Done()
 		case 3: // cut off, and say that it is fine
-			if s.has(key) {
-				drop()
-			}
-			store(body[:len(body)/2])
+			store(body[:len(body)/2], true)
 		case 4: // say that it is fine and forget it
 		case 5: // store, and break off
-			store(body)
+			store(body, false)
 			drop()
 		default:
-			store(body)
+			store(body, false)
 		}
 	case http.MethodDelete:
 		switch s.fault(6) {
@@ -173,10 +176,10 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case 1:
 			<-r.Context().Done()
 		case 2: // delete, and break off
-			store(nil)
+			store(nil, false)
 			drop()
 		default:
-			store(nil)
+			store(nil, false)
 		}
 	default:
 		if s.fault(10) == 0 {
