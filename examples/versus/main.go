@@ -17,7 +17,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{"resilience", resilienceSuite}}
+	return []suite{{"memory", memorySuite}, {"resilience", resilienceSuite}}
 }
 
 func main() {
