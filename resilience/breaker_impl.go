@@ -344,12 +344,16 @@ func (b *Breaker) record(p *Permit, o outcome, cause error) {
 	total, failures, slows := p.window.sum(now)
 	switch {
 	case total < uint64(b.opts.MinCalls):
-	case b.opts.FailureRate > 0 && float64(failures) >= b.opts.FailureRate*float64(total):
+	case b.opts.FailureRate > 0 && reached(failures, total, b.opts.FailureRate):
 		b.trip(p.word, "failure_rate", cause, now)
-	case b.opts.SlowRate > 0 && float64(slows) >= b.opts.SlowRate*float64(total):
+	case b.opts.SlowRate > 0 && reached(slows, total, b.opts.SlowRate):
 		b.trip(p.word, "slow_rate", cause, now)
 	}
 }
+
+// reached compares a share with a rate. The quotient is rounded as a literal is, so
+// that 7 of 100 reach 0.07; 0.07 times 100 is more than 7 in floating point.
+func reached(n, total uint64, rate float64) bool { return float64(n)/float64(total) >= rate }
 
 // trip opens the breaker if its generation is still the given one.
 func (b *Breaker) trip(word uint64, reason string, cause error, now time.Duration) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +99,27 @@ func TestBreakerRateIsExact(t *testing.T) {
 		}
 		if got := b.State() == resilience.StateOpen; got != c.open {
 			t.Errorf("%d/%d at rate %v: open = %v; want %v", c.failures, c.calls, c.rate, got, c.open)
+		}
+	}
+}
+
+// TestBreakerRateAsWritten reaches each rate of two digits as it is written, such as
+// 7 of 100 calls for 0.07, whose product is more than 7 in floating point.
+func TestBreakerRateAsWritten(t *testing.T) {
+	const calls = 100
+	for want := 1; want <= calls; want++ {
+		rate, err := strconv.ParseFloat(fmt.Sprintf("%d.%02d", want/calls, want%calls), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, failures := range []int{want - 1, want} {
+			b := newBreaker(t, resilience.BreakerOptions{FailureRate: rate, MinCalls: calls, Consecutive: -1, Window: time.Hour})
+			for i := range calls {
+				call(b, map[bool]error{true: errBoom}[i >= calls-failures])
+			}
+			if open := b.State() == resilience.StateOpen; open != (failures == want) {
+				t.Errorf("%d of %d at rate %v: open = %v", failures, calls, rate, open)
+			}
 		}
 	}
 }
