@@ -42,6 +42,19 @@ func TestFaultSchedule(t *testing.T) {
 	}
 }
 
+// TestDay is a day of faults with a stale fallback: of the requests for keys that
+// were asked for before, 999 of 1,000 are served.
+func TestDay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in short mode: a virtual day takes seconds")
+	}
+	r := runSchedule(t, faulttest.Options{Phases: faulttest.Day(1), Rate: 4}, resilience.Options{}, &resilience.BreakerOptions{}).Total()
+	t.Logf("%d requests: %.3f %% succeeded, %.3f %% served, %.3f %% of %d for warm keys", r.Requests, 100*r.Success(), 100*r.ServedShare(), 100*r.WarmShare(), r.Warm)
+	if r.WarmShare() < 0.999 || r.Success() > 0.9999 {
+		t.Errorf("served %.5f over warm keys, %.5f succeeded; want at least 0.999, and faults that are met", r.WarmShare(), r.Success())
+	}
+}
+
 // judge allows for what differs from run to run: goroutines that wake at the same
 // moment run in any order. The means are better; see the package comment.
 func judge(t *testing.T, r faulttest.Report) {

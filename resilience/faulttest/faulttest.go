@@ -3,6 +3,8 @@ package faulttest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,7 +46,7 @@ func (e backendError) HTTPStatusCode() int {
 type Phase struct {
 	// Name for the report. Required, unique.
 	Name string
-	// For is how long the phase lasts, whole seconds, at least two.
+	// For is how long the phase lasts, whole seconds, at least one.
 	For time.Duration
 	// Down makes every call fail after a millisecond.
 	Down bool
@@ -69,6 +71,37 @@ func Schedule() []Phase {
 		{Name: "flaky", For: 30 * time.Second, Errors: 0.3},
 		{Name: "after flaky", For: 30 * time.Second},
 	}
+}
+
+// Day returns a day with many small faults and a few large ones, for
+// Options.Phases: 40 blips of one or two seconds and 3 outages of 60 s, in which
+// every call fails, 3 hours with 2 to 10 % errors, and health between them; 24 h in
+// all, the same for the same seed. At a Rate of 20 it runs in about half a minute.
+func Day(seed uint64) []Phase {
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	var faults []Phase
+	for range 40 {
+		faults = append(faults, Phase{Name: "blip", For: time.Duration(1+rnd.IntN(2)) * time.Second, Down: true})
+	}
+	for range 3 {
+		faults = append(faults, Phase{Name: "outage", For: time.Minute, Down: true})
+	}
+	for range 6 {
+		faults = append(faults, Phase{Name: "flaky", For: 30 * time.Minute, Errors: 0.02 + 0.08*rnd.Float64()})
+	}
+	rnd.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	health := 24 * time.Hour
+	for _, f := range faults {
+		health -= f.For
+	}
+	between := health / time.Duration(len(faults)+1) / time.Second * time.Second
+	var day []Phase
+	for i, f := range faults {
+		f.Name = fmt.Sprintf("%s %d", f.Name, i+1)
+		day = append(day, Phase{Name: fmt.Sprintf("healthy %d", i+1), For: between}, f)
+		health -= between
+	}
+	return append(day, Phase{Name: "healthy", For: health})
 }
 
 // Options configures [Run]. The zero value is the schedule of the documentation:
@@ -96,7 +129,7 @@ type Options struct {
 	// Default 3 s.
 	Queue time.Duration
 	// Keys is the number of different things asked for, with a Zipf popularity of
-	// exponent 1.2, for [PhaseReport.Served]. Default 2000.
+	// exponent 1.2, for [PhaseReport.Served] and Warm. Default 2000.
 	Keys int
 	// Seed makes arrivals and errors the same from run to run. Default 1.
 	Seed uint64
@@ -116,7 +149,7 @@ func (o Options) withDefaults() (Options, error) {
 	names := map[string]bool{}
 	for _, p := range o.Phases {
 		bad(p.Name == "" || names[p.Name], "a phase has no name of its own")
-		bad(p.For < 2*time.Second || p.For%time.Second != 0, "phase "+p.Name+" does not last whole seconds, at least two")
+		bad(p.For < time.Second || p.For%time.Second != 0, "phase "+p.Name+" does not last whole seconds, at least one")
 		bad(!(p.Errors >= 0 && p.Errors <= 1), "Errors of phase "+p.Name+" is not in 0 to 1")
 		bad(p.Service < 0, "Service of phase "+p.Name+" is negative")
 		names[p.Name] = true

@@ -80,7 +80,37 @@ func TestReport(t *testing.T) {
 	if r.Phase("c").Recovery != 0 || r.Phase("b").Recovery != 0 || r.Phase("nothing") != (faulttest.PhaseReport{}) {
 		t.Errorf("report = %v", r)
 	}
+	if a, b := r.Phase("a"), r.Phase("b"); a.WarmShare() != 1 || a.Warm >= a.Requests || b.Warm < b.WarmServed || b.WarmShare() < b.ServedShare() {
+		t.Errorf("warm keys: a %+v, b %+v; want all served while up, and first requests for keys left out", a, b)
+	}
 	if served := r.Phase("b").ServedShare(); served <= 0 || served >= 1 {
 		t.Errorf("served while down = %v; want the warm keys", served)
+	}
+}
+
+// TestNeverAnswered checks that a key that was asked for in vain is not served.
+func TestNeverAnswered(t *testing.T) {
+	r := faulttest.Run(t, faulttest.Options{Phases: []faulttest.Phase{{Name: "down", For: 5 * time.Second, Down: true}}, Rate: 50, Keys: 10}, bare)
+	if p := r.Phase("down"); p.Warm == 0 || p.WarmServed != 0 || p.Served != 0 {
+		t.Errorf("down from the start: %+v; want warm keys, none of them served", p)
+	}
+}
+
+func TestDayIsADay(t *testing.T) {
+	var all, down time.Duration
+	blips, outages := 0, 0
+	for _, p := range faulttest.Day(7) {
+		all += p.For
+		if p.Down {
+			down += p.For
+			if p.For <= 2*time.Second {
+				blips++
+			} else if p.For == time.Minute {
+				outages++
+			}
+		}
+	}
+	if all != 24*time.Hour || blips != 40 || outages != 3 || down < 220*time.Second || down > 260*time.Second {
+		t.Errorf("day of %v with %d blips, %d outages, %v down", all, blips, outages, down)
 	}
 }

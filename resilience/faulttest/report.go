@@ -21,8 +21,11 @@ type PhaseReport struct {
 	Name string
 	// Requests of the callers, how many Succeeded, and how many were Served: answered
 	// by the call, or by what the same client process had been answered before for
-	// the same key (a stale fallback).
+	// the same key (a stale fallback), within Options.Deadline.
 	Requests, Succeeded, Served int
+	// Warm counts the requests for keys that the same client process had asked for
+	// before, and WarmServed how many of those were served.
+	Warm, WarmServed int
 	// Attempts that reached the backend.
 	Attempts int
 	// Recovery is, for a healthy phase, the time from its start to the first second
@@ -45,6 +48,9 @@ func (p PhaseReport) Load() float64 { return ratio(p.Attempts, p.Requests, 0) }
 
 // ServedShare is Served/Requests, or 1 without requests.
 func (p PhaseReport) ServedShare() float64 { return ratio(p.Served, p.Requests, 1) }
+
+// WarmShare is WarmServed/Warm, or 1 without requests for warm keys.
+func (p PhaseReport) WarmShare() float64 { return ratio(p.WarmServed, p.Warm, 1) }
 
 func ratio(a, b int, empty float64) float64 {
 	if b == 0 {
@@ -70,6 +76,8 @@ func (r Report) Total() PhaseReport {
 		t.Requests += p.Requests
 		t.Succeeded += p.Succeeded
 		t.Served += p.Served
+		t.Warm += p.Warm
+		t.WarmServed += p.WarmServed
 		t.Attempts += p.Attempts
 		t.Recovery = max(t.Recovery, p.Recovery)
 		t.LastFailure = max(t.LastFailure, p.LastFailure)
@@ -81,9 +89,9 @@ func (r Report) Total() PhaseReport {
 // String is a table: a line for each phase, and one for the total.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-12s %8s %8s %8s %7s %8s %12s %10s\n", "phase", "requests", "success", "served", "load", "recovery", "last failure", "failed p99")
+	fmt.Fprintf(&b, "%-12s %8s %8s %8s %8s %7s %8s %12s %10s\n", "phase", "requests", "success", "served", "warm", "load", "recovery", "last failure", "failed p99")
 	for _, p := range append(slices.Clone(r.Phases), r.Total()) {
-		fmt.Fprintf(&b, "%-12s %8d %7.2f%% %7.2f%% %6.3f× %8v %12v %10v\n", p.Name, p.Requests, 100*p.Success(), 100*p.ServedShare(), p.Load(),
+		fmt.Fprintf(&b, "%-12s %8d %7.2f%% %7.2f%% %7.2f%% %6.3f× %8v %12v %10v\n", p.Name, p.Requests, 100*p.Success(), 100*p.ServedShare(), 100*p.WarmShare(), p.Load(),
 			p.Recovery, p.LastFailure.Round(10*time.Millisecond), p.FailedP99.Round(time.Millisecond))
 	}
 	fmt.Fprintf(&b, "p99 %v\n", r.P99.Round(time.Millisecond))
@@ -112,6 +120,8 @@ func (p Phase) report(seconds []second) PhaseReport {
 		r.Requests += c.requests
 		r.Succeeded += c.ok
 		r.Served += c.served
+		r.Warm += c.warm
+		r.WarmServed += c.warmServed
 		r.Attempts += c.attempts
 		if len(c.failed) > 0 {
 			failed = append(failed, c.failed...)
@@ -135,6 +145,9 @@ func percentile99(d []time.Duration) time.Duration {
 }
 
 func recovery(seconds []second) time.Duration {
+	if len(seconds) == 1 && len(seconds[0].failed) == 0 {
+		return 0
+	}
 	good := func(c second) bool { return float64(c.ok) >= 0.99*float64(c.requests) }
 	for i := 0; i+1 < len(seconds); i++ {
 		if good(seconds[i]) && good(seconds[i+1]) {

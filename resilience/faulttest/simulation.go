@@ -24,6 +24,7 @@ type simulation struct {
 // second counts what began in one second.
 type second struct {
 	requests, ok, served, attempts int
+	warm, warmServed               int
 
 	failed      []time.Duration // how long each failed request took
 	lastFailure time.Duration   // when the last of them began, from the second's start
@@ -125,7 +126,7 @@ func (s *simulation) run(client func(backend Call) Call) {
 func (s *simulation) client(wg *sync.WaitGroup, id uint64, call Call) {
 	rnd := rand.New(rand.NewPCG(s.o.Seed, 2+id))
 	zipf := rand.NewZipf(rnd, 1.2, 1, uint64(s.o.Keys-1))
-	warm := &warmKeys{seen: map[uint64]bool{}}
+	warm := &warmKeys{answered: map[uint64]bool{}}
 	mean := float64(time.Second) * float64(s.o.Clients) / s.o.Rate
 	for {
 		time.Sleep(time.Duration(rnd.ExpFloat64() * mean))
@@ -139,11 +140,12 @@ func (s *simulation) client(wg *sync.WaitGroup, id uint64, call Call) {
 }
 
 func (s *simulation) request(now time.Duration, key uint64, warm *warmKeys, call Call) {
+	known := warm.ask(key)
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.Deadline)
 	defer cancel()
 	err := call(ctx)
 	took := time.Since(s.start) - now
-	served := warm.served(key, err == nil)
+	served := warm.served(key, err == nil) && took <= s.o.Deadline
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.secondLocked(now)
@@ -157,20 +159,39 @@ func (s *simulation) request(now time.Duration, key uint64, warm *warmKeys, call
 	if served {
 		c.served++
 	}
+	if known {
+		c.warm++
+		if served {
+			c.warmServed++
+		}
+	}
 	s.latency = append(s.latency, took)
 }
 
-// warmKeys is the stale cache of one client process: what was answered once.
+// warmKeys is the stale cache of one client process: the keys that it asked for, and
+// whether one was answered yet.
 type warmKeys struct {
-	mu   sync.Mutex
-	seen map[uint64]bool // guarded by mu
+	mu       sync.Mutex
+	answered map[uint64]bool // guarded by mu
 }
 
+// ask reports whether the key was asked for before.
+func (w *warmKeys) ask(key uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, known := w.answered[key]
+	if !known {
+		w.answered[key] = false
+	}
+	return known
+}
+
+// served reports whether there is an answer now, of this call or an earlier one.
 func (w *warmKeys) served(key uint64, ok bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if ok {
-		w.seen[key] = true
+		w.answered[key] = true
 	}
-	return w.seen[key]
+	return w.answered[key]
 }
