@@ -82,3 +82,17 @@ func BenchmarkGuardSuppressed(b *testing.B) {
 	}
 	_ = g.Close()
 }
+
+// BenchmarkDoFailing makes four attempts without delay, each of which fails.
+func BenchmarkDoFailing(b *testing.B) {
+	p, err := resilience.New(resilience.Options{Retry: resilience.RetryOptions{BaseDelay: -1}, DisableBudget: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	fail := func(context.Context) (int, error) { return 0, resilience.ErrTimeout }
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = resilience.Do(ctx, p, fail)
+	}
+}

@@ -31,12 +31,23 @@ func fails(context.Context) (int, error) { return 0, resilience.ErrTimeout }
 // resilienceSuite compares the cost of a call that succeeds, is rejected, or fails,
 // through the same policies on all sides.
 func resilienceSuite(r *bench.Report) error {
-	for _, compare := range []func(*bench.Report) error{successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, suppressed, floods} {
+	for _, compare := range []func(*bench.Report) error{successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, suppressed, floods, inVirtualTime} {
 		if err := compare(r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inVirtualTime runs the schedules of faults and the breaker's histories.
+func inVirtualTime(r *bench.Report) error {
+	histories, rate := "50000", "4"
+	if r.Full {
+		histories, rate = "1000000", "20"
+	}
+	return errors.Join(
+		r.FromTests("./schedule", "^(TestSchedule|TestDay)$", "VERSUS_DAY_RATE="+rate),
+		r.FromTests("./breakermodel", "^TestHistories$", "VERSUS_HISTORIES="+histories))
 }
 
 // pipeline is ours with retry, breaker, budget and classifier.

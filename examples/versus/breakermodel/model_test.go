@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/perfblocks/perfblocks/examples/versus/internal/bench"
 	"github.com/perfblocks/perfblocks/resilience"
 	"github.com/sony/gobreaker/v2"
 )
@@ -312,7 +314,8 @@ func TestHistories(t *testing.T) {
 	if v, err := strconv.Atoi(os.Getenv("VERSUS_HISTORIES")); err == nil {
 		n = v
 	}
-	for _, side := range []struct {
+	row := bench.Row{Measure: fmt.Sprintf("%d random histories of a breaker against a model", n), Unit: "wrong or stuck", Goal: "= 0"}
+	for i, side := range []struct {
 		name string
 		make func() breaker
 	}{{"perfblocks", ours}, {"failsafe-go", failsafeGo}, {"gobreaker", gobreakerV2}} {
@@ -330,10 +333,16 @@ func TestHistories(t *testing.T) {
 			t.Logf("%s: %d histories: %s", side.name, wrong[what], what)
 		}
 		t.Logf("%s: %d of %d histories stuck or wrong", side.name, total, n)
-		if side.name == "perfblocks" && total > 0 {
+		if i > 0 {
+			row.Peers = append(row.Peers, bench.Value{Name: side.name, Value: float64(total)})
+			continue
+		}
+		row.Ours, row.OK = float64(total), total == 0
+		if total > 0 {
 			t.Errorf("%d histories with a stuck or wrong state; want 0", total)
 		}
 	}
+	bench.Emit(t, row)
 }
 
 // TestFailsafePanic shows what the executor leaves behind after a panic in a probe.
