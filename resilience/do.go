@@ -74,7 +74,7 @@ func do[T any, F callable[T]](ctx context.Context, p *Pipeline, fn F) (T, error)
 // way would.
 func (p *core) refuse(ctx context.Context) *BreakerOpenError {
 	e := p.breaker.refusal(max(0, p.opts.MaxOpenWait))
-	if e == nil || p.opts.Hooks.Failed != nil || ctx.Err() != nil {
+	if e == nil || p.opts.Hooks.Failed != nil || p.opts.Logger != nil || ctx.Err() != nil {
 		return nil
 	}
 	p.breaker.rejected.Add(1)
@@ -391,6 +391,9 @@ func (p *core) failed(outer, ctx context.Context, c *call, err error, reason Sto
 	default: // Not counted apart.
 	}
 	out := p.describe(ctx, c, err, reason)
+	if p.opts.Logger != nil {
+		p.log(outer, c, err, reason)
+	}
 	if f := p.opts.Hooks.Failed; f != nil {
 		f(FailedEvent{Name: p.opts.Name, Attempts: c.attempts, Reason: reason, Info: c.info, Err: out})
 	}
