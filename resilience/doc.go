@@ -87,7 +87,8 @@
 // process probes as often. A call that fails in an outage waits up to
 // Options.MaxOpenWait, 250 ms, for the breaker; a negative one makes it fail at once,
 // and more calls fail after the outage. The package faulttest runs the same schedule
-// with other settings.
+// with other settings; README.md beside this file has a table of what each default
+// does, and one of the names that other libraries have for things.
 //
 // # Limits
 //
