@@ -62,7 +62,8 @@ func (c *Classifier) Classify(err error) Info {
 	if err == nil {
 		return Info{}
 	}
-	f := visit(err)
+	var f finding
+	visit(err, &f)
 	if c != nil && f.over.bits&markClass == 0 {
 		for _, r := range c.rules {
 			if info, ok := ask(r, err); ok {
@@ -71,7 +72,8 @@ func (c *Classifier) Classify(err error) Info {
 			}
 		}
 	}
-	return f.over.apply(f.info)
+	f.over.apply(&f.info)
+	return f.info
 }
 
 // ask calls a rule and survives its panic.
@@ -91,6 +93,8 @@ func Classify(err error) Info {
 	if err == nil {
 		return Info{}
 	}
-	f := visit(err)
-	return f.over.apply(f.info)
+	var f finding
+	visit(err, &f)
+	f.over.apply(&f.info)
+	return f.info
 }

@@ -2,7 +2,6 @@ package resilience
 
 import (
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -14,7 +13,7 @@ func ClassifyHTTP(status int, retryAfter string) Info {
 		return Info{HTTPStatus: status}
 	}
 	i := httpClass(status).defaults()
-	i.HTTPStatus, i.Source, i.Code = status, "http", strconv.Itoa(status)
+	i.HTTPStatus, i.Source, i.Code = status, "http", statusCode(status)
 	switch status {
 	case 425: // Too Early: the server refused to process it yet (RFC 8470).
 		i.NotSent, i.Counts = true, false
@@ -27,6 +26,26 @@ func ClassifyHTTP(status int, retryAfter string) Info {
 		}
 	}
 	return i
+}
+
+// statusCodes are the digits of the numbers from 400 to 599, in a row.
+var statusCodes = digitsOf(400, 600)
+
+func digitsOf(from, to int) string {
+	var digits []byte
+	for n := from; n < to; n++ {
+		digits = strconv.AppendInt(digits, int64(n), 10)
+	}
+	return string(digits)
+}
+
+// statusCode is strconv.Itoa that does not allocate for the statuses of failures.
+func statusCode(status int) string {
+	if status < 400 || status > 599 {
+		return strconv.Itoa(status)
+	}
+	at := (status - 400) * 3
+	return statusCodes[at : at+3]
 }
 
 func httpClass(status int) Class {
@@ -65,32 +84,45 @@ func ClassifySQLState(code string) Info {
 		i.NotSent = true
 	case "57014": // Cancelled by us or by statement_timeout; which one is not told.
 		i.Retryable = false
-	case "53100", "53400": // Disk full and the like do not pass by themselves soon.
+	case "53100", "53400", "57P04", "XX001", "XX002": // Disk full and the like do not pass by themselves soon.
 		i.Retryable = false
 	}
 	return i
 }
 
 func sqlClass(code string) Class {
-	switch code {
-	case "40001", "40P01", "55006", "55P03", "72000":
-		return ClassConflict
-	case "HV00N":
-		return ClassUnavailable
-	case "P0002":
-		return ClassNotFound
-	case "57P01", "57P02", "57P03", "57P05", "25006":
-		return ClassUnavailable
-	case "57014", "25P03", "25P04":
-		return ClassTimeout
-	case "42501":
-		return ClassUnauthorized
-	}
 	if len(code) != 5 {
 		return ClassUnknown
 	}
-	switch code[:2] {
-	case "08":
+	switch code {
+	case "40001", "40P01", "55006", "55P03", "72000":
+		return ClassConflict
+	case "HV00N", "25006":
+		return ClassUnavailable
+	case "P0002", "57P04":
+		return ClassNotFound
+	case "57014", "25P03", "25P04", "HYT00", "HYT01":
+		return ClassTimeout
+	case "42501":
+		return ClassUnauthorized
+	case "40002":
+		return ClassInvalid
+	case "70100", "HY008": // MySQL's killed query, ODBC's cancelled one.
+		return ClassCanceled
+	case "HY000":
+		return ClassUnknown
+	case "HY001", "HV001":
+		return ClassOverloaded
+	case "HYC00":
+		return ClassPermanent
+	}
+	return sqlStateClass(code[0], code[1])
+}
+
+// sqlStateClass knows the classes of ISO/IEC 9075-2, 24.1, and PostgreSQL's own.
+func sqlStateClass(a, b byte) Class {
+	switch string([]byte{a, b}) {
+	case "08", "57":
 		return ClassUnavailable
 	case "02":
 		return ClassNotFound
@@ -100,63 +132,15 @@ func sqlClass(code string) Class {
 		return ClassOverloaded
 	case "28":
 		return ClassUnauthorized
-	case "03", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "21", "22", "23", "24", "25", "26", "27", "2B",
-		"2D", "2F", "34", "38", "39", "3B", "3D", "3F", "42", "44", "54", "55", "P0":
-		return ClassInvalid // A healthy server refused this statement, or what it calls did.
 	case "58", "F0", "HV", "XX":
 		return ClassInternal
+	case "00", "01": // It did succeed.
+		return ClassUnknown
+	case "HY", "IM", "45", // A call of the driver, or what the application raised, was wrong.
+		"03", "07", "09", "0A", "0B", "0D", "0E", "0F", "0K", "0L", "0M", "0N", "0P", "0S", "0T", "0U", "0V", "0W", "0X",
+		"0Y", "0Z", "10", "20", "21", "22", "23", "24", "25", "26", "27", "2B", "2C", "2D", "2E", "2F", "2H", "30", "33",
+		"34", "35", "36", "38", "39", "3B", "3C", "3D", "3F", "42", "44", "46", "54", "55", "P0":
+		return ClassInvalid // A healthy server refused this statement, or what it calls did.
 	}
 	return ClassUnknown
-}
-
-// classifyAPICode knows the error codes of AWS and of services that copy them.
-func classifyAPICode(code string) Info {
-	c := ClassUnknown
-	switch code {
-	case "SlowDown", "RequestLimitExceeded", "ProvisionedThroughputExceededException", "BandwidthLimitExceeded",
-		"TooManyRequestsException", "PriorRequestNotComplete", "LimitExceededException", "RequestThrottled",
-		"RequestThrottledException", "EC2ThrottledException", "TransactionInProgressException":
-		c = ClassThrottled
-	case "RequestTimeout", "RequestTimeoutException":
-		c = ClassTimeout
-	case "InternalError", "InternalFailure", "InternalServerError":
-		c = ClassInternal
-	case "ServiceUnavailable", "ServiceUnavailableException":
-		c = ClassUnavailable
-	case "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
-		"SignatureDoesNotMatch", "UnauthorizedOperation", "UnrecognizedClientException", "RequestTimeTooSkewed":
-		c = ClassUnauthorized
-	case "NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NotFound", "ResourceNotFoundException":
-		c = ClassNotFound
-	default:
-		if strings.HasPrefix(code, "Throttl") { // Throttling, ThrottlingException, ThrottledException
-			c = ClassThrottled
-		}
-	}
-	i := c.defaults()
-	i.Code, i.Source = code, "api"
-	return i
-}
-
-// classifyRedis knows the error prefixes of Redis.
-func classifyRedis(text string) Info {
-	prefix, _, _ := strings.Cut(text, " ")
-	c, sent := ClassUnknown, true
-	switch prefix {
-	case "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY":
-		c, sent = ClassUnavailable, false // Refused before execution.
-	case "BUSY", "OOM":
-		c, sent = ClassOverloaded, false
-	case "NOAUTH", "WRONGPASS", "NOPERM":
-		c = ClassUnauthorized
-	case "WRONGTYPE", "EXECABORT", "NOSCRIPT":
-		c = ClassInvalid
-	case "redis:":
-		if text == "redis: nil" {
-			c, prefix = ClassNotFound, "nil"
-		}
-	}
-	i := c.defaults()
-	i.Code, i.Source, i.NotSent = prefix, "redis", !sent
-	return i
 }

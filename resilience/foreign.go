@@ -2,92 +2,192 @@ package resilience
 
 import (
 	"reflect"
-	"strconv"
-	"sync"
+	"strings"
 )
 
-// foreign says how to read the code of an error whose type offers no interface
-// that can be named without importing its package.
-type foreign struct {
-	describe func(err error, n int64) Info // nil: nothing is known of the type
-	path     []int                         // fields that lead to the number; nil: the text tells
+// typeInfo is what is known of the errors of one type: known, or what describe
+// makes of the error and of the number that its fields lead to.
+type typeInfo struct {
+	known
+	rank     rank
+	dial     bool     // such an error happens while connecting
+	unsent   bool     // such an error happens before anything was sent
+	fields   []string // the names of the fields that lead to the number; empty: the error is the number
+	describe func(err error, n int64) Info
 }
 
-// foreignTypes caches, for each type of error met, how to read it.
-var foreignTypes sync.Map // reflect.Type → *foreign
-
-// foreignInfo asks errors of known types for their codes, by reflection.
-func foreignInfo(err error) (Info, bool) {
-	t := reflect.TypeOf(err)
-	v, ok := foreignTypes.Load(t)
-	if !ok {
-		v, _ = foreignTypes.LoadOrStore(t, planFor(t))
+// lookupType finds a type by its name. It is called once for each type.
+func lookupType(t reflect.Type) (typeInfo, bool) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	p := v.(*foreign)
-	if p.describe == nil {
-		return Info{}, false
+	path, name := t.PkgPath(), t.Name()
+	if k, ok := standardTypes[path+"."+name]; ok {
+		return typeInfo{known: k, rank: rankCode, unsent: k.effect&unsent != 0}, true
 	}
-	var n int64
-	if p.path != nil {
-		n, ok = readNumber(reflect.ValueOf(err), p.path)
-		if !ok {
-			return Info{}, false
-		}
+	if i, ok := numberType(path, name); ok {
+		return i, true
 	}
-	i := p.describe(err, n)
-	return i, i.Source != ""
+	return driverType(path, name)
 }
 
-// planFor recognises a type by name and by the fields it must have.
-func planFor(t reflect.Type) *foreign {
-	base := t
-	if base.Kind() == reflect.Pointer {
-		base = base.Elem()
+// numberType knows the types of protocols and databases that hold a number.
+func numberType(path, name string) (typeInfo, bool) {
+	number := func(describe func(error, int64) Info, fields ...string) (typeInfo, bool) {
+		return typeInfo{rank: rankDriver, fields: append([]string{}, fields...), describe: describe}, true
 	}
-	none := &foreign{}
-	switch base.PkgPath() + "." + base.Name() {
+	switch path + "." + name {
+	case "crypto/tls.alert", "crypto/tls.AlertError":
+		return number(alertInfo)
+	case "net/http.http2StreamError", "golang.org/x/net/http2.StreamError":
+		return number(streamInfo, "Code")
+	case "net/http.http2GoAwayError", "golang.org/x/net/http2.GoAwayError":
+		return number(goAwayInfo, "ErrCode")
+	case "net/http.http2ConnectionError", "golang.org/x/net/http2.ConnectionError":
+		return number(connectionInfo)
+	case "net/http.http2connError", "golang.org/x/net/http2.connError":
+		return number(connectionInfo, "Code")
+	case "net/textproto.Error":
+		return number(replyInfo, "Code")
+	case "net/http.ProtocolError":
+		return typeInfo{rank: rankCode, describe: protocolInfo}, true
 	case "github.com/go-sql-driver/mysql.MySQLError":
-		return numbered(base, none, mysqlInfo, "Number")
-	case "modernc.org/sqlite.Error":
-		return numbered(base, none, sqliteInfo, "code")
+		return number(mysqlInfo, "Number")
+	case "modernc.org/sqlite.Error", "github.com/ncruces/go-sqlite3.Error":
+		return number(sqliteInfo, "code")
 	case "github.com/mattn/go-sqlite3.Error":
-		return numbered(base, none, sqliteInfo, "Code")
+		return number(mattnInfo, "Code")
 	case "google.golang.org/grpc/internal/status.Error":
-		return numbered(base, none, grpcInfo, "s", "s", "Code")
+		return number(grpcInfo, "s", "s", "Code")
 	case "connectrpc.com/connect.Error":
-		return numbered(base, none, connectInfo, "code")
-	case "net/http.MaxBytesError":
-		return &foreign{describe: func(error, int64) Info { return with(ClassInvalid, "too_large", "http") }}
-	case "errors.errorString":
-		return &foreign{describe: textInfo}
+		return number(connectInfo, "code")
+	case "google.golang.org/api/googleapi.Error":
+		return number(statusInfo, "Code")
+	case "k8s.io/apimachinery/pkg/api/errors.StatusError":
+		return number(statusInfo, "ErrStatus", "Code")
+	case "github.com/Azure/azure-sdk-for-go/sdk/azcore/internal/exported.ResponseError":
+		return number(statusInfo, "StatusCode")
+	case "github.com/stripe/stripe-go.Error":
+		return number(statusInfo, "HTTPStatusCode")
 	}
-	return none
+	return typeInfo{}, false
 }
 
-// numbered finds the fields by name; it gives none when the type has changed.
-func numbered(t reflect.Type, none *foreign, describe func(error, int64) Info, names ...string) *foreign {
-	p := &foreign{describe: describe}
+// statusInfo describes the error of an HTTP API that keeps the status in a field.
+func statusInfo(_ error, n int64) Info {
+	if n < 400 || n > 599 {
+		return Info{}
+	}
+	return ClassifyHTTP(int(n), "")
+}
+
+// driverType knows the types that say where in a driver a failure happened. The
+// major version in the path does not matter.
+func driverType(path, name string) (typeInfo, bool) {
+	carrier := func(c Class, source string) typeInfo {
+		return typeInfo{known: known{class: c, source: source}, rank: rankCarrier}
+	}
+	coded := func(c Class, e effect, code, source string) typeInfo {
+		return typeInfo{known: known{c, e, code, source}, rank: rankCode, unsent: e&unsent != 0}
+	}
+	switch {
+	case strings.HasPrefix(path, "github.com/jackc/pgx/"):
+		return pgxType(name, carrier, coded)
+	case strings.HasPrefix(path, "go.mongodb.org/mongo-driver/"):
+		return mongoType(name, carrier, coded)
+	}
+	switch path + "." + name {
+	case "github.com/aws/smithy-go/transport/http.RequestSendError":
+		return carrier(ClassUnavailable, "api"), true
+	case "github.com/aws/smithy-go/transport/http.ResponseError":
+		return carrier(ClassUnknown, "api"), true
+	case "github.com/aws/smithy-go.InvalidParamsError", "github.com/aws/smithy-go.ParamRequiredError":
+		return coded(ClassInvalid, unsent, "params", "api"), true
+	case "github.com/aws/smithy-go.SerializationError":
+		i := carrier(ClassInvalid, "api")
+		i.unsent = true
+		return i, true
+	case "github.com/aws/aws-sdk-go-v2/aws.MissingRegionError":
+		return coded(ClassInvalid, unsent, "missing_region", "api"), true
+	case "github.com/aws/aws-sdk-go-v2/aws/signer/v4.SigningError":
+		i := carrier(ClassUnauthorized, "api")
+		i.unsent = true
+		return i, true
+	}
+	return typeInfo{}, false
+}
+
+type (
+	makeCarrier = func(c Class, source string) typeInfo
+	makeCoded   = func(c Class, e effect, code, source string) typeInfo
+)
+
+// pgxType knows the types of pgx that have no SQLSTATE.
+func pgxType(name string, carrier makeCarrier, coded makeCoded) (typeInfo, bool) {
+	switch name {
+	case "ConnectError", "perDialConnectError":
+		i := carrier(ClassUnavailable, "sql")
+		i.dial = true
+		return i, true
+	case "NotPreferredError":
+		return coded(ClassUnavailable, unsent, "not_preferred", "sql"), true
+	case "ParseConfigError":
+		return coded(ClassInvalid, unsent, "config", "sql"), true
+	case "connLockError":
+		return coded(ClassUnavailable, unsent, "closed", "sql"), true
+	case "ScanArgError":
+		return coded(ClassInvalid, 0, "scan", "sql"), true
+	}
+	return typeInfo{}, false
+}
+
+// mongoType knows the types of MongoDB's driver that hold no code of the server.
+func mongoType(name string, carrier makeCarrier, coded makeCoded) (typeInfo, bool) {
+	switch name {
+	case "ServerSelectionError":
+		i := carrier(ClassUnavailable, "mongo")
+		i.unsent = true
+		return i, true
+	case "WaitQueueTimeoutError":
+		return coded(ClassTimeout, unsent|quiet, "wait_queue", "mongo"), true
+	case "ConnectionError":
+		return carrier(ClassUnavailable, "mongo"), true
+	case "PoolError", "poolClearedError":
+		return coded(ClassUnavailable, unsent, "pool", "mongo"), true
+	case "MarshalError":
+		return coded(ClassInvalid, unsent, "marshal", "mongo"), true
+	}
+	return typeInfo{}, false
+}
+
+// pathTo finds fields by name; it fails when the type has changed.
+func pathTo(t reflect.Type, names []string) (path []int, ok bool) {
+	path = []int{}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	for _, name := range names {
 		if t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
 		if t.Kind() != reflect.Struct {
-			return none
+			return nil, false
 		}
-		field, ok := t.FieldByName(name)
-		if !ok || len(field.Index) != 1 {
-			return none
+		field, found := t.FieldByName(name)
+		if !found || len(field.Index) != 1 {
+			return nil, false
 		}
-		p.path, t = append(p.path, field.Index[0]), field.Type
+		path, t = append(path, field.Index[0]), field.Type
 	}
-	if !reflect.Zero(t).CanInt() && !reflect.Zero(t).CanUint() {
-		return none
-	}
-	return p
+	zero := reflect.Zero(t)
+	return path, zero.CanInt() || zero.CanUint()
 }
 
 // readNumber follows the fields and stops at nil.
 func readNumber(v reflect.Value, path []int) (int64, bool) {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
 	for _, field := range path {
 		if v.Kind() == reflect.Pointer {
 			v = v.Elem()
@@ -97,140 +197,82 @@ func readNumber(v reflect.Value, path []int) (int64, bool) {
 		}
 		v = v.Field(field)
 	}
-	if v.CanUint() {
+	switch {
+	case v.CanUint():
 		return int64(v.Uint()), true // codes have at most 32 bits
+	case v.CanInt():
+		return v.Int(), true
 	}
-	return v.Int(), true
+	return 0, false
 }
 
-// textInfo knows the one error that has no mark but its text and matters: a
-// connection of go-sql-driver/mysql that broke amid a statement.
-func textInfo(err error, _ int64) Info {
-	if err.Error() == "invalid connection" {
-		return with(ClassUnavailable, "", "sql")
-	}
-	return Info{}
-}
-
-// mysqlInfo knows the numbers of MySQL and MariaDB.
-func mysqlInfo(_ error, n int64) Info {
-	i := mysqlClass(n).defaults()
-	i.Code, i.Source = strconv.FormatInt(n, 10), "sql"
-	switch n {
-	case 1040, 1129, 1203: // Refused while connecting.
-		i.NotSent = true
-	case 1021, 1114: // Full disks and tables do not pass by themselves soon.
-		i.Retryable = false
-	}
-	return i
-}
-
-func mysqlClass(n int64) Class {
-	switch n {
-	case 1020, 1205, 1213:
-		return ClassConflict
-	case 1021, 1037, 1038, 1040, 1041, 1114, 1129, 1135, 1203, 1226:
-		return ClassOverloaded
-	case 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1290, 1792, 1836, 1927, 2002, 2003, 2006, 2013:
-		return ClassUnavailable
-	case 1317:
-		return ClassCanceled
-	case 1969, 3024:
-		return ClassTimeout
-	case 1044, 1045, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 1873:
-		return ClassUnauthorized
-	case 1022, 1048, 1049, 1050, 1051, 1052, 1054, 1062, 1064, 1091, 1136, 1146, 1153, 1169, 1216, 1217, 1264,
-		1265, 1292, 1305, 1364, 1365, 1366, 1406, 1451, 1452, 1557, 1586, 1644, 1690, 3819, 4025:
-		return ClassInvalid
-	}
-	return ClassUnknown
-}
-
-// sqliteInfo knows the primary result codes of SQLite, the low byte of the others.
-func sqliteInfo(_ error, n int64) Info {
-	c, code := ClassUnknown, ""
-	switch n & 0xff {
-	case 1:
-		c, code = ClassInvalid, "SQLITE_ERROR"
-	case 3:
-		c, code = ClassUnauthorized, "SQLITE_PERM"
-	case 5:
-		c, code = ClassConflict, "SQLITE_BUSY"
-	case 6:
-		c, code = ClassConflict, "SQLITE_LOCKED"
-	case 7:
-		c, code = ClassOverloaded, "SQLITE_NOMEM"
-	case 8:
-		c, code = ClassPermanent, "SQLITE_READONLY"
-	case 9:
-		c, code = ClassCanceled, "SQLITE_INTERRUPT"
-	case 10:
-		c, code = ClassInternal, "SQLITE_IOERR"
-	case 11:
-		c, code = ClassPermanent, "SQLITE_CORRUPT"
-	case 13:
-		c, code = ClassOverloaded, "SQLITE_FULL"
-	case 14:
-		c, code = ClassUnavailable, "SQLITE_CANTOPEN"
-	case 18:
-		c, code = ClassInvalid, "SQLITE_TOOBIG"
-	case 19:
-		c, code = ClassInvalid, "SQLITE_CONSTRAINT"
-	case 20:
-		c, code = ClassInvalid, "SQLITE_MISMATCH"
-	case 23:
-		c, code = ClassUnauthorized, "SQLITE_AUTH"
-	case 26:
-		c, code = ClassPermanent, "SQLITE_NOTADB"
-	}
-	i := with(c, code, "sql")
-	if code == "SQLITE_FULL" {
-		i.Retryable = false
-	}
-	return i
-}
-
-// rpcCode is what a code of google.rpc means, with its names in gRPC and Connect.
-type rpcCode struct {
-	class         Class
-	grpc, connect string
-}
-
-// rpcCodes is immutable and indexed by code.
-var rpcCodes = [...]rpcCode{
-	1:  {ClassCanceled, "CANCELLED", "canceled"},
-	2:  {ClassUnknown, "UNKNOWN", "unknown"},
-	3:  {ClassInvalid, "INVALID_ARGUMENT", "invalid_argument"},
-	4:  {ClassTimeout, "DEADLINE_EXCEEDED", "deadline_exceeded"},
-	5:  {ClassNotFound, "NOT_FOUND", "not_found"},
-	6:  {ClassInvalid, "ALREADY_EXISTS", "already_exists"},
-	7:  {ClassUnauthorized, "PERMISSION_DENIED", "permission_denied"},
-	8:  {ClassThrottled, "RESOURCE_EXHAUSTED", "resource_exhausted"},
-	9:  {ClassInvalid, "FAILED_PRECONDITION", "failed_precondition"},
-	10: {ClassConflict, "ABORTED", "aborted"},
-	11: {ClassInvalid, "OUT_OF_RANGE", "out_of_range"},
-	12: {ClassPermanent, "UNIMPLEMENTED", "unimplemented"},
-	13: {ClassInternal, "INTERNAL", "internal"},
-	14: {ClassUnavailable, "UNAVAILABLE", "unavailable"},
-	15: {ClassInternal, "DATA_LOSS", "data_loss"},
-	16: {ClassUnauthorized, "UNAUTHENTICATED", "unauthenticated"},
-}
-
-func grpcInfo(_ error, n int64) Info { return rpcInfo(n, "grpc") }
-
-func connectInfo(_ error, n int64) Info { return rpcInfo(n, "connect") }
-
-func rpcInfo(n int64, source string) Info {
-	if n < 1 || n >= int64(len(rpcCodes)) {
-		return Info{}
-	}
-	c := rpcCodes[n]
-	i := with(c.class, c.grpc, source)
-	if source == "connect" {
-		i.Code = c.connect
-	}
-	if n == 2 || n == 13 || n == 15 { // The server failed in it; it may have begun.
-		i.Retryable = false
-	}
-	return i
+// standardTypes are the error types of the standard library that say all by
+// themselves, by name, because most of their packages are not imported here.
+var standardTypes = map[string]known{
+	"internal/poll.errNetClosing":              {ClassUnavailable, 0, "closed", "net"},
+	"internal/poll.DeadlineExceededError":      {ClassTimeout, 0, "io_timeout", "net"},
+	"net.AddrError":                            {ClassInvalid, 0, "address", "net"},
+	"net.InvalidAddrError":                     {ClassInvalid, 0, "address", "net"},
+	"net.UnknownNetworkError":                  {ClassInvalid, 0, "address", "net"},
+	"net.ParseError":                           {ClassInvalid, 0, "address", "net"},
+	"net/netip.parseAddrError":                 {ClassInvalid, 0, "address", "net"},
+	"net/netip.parsePrefixError":               {ClassInvalid, 0, "address", "net"},
+	"net/url.EscapeError":                      {ClassInvalid, 0, "url", "net"},
+	"net/url.InvalidHostError":                 {ClassInvalid, 0, "url", "net"},
+	"crypto/tls.CertificateVerificationError":  {ClassPermanent, unsent | counts, "certificate", "tls"},
+	"crypto/tls.RecordHeaderError":             {ClassPermanent, unsent | counts, "not_tls", "tls"},
+	"crypto/tls.ECHRejectionError":             {ClassPermanent, unsent | counts, "ech_rejected", "tls"},
+	"crypto/tls.timeoutError":                  {ClassTimeout, unsent, "handshake_timeout", "tls"},
+	"crypto/x509.UnknownAuthorityError":        {ClassPermanent, unsent | counts, "unknown_authority", "tls"},
+	"crypto/x509.HostnameError":                {ClassPermanent, unsent | counts, "hostname", "tls"},
+	"crypto/x509.CertificateInvalidError":      {ClassPermanent, unsent | counts, "certificate_invalid", "tls"},
+	"crypto/x509.SystemRootsError":             {ClassPermanent, unsent | counts, "system_roots", "tls"},
+	"crypto/x509.ConstraintViolationError":     {ClassPermanent, unsent | counts, "constraint", "tls"},
+	"crypto/x509.InsecureAlgorithmError":       {ClassPermanent, unsent | counts, "insecure_algorithm", "tls"},
+	"crypto/x509.UnhandledCriticalExtension":   {ClassPermanent, unsent | counts, "critical_extension", "tls"},
+	"net/http.tlsHandshakeTimeoutError":        {ClassTimeout, unsent, "handshake_timeout", "tls"},
+	"net/http.nothingWrittenError":             {ClassUnknown, unsent, "", ""},
+	"net/http.http2noCachedConnError":          {ClassUnavailable, unsent, "closed", "http"},
+	"golang.org/x/net/http2.noCachedConnError": {ClassUnavailable, unsent, "closed", "http"},
+	"net/http.http2goAwayFlowError":            {ClassUnavailable, 0, "FLOW_CONTROL_ERROR", "http"},
+	"net/http.http2pseudoHeaderError":          {ClassUnavailable, 0, "malformed", "http"},
+	"net/http.http2duplicatePseudoHeaderError": {ClassUnavailable, 0, "malformed", "http"},
+	"net/http.http2headerFieldNameError":       {ClassUnavailable, 0, "malformed", "http"},
+	"net/http.http2headerFieldValueError":      {ClassUnavailable, 0, "malformed", "http"},
+	"net/http.unsupportedTEError":              {ClassPermanent, 0, "transfer_encoding", "http"},
+	"net/http.MaxBytesError":                   {ClassInvalid, 0, "too_large", "http"},
+	"net/textproto.ProtocolError":              {ClassUnavailable, 0, "malformed", "http"},
+	"os/exec.ExitError":                        {ClassInternal, 0, "exit", "os"},
+	"os/user.UnknownUserIdError":               {ClassNotFound, 0, "user", "os"},
+	"os/user.UnknownUserError":                 {ClassNotFound, 0, "user", "os"},
+	"os/user.UnknownGroupIdError":              {ClassNotFound, 0, "group", "os"},
+	"os/user.UnknownGroupError":                {ClassNotFound, 0, "group", "os"},
+	"time.ParseError":                          {ClassInvalid, 0, "time", "data"},
+	"time.parseDurationError":                  {ClassInvalid, 0, "time", "data"},
+	"encoding/json.SyntaxError":                {ClassInvalid, 0, "json", "data"},
+	"encoding/json.UnmarshalTypeError":         {ClassInvalid, 0, "json", "data"},
+	"encoding/json.UnmarshalFieldError":        {ClassInvalid, 0, "json", "data"},
+	"encoding/json.InvalidUnmarshalError":      {ClassInvalid, 0, "json", "data"},
+	"encoding/json.InvalidUTF8Error":           {ClassInvalid, 0, "json", "data"},
+	"encoding/json.UnsupportedTypeError":       {ClassInvalid, 0, "json", "data"},
+	"encoding/json.UnsupportedValueError":      {ClassInvalid, 0, "json", "data"},
+	"encoding/json.jsonError":                  {ClassInvalid, 0, "json", "data"},
+	"encoding/xml.SyntaxError":                 {ClassInvalid, 0, "xml", "data"},
+	"encoding/xml.UnmarshalError":              {ClassInvalid, 0, "xml", "data"},
+	"encoding/xml.UnsupportedTypeError":        {ClassInvalid, 0, "xml", "data"},
+	"encoding/xml.TagPathError":                {ClassInvalid, 0, "xml", "data"},
+	"encoding/asn1.StructuralError":            {ClassInvalid, 0, "asn1", "data"},
+	"encoding/asn1.SyntaxError":                {ClassInvalid, 0, "asn1", "data"},
+	"encoding/ascii85.CorruptInputError":       {ClassInvalid, 0, "ascii85", "data"},
+	"encoding/base32.CorruptInputError":        {ClassInvalid, 0, "base32", "data"},
+	"encoding/base64.CorruptInputError":        {ClassInvalid, 0, "base64", "data"},
+	"encoding/hex.InvalidByteError":            {ClassInvalid, 0, "hex", "data"},
+	"compress/bzip2.StructuralError":           {ClassInvalid, 0, "bzip2", "data"},
+	"compress/flate.CorruptInputError":         {ClassInvalid, 0, "flate", "data"},
+	"compress/flate.InternalError":             {ClassPermanent, 0, "flate", "data"},
+	"archive/tar.headerError":                  {ClassInvalid, 0, "tar", "data"},
+	"net/mail.charsetError":                    {ClassInvalid, 0, "mail", "data"},
+	"crypto/aes.KeySizeError":                  {ClassInvalid, 0, "key_size", "data"},
+	"crypto/des.KeySizeError":                  {ClassInvalid, 0, "key_size", "data"},
+	"crypto/rc4.KeySizeError":                  {ClassInvalid, 0, "key_size", "data"},
 }

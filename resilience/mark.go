@@ -19,11 +19,9 @@ const (
 
 // markedError is err with answers that override what the walk finds in it.
 type markedError struct {
-	err   error
-	bits  markBits
-	info  Info // the fields that bits name
-	retry bool
-	text  string
+	err error
+	overrides
+	text string
 }
 
 func (m *markedError) Error() string { return m.err.Error() }
@@ -50,7 +48,7 @@ func Mark(err error, c Class) error {
 	}
 	info := c.defaults()
 	info.Source = "mark"
-	return &markedError{err: err, bits: markClass, info: info}
+	return &markedError{err: err, overrides: overrides{bits: markClass, info: info}}
 }
 
 // Permanent says that repeating the call cannot help; class and code stay as
@@ -59,7 +57,7 @@ func Permanent(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &markedError{err: err, bits: markRetry}
+	return &markedError{err: err, overrides: overrides{bits: markRetry}}
 }
 
 // Retryable says that repeating the call may help; class and code stay as found.
@@ -69,7 +67,7 @@ func Retryable(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &markedError{err: err, bits: markRetry, retry: true}
+	return &markedError{err: err, overrides: overrides{bits: markRetry, retry: true}}
 }
 
 // WithCode gives err the application's own code, such as "quota_exceeded", for
@@ -78,7 +76,7 @@ func WithCode(err error, code string) error {
 	if err == nil {
 		return nil
 	}
-	return &markedError{err: err, bits: markCode, info: Info{Code: code}}
+	return &markedError{err: err, overrides: overrides{bits: markCode, info: Info{Code: code}}}
 }
 
 // WithRetryAfter says that err may be retried, but not before d has passed; a d
@@ -87,7 +85,9 @@ func WithRetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil
 	}
-	return &markedError{err: err, bits: markAfter | markRetry, retry: true, info: Info{RetryAfter: max(0, d)}}
+	return &markedError{err: err, overrides: overrides{
+		bits: markAfter | markRetry, retry: true, info: Info{RetryAfter: max(0, d)},
+	}}
 }
 
 // Public gives err a text that may be shown to the caller of the service, who
@@ -96,7 +96,7 @@ func Public(err error, text string) error {
 	if err == nil {
 		return nil
 	}
-	return &markedError{err: err, bits: markPublic, text: text}
+	return &markedError{err: err, overrides: overrides{bits: markPublic}, text: text}
 }
 
 // PublicCode returns the outermost code given by [WithCode] in err's chain, and
@@ -135,12 +135,12 @@ func outermost(err error, kind markBits) (*markedError, bool) {
 // overrides are the answers that marks gave, the outermost first.
 type overrides struct {
 	bits  markBits
-	info  Info
 	retry bool
+	info  Info // the fields that bits name
 }
 
 // under adds the answers of an inner mark where no outer one gave any.
-func (o *overrides) under(m overrides) {
+func (o *overrides) under(m *overrides) {
 	if m.bits&markClass != 0 && o.bits&markClass == 0 {
 		code, after := o.info.Code, o.info.RetryAfter
 		o.info = m.info
@@ -164,11 +164,14 @@ func (o *overrides) under(m overrides) {
 	o.bits |= m.bits &^ markRetry
 }
 
-// apply returns base with the answers of the marks.
-func (o *overrides) apply(base Info) Info {
+// apply puts the answers of the marks into base.
+func (o *overrides) apply(base *Info) {
+	if o.bits == 0 {
+		return
+	}
 	if o.bits&markClass != 0 {
-		keep := base
-		base = o.info
+		keep := *base
+		*base = o.info
 		if base.Code == "" {
 			base.Code = keep.Code
 		}
@@ -189,5 +192,4 @@ func (o *overrides) apply(base Info) Info {
 	if o.bits&markAfter != 0 {
 		base.RetryAfter = o.info.RetryAfter
 	}
-	return base
 }

@@ -1,68 +1,43 @@
 package resilience
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
 	"io/fs"
 	"net"
-	"net/url"
 	"os"
+	"reflect"
 
 	"github.com/failsafe-go/failsafe-go/bulkhead"
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
 )
 
-// standard knows the errors of the standard library. It is false for an error
-// that should be asked by interface.
-func standard(err error, f *finding) (known bool) {
-	if i, ok := sentinel(err); ok {
-		f.set(i, rankFor(i))
-		return true
-	}
-	if i, ok := errnoInfo(err); ok {
-		f.set(i, rankCode)
-		return true
-	}
-	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
-	case *net.OpError:
-		f.dial = e.Op == "dial"
-		f.carrier(e.Timeout())
-	case *net.DNSError:
-		f.dial = true
-		f.set(dnsInfo(e), rankCode)
-	case *url.Error:
-		if e.Timeout() {
-			f.set(timeoutOf("net"), rankGuess)
-		}
-	case *os.SyscallError, *fs.PathError, *os.LinkError:
-	case *net.AddrError, net.InvalidAddrError, net.UnknownNetworkError, *net.ParseError:
-		f.set(with(ClassInvalid, "address", "net"), rankCode)
-	default:
-		return tlsError(err, f)
-	}
-	return true
+// effect corrects the answers that a class gives by default.
+type effect uint8
+
+const (
+	unsent effect = 1 << iota // the request did not reach the other side
+	final                     // repeating does not help
+	quiet                     // it does not speak against the other side
+	counts                    // it does
+)
+
+// known is a row of what the package knows.
+type known struct {
+	class  Class
+	effect effect
+	code   string
+	source string
 }
 
-// rankFor ranks a sentinel: the end of a context says more than a code.
-func rankFor(i Info) rank {
-	if i.Source == "ctx" {
-		return rankContext
-	}
-	return rankCode
-}
-
-// carrier notes that a network operation failed.
-func (f *finding) carrier(timeout bool) {
-	if timeout {
-		f.set(timeoutOf("net"), rankCarrier)
-		return
-	}
-	f.set(with(ClassUnavailable, "", "net"), rankCarrier)
+func (k *known) info() Info {
+	i := with(k.class, k.code, k.source)
+	i.NotSent = i.NotSent || k.effect&unsent != 0
+	i.Retryable = i.Retryable && k.effect&final == 0
+	i.Counts = i.Counts && k.effect&quiet == 0 || k.effect&counts != 0
+	return i
 }
 
 func with(c Class, code, source string) Info {
@@ -71,45 +46,71 @@ func with(c Class, code, source string) Info {
 	return i
 }
 
-// sentinel knows error values by identity.
-func sentinel(err error) (Info, bool) {
-	switch err { //nolint:errorlint // The walk unwraps by itself.
-	case context.Canceled:
-		return Info{Class: ClassCanceled, Code: "canceled", Source: "ctx"}, true
-	case context.DeadlineExceeded, ErrTimeout:
-		return timeoutInfo(), true
-	case io.EOF, io.ErrUnexpectedEOF:
-		return with(ClassUnavailable, "eof", "io"), true
-	case io.ErrClosedPipe, net.ErrClosed:
-		return with(ClassUnavailable, "closed", "net"), true
-	case os.ErrDeadlineExceeded:
-		return with(ClassTimeout, "io_timeout", "net"), true
-	case sql.ErrNoRows:
-		return with(ClassNotFound, "no_rows", "sql"), true
-	case sql.ErrTxDone: // We ended it ourselves, as with the next.
-		return with(ClassInvalid, "tx_done", "sql"), true
-	case sql.ErrConnDone:
-		return with(ClassInvalid, "conn_done", "sql"), true
-	case driver.ErrBadConn: // Its contract: the server has not seen the statement.
-		i := with(ClassUnavailable, "bad_conn", "sql")
-		i.NotSent = true
-		return i, true
-	case fs.ErrNotExist:
-		return with(ClassNotFound, "not_exist", "os"), true
-	case fs.ErrExist:
-		return with(ClassInvalid, "exist", "os"), true
-	case net.ErrWriteToConnected:
-		return with(ClassInvalid, "connected", "net"), true
-	case fs.ErrClosed:
-		return with(ClassPermanent, "closed", "os"), true
-	case errors.ErrUnsupported:
-		return with(ClassPermanent, "unsupported", "os"), true
-	case fs.ErrPermission:
-		return with(ClassUnauthorized, "permission", "os"), true
-	case bulkhead.ErrFull, ratelimiter.ErrExceeded:
-		return rejectedInfo("policy", 0), true
+func canceledInfo() Info { return Info{Class: ClassCanceled, Code: "canceled", Source: "ctx"} }
+
+// sentinel is an error value with what it means.
+type sentinel struct {
+	err   error
+	asked bool // errors of other types are asked whether they are this one
+	known
+}
+
+// sentinels are the values of packages that this one imports anyway.
+var sentinels = [...]sentinel{
+	{io.EOF, true, known{ClassUnavailable, 0, "eof", "io"}},
+	{io.ErrUnexpectedEOF, true, known{ClassUnavailable, 0, "eof", "io"}},
+	{io.ErrClosedPipe, false, known{ClassUnavailable, 0, "closed", "net"}},
+	{net.ErrClosed, true, known{ClassUnavailable, 0, "closed", "net"}},
+	{os.ErrDeadlineExceeded, true, known{ClassTimeout, 0, "io_timeout", "net"}},
+	{sql.ErrNoRows, true, known{ClassNotFound, 0, "no_rows", "sql"}},
+	{sql.ErrTxDone, true, known{ClassInvalid, 0, "tx_done", "sql"}}, // We ended it ourselves, as with the next.
+	{sql.ErrConnDone, true, known{ClassInvalid, 0, "conn_done", "sql"}},
+	{driver.ErrBadConn, true, known{ClassUnavailable, unsent, "bad_conn", "sql"}}, // Its contract: the server has not seen the statement.
+	{driver.ErrSkip, false, known{ClassPermanent, 0, "unsupported", "sql"}},
+	{driver.ErrRemoveArgument, false, known{ClassInvalid, 0, "argument", "sql"}},
+	{fs.ErrNotExist, true, known{ClassNotFound, 0, "not_exist", "os"}},
+	{fs.ErrExist, true, known{ClassInvalid, 0, "exist", "os"}},
+	{fs.ErrPermission, true, known{ClassUnauthorized, 0, "permission", "os"}},
+	{fs.ErrInvalid, true, known{ClassInvalid, 0, "invalid", "os"}},
+	{fs.ErrClosed, true, known{ClassPermanent, 0, "closed", "os"}},
+	{fs.SkipDir, false, known{ClassPermanent, 0, "skip", "os"}},
+	{fs.SkipAll, false, known{ClassPermanent, 0, "skip", "os"}},
+	{os.ErrNoDeadline, false, known{ClassPermanent, 0, "no_deadline", "os"}},
+	{os.ErrProcessDone, false, known{ClassPermanent, 0, "process_done", "os"}},
+	{os.ErrNoHandle, false, known{ClassPermanent, 0, "no_handle", "os"}},
+	{net.ErrWriteToConnected, false, known{ClassInvalid, 0, "connected", "net"}},
+	{errors.ErrUnsupported, false, known{ClassPermanent, 0, "unsupported", "os"}},
+	{io.ErrShortWrite, false, known{ClassInternal, 0, "short_write", "io"}},
+	{io.ErrShortBuffer, false, known{ClassInvalid, 0, "short_buffer", "io"}},
+	{io.ErrNoProgress, false, known{ClassPermanent, 0, "no_progress", "io"}},
+	{bulkhead.ErrFull, false, known{ClassRejected, 0, "policy", "resilience"}},
+	{ratelimiter.ErrExceeded, false, known{ClassRejected, 0, "policy", "resilience"}},
+}
+
+// sentinelTexts finds the sentinels of errors.New by text, which is cheaper than
+// to compare with each; the value is compared with the one that is found.
+var sentinelTexts = textsOf(sentinels[:])
+
+func textsOf(all []sentinel) map[string]int {
+	byText := make(map[string]int, len(all))
+	for i, s := range all {
+		if reflect.TypeOf(s.err) == textType {
+			byText[s.err.Error()] = i
+		}
 	}
-	return Info{}, false
+	return byText
+}
+
+// operation notes that a network operation failed, and whether it was one before
+// anything can be sent.
+func (f *finding) operation(op string) {
+	switch op {
+	case "dial", "proxyconnect", "socks connect", "socks bind":
+		f.dial = true
+	case "local error":
+		f.local = true
+	}
+	f.set(with(ClassUnavailable, "", "net"), rankCarrier)
 }
 
 func dnsInfo(e *net.DNSError) Info {
@@ -120,32 +121,10 @@ func dnsInfo(e *net.DNSError) Info {
 		return i
 	case e.IsTimeout:
 		return with(ClassTimeout, "lookup_timeout", "dns")
-	default:
-		return with(ClassUnavailable, "lookup", "dns")
 	}
-}
-
-// tlsError knows the failures of a TLS handshake, before which no request is sent.
-func tlsError(err error, f *finding) (known bool) {
-	code := ""
-	switch err.(type) { //nolint:errorlint // The walk unwraps by itself.
-	case *tls.CertificateVerificationError:
-		code = "certificate"
-	case x509.UnknownAuthorityError, *x509.UnknownAuthorityError:
-		code = "unknown_authority"
-	case x509.HostnameError, *x509.HostnameError:
-		code = "hostname"
-	case x509.CertificateInvalidError, *x509.CertificateInvalidError:
-		code = "certificate_invalid"
-	case x509.SystemRootsError, *x509.SystemRootsError:
-		code = "system_roots"
-	case tls.RecordHeaderError, *tls.RecordHeaderError:
-		code = "not_tls"
-	default:
-		return false
+	switch e.Err { // Nobody was asked.
+	case "unrecognized address", "invalid address", "unknown network", "SRV header name is invalid":
+		return with(ClassInvalid, "lookup", "dns")
 	}
-	i := with(ClassPermanent, code, "tls")
-	i.NotSent, i.Counts = true, true
-	f.set(i, rankCode)
-	return true
+	return with(ClassUnavailable, "lookup", "dns") // SERVFAIL and answers that cannot be read
 }

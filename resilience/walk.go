@@ -2,8 +2,11 @@ package resilience
 
 import (
 	"context"
-	"errors"
-	"time"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
 )
 
 // rank orders what can be found in one tree; the more specific finding wins.
@@ -11,46 +14,54 @@ type rank uint8
 
 const (
 	rankNone    rank = iota
-	rankGuess        // an interface such as Timeout() bool
 	rankCarrier      // a wrapper such as *net.OpError
+	rankGuess        // an interface such as Timeout() bool
 	rankCode         // an errno, a sentinel, an HTTP status
 	rankDriver       // a driver's or an API's own code
 	rankContext      // the end of a context
 	rankSelf         // Classified
 )
 
-// finding is what is known about an error and all that it wraps.
+// finding is what is known so far about an error and about what it wraps. A walk
+// fills it from the outside in, so that of findings of one rank the outer stays.
 type finding struct {
-	info Info
-	rank rank
-	over overrides
-	dial bool // it happened while connecting
+	info  Info
+	rank  rank
+	dial  bool // it happened while connecting
+	local bool // it is about an alert that this side sent
+	over  overrides
 }
 
-// walker bounds one walk, also over a tree that is a cycle.
-type walker struct{ nodes int }
+// set replaces the info by a more specific one; plain facts add up anyway.
+func (f *finding) set(i Info, r rank) {
+	if r > f.rank {
+		f.info, f.rank = mergeFacts(i, f.info), r
+		return
+	}
+	f.info = mergeFacts(f.info, i)
+}
 
-func visit(err error) finding {
-	w := walker{nodes: maxNodes}
-	f := w.visit(err, 0)
+// finish resolves what the whole walk has shown, but for the marks.
+func (f *finding) finish() {
 	if f.rank == rankNone {
 		f.info = mergeFacts(ClassUnknown.defaults(), f.info)
 	}
-	if f.dial {
-		f.info = connecting(f.info)
+	if f.local {
+		f.localAlert()
 	}
-	return f
+	if f.dial {
+		f.connecting()
+	}
 }
 
-// connecting corrects an info for a failure before anything was sent.
-func connecting(i Info) Info {
+// connecting corrects the info of a failure before anything was sent.
+func (f *finding) connecting() {
+	i := &f.info
 	i.NotSent = true
 	if i.Class == ClassNotFound || i.Class == ClassUnknown { // No such socket.
-		code := i.Code
-		i = mergeFacts(ClassUnavailable.defaults(), i)
-		i.Code, i.Source, i.NotSent = code, "net", true
+		c := ClassUnavailable.defaults()
+		i.Class, i.Retryable, i.Counts, i.Source = c.Class, c.Retryable, c.Counts, "net"
 	}
-	return i
 }
 
 // mergeFacts adds to info what only other knows, whatever the classes.
@@ -65,81 +76,161 @@ func mergeFacts(info, other Info) Info {
 	return info
 }
 
-func (w *walker) visit(err error, depth int) finding {
-	if err == nil || depth >= maxDepth || w.nodes <= 0 {
-		return finding{}
+// walker bounds one walk, also over a tree that is a cycle.
+type walker struct {
+	nodes   int
+	guarded bool // each method of an error is called under its own recover
+}
+
+// visit finds out about err. Errors whose methods panic, as those of a nil pointer
+// do, are rare: the first walk gives up at a panic, and only then a second one
+// guards every call by itself and keeps what the others say.
+func visit(err error, f *finding) {
+	if !quick(err, f) {
+		*f = finding{}
+		w := walker{nodes: maxNodes, guarded: true}
+		w.walk(err, f, 0)
 	}
-	w.nodes--
-	if m, ok := err.(*markedError); ok { //nolint:errorlint // The walk unwraps by itself.
-		f := w.visit(m.err, depth+1)
-		over := overrides{}
-		over.under(overrides{bits: m.bits, info: m.info, retry: m.retry})
-		over.under(f.over)
-		f.over = over
-		return f
+	f.finish()
+}
+
+// quick walks without guards and reports whether nothing panicked.
+func quick(err error, f *finding) (ok bool) {
+	defer func() { _ = recover() }()
+	w := walker{nodes: maxNodes}
+	w.walk(err, f, 0)
+	return true
+}
+
+// walk follows a chain in a loop and enters itself for the branches of a join only.
+func (w *walker) walk(err error, f *finding, depth int) {
+	for ; err != nil && depth < maxDepth && w.nodes > 0; depth++ {
+		w.nodes--
+		var many []error
+		if w.guarded {
+			err, many = w.stepSafely(err, f)
+		} else {
+			err, many = w.step(err, f)
+		}
+		switch len(many) {
+		case 0:
+		case 1:
+			err = many[0]
+		default:
+			w.join(many, f, depth+1)
+			return
+		}
 	}
-	here := look(err)
-	if here.rank == rankSelf {
-		return here
+}
+
+// stepSafely is step for errors that may be nil pointers.
+func (w *walker) stepSafely(err error, f *finding) (next error, many []error) {
+	defer func() { _ = recover() }()
+	return w.step(err, f)
+}
+
+// step finds out about one error by itself and returns what it wraps. The types
+// that carry most errors come first, so that they cost one comparison each.
+func (w *walker) step(err error, f *finding) (next error, many []error) {
+	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
+	case *markedError:
+		f.over.under(&e.overrides)
+		return e.err, nil
+	case *net.OpError:
+		f.operation(e.Op)
+		return e.Err, nil
+	case *os.SyscallError:
+		return e.Err, nil
+	case *url.Error:
+		return e.Err, nil
+	case *fs.PathError:
+		return e.Err, nil
+	case *os.LinkError:
+		return e.Err, nil
+	case *net.DNSError:
+		f.dial = true
+		f.set(dnsInfo(e), rankCode)
+		return e.UnwrapErr, nil
+	case timeoutError:
+		f.set(timeoutInfo(), rankContext)
+		return nil, nil
 	}
-	many, one := unwrap(err)
-	switch {
-	case one != nil:
-		return deeper(here, w.visit(one, depth+1))
-	case many != nil:
-		return deeper(here, w.join(many, depth+1))
+	if i, ok := errnoInfo(err); ok {
+		f.set(i, rankCode)
+		return nil, nil
+	}
+	switch err { //nolint:errorlint // The walk unwraps by itself.
+	case context.DeadlineExceeded:
+		f.set(timeoutInfo(), rankContext)
+		return nil, nil
+	case context.Canceled:
+		f.set(canceledInfo(), rankContext)
+		return nil, nil
+	}
+	switch t := reflect.TypeOf(err); t {
+	case wrapType:
+		return err.(interface{ Unwrap() error }).Unwrap(), nil
+	case textType:
+		f.text(err)
+		return nil, nil
 	default:
-		return here
+		return w.foreign(planOf(t, err), err, f)
 	}
 }
 
-// deeper merges a finding with that of the error it wraps: the higher rank says
-// what it is, the outer one if equal, and plain facts add up.
-func deeper(outer, inner finding) finding {
-	f := outer
-	if inner.rank > outer.rank {
-		f.info, f.rank = mergeFacts(inner.info, outer.info), inner.rank
-	} else {
-		f.info = mergeFacts(outer.info, inner.info)
+// foreign asks an error of a type that is not imported for all it may know.
+func (w *walker) foreign(p *plan, err error, f *finding) (next error, many []error) {
+	f.dial = f.dial || p.dial
+	f.info.NotSent = f.info.NotSent || p.unsent
+	for rest := p.asks; rest != 0; rest &= rest - 1 {
+		if w.guarded {
+			p.askSafely(rest&-rest, err, f)
+		} else {
+			p.ask(rest&-rest, err, f)
+		}
+		if f.rank == rankSelf {
+			return nil, nil
+		}
 	}
-	f.over = inner.over
-	f.dial = outer.dial || inner.dial
-	return f
+	switch p.wraps {
+	case wrapsOne:
+		return err.(interface{ Unwrap() error }).Unwrap(), nil
+	case wrapsMany:
+		return nil, err.(interface{ Unwrap() []error }).Unwrap()
+	default:
+		return nil, nil
+	}
 }
 
-// join merges the branches of a joined error. Unknown branches are passed over;
-// of the others the most specific says what it is, but repeating is possible, and
-// nothing was sent, only if that holds for each of them.
-func (w *walker) join(errs []error, depth int) finding {
-	var best finding
-	first, retry, unsent := true, true, true
+// join merges the branches of a joined error into f. Unknown branches are passed
+// over; of the others the most specific says what it is, but repeating is
+// possible, and nothing was sent, only if that holds for each of them.
+func (w *walker) join(errs []error, f *finding, depth int) {
+	var best, facts Info
+	bestRank, first, retry, unsent := rankNone, true, true, true
 	for _, err := range errs {
-		f := w.visit(err, depth)
-		if f.rank == rankNone && f.over.bits == 0 && !f.dial {
-			best.info = mergeFacts(best.info, Info{RetryAfter: f.info.RetryAfter, HTTPStatus: f.info.HTTPStatus})
+		var b finding
+		w.walk(err, &b, depth)
+		if b.rank == rankNone && b.over.bits == 0 && !b.dial {
+			facts = mergeFacts(facts, Info{RetryAfter: b.info.RetryAfter, HTTPStatus: b.info.HTTPStatus})
 			continue
 		}
-		resolved := f.info
-		if f.dial {
-			resolved = connecting(resolved)
+		b.finish()
+		b.over.apply(&b.info)
+		retry, unsent = retry && b.info.Retryable, unsent && b.info.NotSent
+		if b.over.bits != 0 {
+			b.rank = rankSelf
 		}
-		if f.rank == rankNone {
-			resolved = mergeFacts(ClassUnknown.defaults(), resolved)
-		}
-		resolved = f.over.apply(resolved)
-		retry, unsent = retry && resolved.Retryable, unsent && resolved.NotSent
-		if f.over.bits != 0 {
-			f.rank = rankSelf
-		}
-		if first || f.rank > best.rank {
-			best.info, best.rank = resolved, f.rank
+		if first || b.rank > bestRank {
+			best, bestRank = b.info, b.rank
 		}
 		first = false
 	}
+	best = mergeFacts(best, facts)
 	if !first {
-		best.info.Retryable, best.info.NotSent = retry, unsent
+		best.Retryable, best.NotSent = retry, unsent
 	}
-	return best
+	f.set(best, bestRank)
 }
 
 // unwrap looks one level deeper and survives an Unwrap that panics.
@@ -156,120 +247,4 @@ func unwrap(err error) (many []error, one error) {
 		return u.Unwrap(), nil
 	}
 	return nil, nil
-}
-
-// look finds out about one error by itself. It survives methods that panic, those
-// of a nil pointer in particular, and keeps what was found before.
-func look(err error) (f finding) {
-	defer func() { _ = recover() }()
-	if standard(err, &f) {
-		return f
-	}
-	probe(err, &f)
-	return f
-}
-
-// probe asks an error of a type we do not import for what it knows, by interface.
-func probe(err error, f *finding) {
-	if e, ok := err.(Classified); ok {
-		f.info, f.rank = e.ResilienceInfo(), rankSelf
-		return
-	}
-	if e, ok := err.(interface{ RetryAfter() time.Duration }); ok {
-		f.info.RetryAfter = max(0, e.RetryAfter())
-	}
-	if e, ok := err.(interface{ Timeout() bool }); ok && e.Timeout() {
-		f.set(timeoutOf("net"), rankGuess)
-	}
-	if e, ok := err.(interface{ Is(error) bool }); ok {
-		switch {
-		case e.Is(context.Canceled):
-			f.set(Info{Class: ClassCanceled, Code: "canceled", Source: "ctx"}, rankContext)
-		case e.Is(context.DeadlineExceeded):
-			f.set(timeoutInfo(), rankContext)
-		case e.Is(errors.ErrUnsupported):
-			f.set(with(ClassPermanent, "unsupported", "os"), rankCode)
-		}
-	}
-	if status := statusOf(err); status != 0 {
-		f.set(ClassifyHTTP(status, ""), rankCode)
-	}
-	probeDrivers(err, f)
-	if f.rank >= rankDriver {
-		return
-	}
-	if i, ok := foreignInfo(err); ok {
-		f.set(i, rankDriver)
-	}
-}
-
-func timeoutOf(source string) Info {
-	i := ClassTimeout.defaults()
-	i.Source = source
-	return i
-}
-
-// set replaces the info by a more specific one and keeps plain facts.
-func (f *finding) set(i Info, r rank) {
-	if r > f.rank {
-		f.info, f.rank = mergeFacts(i, f.info), r
-	}
-}
-
-// statusOf returns the HTTP status that err tells of, or 0.
-func statusOf(err error) (status int) {
-	defer func() {
-		if recover() != nil { // A response error without a response.
-			status = 0
-		}
-	}()
-	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
-	case interface{ HTTPStatusCode() int }:
-		status = e.HTTPStatusCode()
-	case interface{ StatusCode() int }:
-		status = e.StatusCode()
-	case interface{ HTTPStatus() int }:
-		status = e.HTTPStatus()
-	}
-	if status < 400 || status > 599 {
-		return 0
-	}
-	return status
-}
-
-// probeDrivers asks for codes of databases and APIs.
-func probeDrivers(err error, f *finding) {
-	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
-	case interface{ SQLState() string }:
-		if code := e.SQLState(); code != "" {
-			f.set(ClassifySQLState(code), rankDriver)
-		}
-	case interface {
-		ErrorCode() string
-		ErrorMessage() string
-	}:
-		if i := classifyAPICode(e.ErrorCode()); i.Class != ClassUnknown {
-			f.set(i, rankDriver)
-		}
-	case interface{ RedisError() }:
-		if i := classifyRedis(err.Error()); i.Class != ClassUnknown {
-			f.set(i, rankDriver)
-		}
-	case interface {
-		IsNil() bool
-		IsClusterDown() bool
-	}:
-		if e.IsNil() {
-			f.set(with(ClassNotFound, "nil", "redis"), rankDriver)
-		} else if i := classifyRedis(err.Error()); i.Class != ClassUnknown {
-			f.set(i, rankDriver)
-		}
-	case interface{ HasErrorLabel(string) bool }:
-		switch {
-		case e.HasErrorLabel("TransientTransactionError"):
-			f.set(with(ClassConflict, "TransientTransactionError", "mongo"), rankDriver)
-		case e.HasErrorLabel("RetryableWriteError"), e.HasErrorLabel("NetworkError"):
-			f.set(with(ClassUnavailable, "", "mongo"), rankDriver)
-		}
-	}
 }
