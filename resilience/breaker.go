@@ -175,11 +175,12 @@ func (p *Permit) Done(err error) {
 		p.Success()
 		return
 	}
-	p.done(err, b.classify(err))
+	info := b.opts.Classifier.Classify(err)
+	p.done(err, &info)
 }
 
 // done reports err, which has been classified already.
-func (p *Permit) done(err error, info Info) {
+func (p *Permit) done(err error, info *Info) {
 	switch {
 	case info.Counts:
 		p.Failure(err)
@@ -191,7 +192,7 @@ func (p *Permit) done(err error, info Info) {
 }
 
 // neutral reports that an outcome says nothing about the other side's health.
-func neutral(i Info) bool {
+func neutral(i *Info) bool {
 	return i.Class == ClassCanceled || i.Class == ClassRejected || i.Class == ClassOverloaded || i.NotSent
 }
 

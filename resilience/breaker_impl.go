@@ -114,13 +114,6 @@ func (o *BreakerOptions) normalize() error {
 
 func (b *Breaker) now() time.Duration { return max(0, time.Since(b.start)) }
 
-func (b *Breaker) classify(err error) Info {
-	if c := b.opts.Classifier; c != nil {
-		return c.Classify(err)
-	}
-	return Classify(err)
-}
-
 // Name returns the name given in the options.
 func (b *Breaker) Name() string { return b.opts.Name }
 

@@ -1,6 +1,9 @@
 package resilience
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 const (
 	maxDepth = 32  // levels of wrapping that are looked at
@@ -58,22 +61,48 @@ func (c *Classifier) With(rules ...Rule) *Classifier {
 // Classify says what err is. In order of precedence: marks ([Mark], [Permanent],
 // …), the rules, [Classified] errors, built-in knowledge. Classify(nil) is the
 // zero Info.
-func (c *Classifier) Classify(err error) Info {
-	if err == nil {
-		return Info{}
+func (c *Classifier) Classify(err error) (info Info) {
+	c.classify(err, &info)
+	return info
+}
+
+// classify is Classify into info, whatever it held.
+func (c *Classifier) classify(err error, info *Info) {
+	rules := c != nil && len(c.rules) > 0
+	if !rules && bare(err, info) {
+		return
 	}
 	var f finding
 	visit(err, &f)
-	if c != nil && f.over.bits&markClass == 0 {
+	if rules && f.over.bits&markClass == 0 {
 		for _, r := range c.rules {
-			if info, ok := ask(r, err); ok {
-				f.info = info
+			if i, ok := ask(r, err); ok {
+				f.info = i
 				break
 			}
 		}
 	}
 	f.over.apply(&f.info)
-	return f.info
+	*info = f.info
+}
+
+// bare knows the errors that come most often without anything around them.
+func bare(err error, info *Info) bool {
+	if _, ok := err.(timeoutError); ok { //nolint:errorlint // A wrapped one takes the walk.
+		*info = timedOut
+		return true
+	}
+	switch err { //nolint:errorlint // As before.
+	case nil:
+		*info = Info{}
+	case context.DeadlineExceeded:
+		*info = timedOut
+	case context.Canceled:
+		*info = canceledInfo()
+	default:
+		return false
+	}
+	return true
 }
 
 // ask calls a rule and survives its panic.
@@ -89,12 +118,7 @@ func ask(r Rule, err error) (info Info, ok bool) {
 // Classify says what err is by what the package knows: one walk over the error's
 // tree, at most 32 levels deep, that asks no driver package. Classify(nil) is the
 // zero Info; an error that nothing recognises is ClassUnknown.
-func Classify(err error) Info {
-	if err == nil {
-		return Info{}
-	}
-	var f finding
-	visit(err, &f)
-	f.over.apply(&f.info)
-	return f.info
+func Classify(err error) (info Info) {
+	(*Classifier)(nil).classify(err, &info)
+	return info
 }

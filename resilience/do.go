@@ -123,7 +123,8 @@ type call struct {
 	waited   time.Duration // for an open breaker
 	permit   Permit
 	info     Info           // of the last failure
-	errs     [maxKept]error // the last failures, newest first
+	errs     [maxKept]error // the last failures, in a ring
+	failures int            // how many there were
 	delay    time.Duration  // before the next attempt
 }
 
@@ -135,8 +136,8 @@ func (c *call) begin(p *Pipeline) {
 }
 
 func (c *call) keep(err error) {
-	copy(c.errs[1:], c.errs[:maxKept-1])
-	c.errs[0] = err
+	c.errs[c.failures%maxKept] = err
+	c.failures++
 }
 
 // attempt makes one attempt, if breaker and bulkhead let it through.
@@ -174,9 +175,9 @@ func attempt[T any, F callable[T]](ctx context.Context, p *Pipeline, c *call, fn
 // enter takes what an attempt needs, or says why it may not begin.
 func (p *core) enter(ctx context.Context, c *call) error {
 	c.rejected = false
-	if err := contextError(ctx); err != nil {
+	if ctx.Err() != nil {
 		c.info = contextInfo(ctx)
-		return err
+		return contextError(ctx)
 	}
 	if p.breaker != nil {
 		err := p.breaker.acquire(&c.permit)
@@ -204,7 +205,7 @@ func (p *core) refusedBy(ctx context.Context, c *call, err error) error {
 		return err
 	}
 	c.rejected = true
-	c.info = p.classify(err)
+	p.classify(err, &c.info)
 	return err
 }
 
@@ -268,18 +269,28 @@ func (p *core) leave(ctx, inner context.Context, c *call, err error) error {
 		c.permit.Success()
 		return nil
 	}
-	c.info = p.classify(err)
+	p.classify(err, &c.info)
+	if inner.Err() != nil {
+		err = p.ended(ctx, c, err)
+	}
+	if c.permit.b != nil {
+		c.permit.done(err, &c.info)
+	}
+	return err
+}
+
+// ended corrects what is known of a failure whose context has ended.
+func (p *core) ended(ctx context.Context, c *call, err error) error {
 	vague := c.info.Class == ClassCanceled || c.info.Class == ClassUnknown || c.info.Class == ClassUnavailable
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		c.info = contextInfo(ctx)
-	case vague && inner.Err() != nil: // The error is how fn saw the end of its time.
+	case vague: // The error is how fn saw the end of its time.
 		c.info = timeoutInfo()
 	}
-	if c.info.Class == ClassTimeout && ctx.Err() == nil && inner.Err() != nil && !errtree.Is(err, ErrTimeout) {
-		err = &endedError{err: ErrTimeout, cause: err}
+	if c.info.Class == ClassTimeout && ctx.Err() == nil && !errtree.Is(err, ErrTimeout) {
+		return &endedError{err: ErrTimeout, cause: err}
 	}
-	c.permit.done(err, c.info)
 	return err
 }
 
@@ -290,17 +301,18 @@ func (p *core) abandon(c *call) {
 		p.bulkhead.ReleasePermit()
 	}
 	p.failures.Add(1)
+	p.retries.Add(uint64(c.attempts - 1))
 	c.permit.Failure(errPanicked)
 }
 
 // errPanicked is the cause that a breaker keeps of a function that panicked.
 var errPanicked = Mark(errors.New("resilience: function panicked"), ClassInternal)
 
-func timeoutInfo() Info {
-	i := ClassTimeout.defaults()
-	i.Code, i.Source = "deadline_exceeded", "ctx"
-	return i
-}
+// timedOut is what is known of a time that is over. It is copied from here because
+// an Info that was just put together is slow to copy.
+var timedOut = Info{Class: ClassTimeout, Code: "deadline_exceeded", Source: "ctx", Retryable: true, Counts: true}
+
+func timeoutInfo() Info { return timedOut }
 
 // contextInfo describes the end of ctx: a cancel is neutral, a deadline is not.
 func contextInfo(ctx context.Context) Info {
@@ -318,6 +330,7 @@ func (p *core) succeeded(c *call) {
 	}
 	if c.attempts > 1 {
 		p.recovered.Add(1)
+		p.retries.Add(uint64(c.attempts - 1))
 		if p.budget != nil {
 			p.budget.Refund(c.cost)
 		}
@@ -345,7 +358,7 @@ func (p *core) decide(ctx context.Context, c *call, err error) (reason StopReaso
 		return StopRetryAfter, false
 	}
 	c.delay = o.delay(c.attempts, c.info.RetryAfter)
-	if !p.inTime(ctx, c) {
+	if (c.delay > 0 || o.MaxElapsed > 0) && !p.inTime(ctx, c) {
 		return StopDeadline, false
 	}
 	if p.budget != nil {
@@ -354,11 +367,10 @@ func (p *core) decide(ctx context.Context, c *call, err error) (reason StopReaso
 			return StopBudget, false
 		}
 	}
-	p.retries.Add(1)
 	if f := p.opts.Hooks.Retry; f != nil {
 		f(RetryEvent{Name: p.opts.Name, Attempt: c.attempts, Delay: c.delay, Info: c.info, Err: err})
 	}
-	if sleep(ctx, c.delay) != nil {
+	if c.delay > 0 && sleep(ctx, c.delay) != nil {
 		return StopContext, false
 	}
 	return 0, true
@@ -377,6 +389,9 @@ func (p *core) inTime(ctx context.Context, c *call) bool {
 // failed counts the failure and returns the error for the caller.
 func (p *core) failed(outer, ctx context.Context, c *call, err error, reason StopReason) error {
 	p.failures.Add(1)
+	if c.attempts > 1 {
+		p.retries.Add(uint64(c.attempts - 1))
+	}
 	switch reason {
 	case StopRejected:
 		p.rejected.Add(1)
@@ -414,12 +429,12 @@ func (p *core) describe(ctx context.Context, c *call, err error, reason StopReas
 	default: // The failures say it.
 	}
 	wanted := reason == StopDeadline || reason == StopRetryAfter // A retry would have been made.
-	if c.attempts == 0 || c.attempts == 1 && extra == nil && !wanted && c.errs[1] == nil {
+	if c.attempts == 0 || c.attempts == 1 && extra == nil && !wanted && c.failures == 1 {
 		return err
 	}
 	e := &AttemptsError{Name: p.opts.Name, Attempts: c.attempts, Reason: reason, info: c.info}
-	for _, kept := range c.errs {
-		e.add(kept)
+	for i := 1; i <= min(c.failures, maxKept); i++ {
+		e.add(c.errs[(c.failures-i)%maxKept])
 	}
 	e.add(extra)
 	return e

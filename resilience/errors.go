@@ -149,8 +149,8 @@ type AttemptsError struct {
 	// Reason says why there was no further attempt.
 	Reason StopReason
 
-	errs [maxKept + 2]error // newest first, then what stopped the call
-	n    int
+	n    uint8
+	errs [maxKept + 1]error // newest first, then what stopped the call
 	info Info
 }
 
@@ -193,7 +193,7 @@ func (e *AttemptsError) ResilienceInfo() Info {
 }
 
 func (e *AttemptsError) add(err error) {
-	if err != nil && e.n < len(e.errs) {
+	if err != nil && int(e.n) < len(e.errs) {
 		e.errs[e.n] = err
 		e.n++
 	}

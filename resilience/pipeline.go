@@ -269,12 +269,7 @@ func (p *Pipeline) Metrics() iter.Seq2[string, float64] {
 	}
 }
 
-func (c *core) classify(err error) Info {
-	if cl := c.opts.Classifier; cl != nil {
-		return cl.Classify(err)
-	}
-	return Classify(err)
-}
+func (c *core) classify(err error, into *Info) { c.opts.Classifier.classify(err, into) }
 
 // withTimeout returns a context that ends after d with ErrTimeout as its cause,
 // or ctx itself and a nil cancel when ctx ends sooner anyway.
