@@ -1,29 +1,38 @@
 package resilience
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"math/bits"
 	"reflect"
 )
 
-// hash is FNV-1a, 64 bits, over the parts of a fingerprint.
+// hash is the state of a fingerprint. It takes eight bytes at a time; it does not
+// withstand someone who looks for collisions.
 type hash uint64
 
 func newHash() hash { return 14695981039346656037 }
 
-func (h *hash) byte(c byte) { *h = (*h ^ hash(c)) * 1099511628211 }
-
-func (h *hash) string(s string) {
-	for i := range len(s) {
-		h.byte(s[i])
-	}
-	h.byte(0)
+// word adds n: a multiplication to 128 bits, folded.
+func (h *hash) word(n uint64) {
+	high, low := bits.Mul64(uint64(*h)^n, stripeMix)
+	*h = hash(high ^ low)
 }
 
-func (h *hash) word(n uint64) {
-	for ; n != 0; n >>= 8 {
-		h.byte(byte(n))
+// string adds s and its length.
+func (h *hash) string(s string) {
+	n := uint64(len(s))
+	for ; len(s) >= 8; s = s[8:] {
+		h.word(uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56)
 	}
-	h.byte(0)
+	var rest uint64
+	for i := range len(s) {
+		rest = rest<<8 | uint64(s[i])
+	}
+	h.word(rest | n<<56)
 }
 
 // sum mixes the bits, so that any of them may choose a shard. It is never 0.
@@ -35,68 +44,98 @@ func (h *hash) sum() uint64 {
 	return max(1, x)
 }
 
-// maxText is how many bytes of a text matter.
-const maxText = 128
+const (
+	maxText = 128  // bytes of a text that matter, without its changing parts
+	maxRaw  = 1024 // bytes of a text that are looked at
+)
 
 // text adds a text without its changing parts: a run of digits, or of letters and
-// digits mixed, counts as one sign; so does a quoted part.
+// digits mixed, counts as one sign; so does a quoted part. Most texts have none of
+// these and are taken as they are.
 func (h *hash) text(s string) {
-	s = s[:min(len(s), maxText)]
-	for i := 0; i < len(s); {
+	plain := s[:min(len(s), maxText)]
+	for i := range len(plain) {
+		if changing(plain[i]) {
+			h.normalized(s[:min(len(s), maxRaw)])
+			return
+		}
+	}
+	h.string(plain)
+}
+
+// normalized adds s as text does if something in it changes.
+func (h *hash) normalized(s string) {
+	var room [maxText]byte
+	out := room[:0]
+	for i := 0; i < len(s) && len(out) < maxText; {
 		c := s[i]
 		switch {
-		case c == '"' || c == '\'' || c == '`':
+		case isWord(c):
+			end, digits := i, false
+			for end < len(s) && isWord(s[end]) {
+				digits = digits || isDigit(s[end])
+				end++
+			}
+			if digits {
+				out = append(out, '#')
+			} else {
+				out = append(out, s[i:min(end, i+maxText-len(out))]...)
+			}
+			i = end
+		case isQuote(c) && (i == 0 || c != '\'' || !isWord(s[i-1])): // Else an apostrophe.
 			end := i + 1
 			for end < len(s) && s[end] != c {
 				end++
 			}
-			if end == len(s) { // An apostrophe.
-				h.byte(c)
-				i++
-				continue
+			if end == len(s) {
+				end = i // It is never closed.
 			}
-			h.byte('"')
+			out = append(out, '"')
 			i = end + 1
-		case isWord(c):
-			end, digits := i, false
-			for end < len(s) && isWord(s[end]) {
-				digits = digits || s[end] >= '0' && s[end] <= '9'
-				end++
-			}
-			if digits {
-				h.byte('#')
-			} else {
-				for ; i < end; i++ {
-					h.byte(s[i])
-				}
-			}
-			i = end
 		default:
-			h.byte(c)
+			out = append(out, c)
 			i++
 		}
 	}
-	h.byte(0)
+	h.word(uint64(len(out)))
+	for len(out) > 0 {
+		var w uint64
+		n := min(8, len(out))
+		for i := range n {
+			w |= uint64(out[i]) << (8 * i)
+		}
+		h.word(w)
+		out = out[n:]
+	}
 }
 
-func isWord(c byte) bool {
-	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80
-}
+func changing(c byte) bool { return isDigit(c) || isQuote(c) }
+func isDigit(c byte) bool  { return c-'0' < 10 }
+func isQuote(c byte) bool  { return c == '"' || c == '\'' || c == '`' }
+func isWord(c byte) bool   { return isDigit(c) || (c|0x20)-'a' < 26 || c >= 0x80 }
+
+// plainTypes are those of errors.New and of fmt.Errorf with one %w: of such errors
+// the text and the identity of the innermost tell everything. It never changes.
+var plainTypes = [...]reflect.Type{reflect.TypeOf(io.EOF), reflect.TypeOf(fmt.Errorf("%w", io.EOF))}
 
 // error adds the types of err's chain, its class and code, and the text of a leaf
 // whose type says nothing. Addresses, names and other texts are left out.
-func (h *hash) error(err error, info Info) {
-	h.byte(byte(info.Class))
+func (h *hash) error(err error, c *Classifier) {
+	if (c == nil || len(c.rules) == 0) && h.plain(err) {
+		return
+	}
+	info := c.Classify(err)
+	h.word(uint64(info.Class))
 	h.string(info.Code)
 	for range maxDepth {
-		name := reflect.TypeOf(err).String()
-		h.string(name)
+		t := reflect.TypeOf(err)
+		h.string(t.String())
 		many, one := unwrap(err)
 		if len(many) > 0 {
 			one = many[0]
 		}
 		if one == nil {
-			if name == "*errors.errorString" {
+			if t == plainTypes[0] {
 				h.text(err.Error())
 			}
 			return
@@ -105,24 +144,59 @@ func (h *hash) error(err error, info Info) {
 	}
 }
 
-// recordFingerprint identifies the kind of a log record.
-func recordFingerprint(g *Guard, r slog.Record) uint64 {
-	h := newHash()
-	h.word(uint64(r.PC))
-	h.word(uint64(r.Level + 64))
-	h.text(r.Message)
-	r.Attrs(func(a slog.Attr) bool {
-		if k := a.Value.Kind(); k != slog.KindAny && k != slog.KindLogValuer {
-			return true // Boxing the others would cost memory.
+// plain adds err without a walk through all that [Classify] knows, if its whole
+// chain is of plainTypes: then only a sentinel has a code beyond its text. If it
+// returns false, it has added nothing.
+func (h *hash) plain(err error) bool {
+	for depth := range uint64(maxDepth) {
+		switch reflect.TypeOf(err) {
+		case plainTypes[0]:
+			info, _ := sentinel(err)
+			h.word(depth)
+			h.word(uint64(info.Class))
+			h.string(info.Code)
+			h.text(err.Error())
+			return true
+		case plainTypes[1]:
+			err = errors.Unwrap(err)
+		default:
+			return false
 		}
+	}
+	return false
+}
+
+// maxGroups is how deep groups of attributes are looked at.
+const maxGroups = 8
+
+// attr adds the errors and Infos of an attribute. Other values, and keys, tell
+// nothing about the kind; a LogValuer is not asked, since that may be dear.
+func (h *hash) attr(a slog.Attr, c *Classifier, depth int) {
+	switch a.Value.Kind() { //nolint:exhaustive // Boxing the others would cost memory.
+	case slog.KindGroup:
+		if depth < maxGroups {
+			for _, inner := range a.Value.Group() {
+				h.attr(inner, c, depth+1)
+			}
+		}
+	case slog.KindAny, slog.KindLogValuer:
 		switch v := a.Value.Any().(type) {
 		case Info:
-			h.byte(byte(v.Class))
+			h.word(uint64(v.Class))
 			h.string(v.Code)
 		case error:
-			h.error(v, g.opts.Classifier.Classify(v))
+			h.error(v, c)
 		}
+	}
+}
+
+// record adds what tells kinds of log records apart.
+func (h *hash) record(r *slog.Record, c *Classifier) {
+	h.word(uint64(r.PC))
+	h.word(uint64(r.Level))
+	h.text(r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		h.attr(a, c, 0)
 		return true
 	})
-	return h.sum()
 }

@@ -19,10 +19,10 @@ type GuardOptions struct {
 	// 100; negative: none.
 	Every int
 	// MaxKeys bounds the fingerprints told apart in one window; the rest is
-	// counted together. Default 4096.
+	// counted together. Default 4096, which take less than a mebibyte.
 	MaxKeys int
-	// PerSecond bounds what passes for all fingerprints together, on average.
-	// Default 100; negative: no bound.
+	// PerSecond bounds what passes for all fingerprints together, on average; the
+	// samples at the end of a window come on top. Default 100; negative: no bound.
 	PerSecond int
 	// Burst bounds what passes for all fingerprints at once. Default 200, or
 	// PerSecond if that is more.
@@ -38,8 +38,8 @@ type GuardOptions struct {
 	Disabled bool
 }
 
-// GuardHooks is a set of optional callbacks, called under no lock. Fields may be
-// added in any release.
+// GuardHooks is a set of optional callbacks, called under no lock, so that they may
+// use the guard and what it guards, Close apart. Fields may be added in any release.
 type GuardHooks struct {
 	// Summary is called at the end of a window, and by Flush, for each fingerprint
 	// of which something was withheld since it passed last.
@@ -57,13 +57,17 @@ type Summary struct {
 	Code string
 	// Suppressed is how many were withheld since the last one that passed.
 	Suppressed uint64
+	// Distinct is how many fingerprints these had: 1, or, for what was counted
+	// together, an estimate for all of that in the window, 3 % off as a rule.
+	Distinct uint64
 }
 
 // Decision is the answer of [Guard.Observe].
 type Decision struct {
 	// Emit says that this occurrence should be logged.
 	Emit bool
-	// New says that it is the first of its fingerprint in this window.
+	// New says that it is the first of its fingerprint in this window, whether it
+	// passes or not. It is false beyond MaxKeys.
 	New bool
 	// Suppressed is, when Emit is set, how many like it were withheld since the
 	// last one that passed. The sum of 1+Suppressed over all that pass, and of
@@ -74,7 +78,8 @@ type Decision struct {
 	Fingerprint uint64
 }
 
-// GuardStats is a snapshot of a guard's counters since NewGuard.
+// GuardStats is a snapshot of a guard's counters since NewGuard. Records below
+// MinLevel, and all of a disabled guard, are not counted.
 type GuardStats struct {
 	// Observed occurrences, of which Emitted passed and Suppressed did not. The
 	// samples logged at the end of a window count as suppressed.
@@ -86,35 +91,38 @@ type GuardStats struct {
 	Keys int
 }
 
-// Handler wraps next so that floods of like records are thinned: of each kind the
-// First in a window pass and then each Every-th. A record that passes carries
-// suppressed=N if N like it were withheld before. At the end of a window one
-// withheld record of each kind is logged with the number of the others, so that
-// the sum of 1+suppressed over all that was logged is the true number.
-//
-// Two records are alike if level, source position and message agree, numbers
-// aside, and the errors and [Info] values among their attributes have like types,
-// classes and codes.
+// Handler wraps next so that floods of like records, as [Guard] tells them, are
+// thinned: of each kind the First in a window pass and then each Every-th. A record
+// that passes carries suppressed=N if N like it were withheld before. At the end of
+// a window one withheld record of each kind is logged with the number of the others.
+// The attribute stands in the group that is open. Several handlers may share a
+// guard; what they pass to next is counted together.
 func (g *Guard) Handler(next slog.Handler) slog.Handler {
-	return &guardHandler{guard: g, next: next}
+	return &guardHandler{guard: g, next: next, with: newHash()}
 }
 
 type guardHandler struct {
 	guard *Guard
 	next  slog.Handler
+	with  hash // of what was given to WithAttrs
 }
 
 // Enabled reports what next does.
 func (h *guardHandler) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
 
-// WithAttrs returns a handler of the same guard.
+// WithAttrs returns a handler of the same guard; errors among attrs partake in the
+// fingerprints of its records.
 func (h *guardHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &guardHandler{guard: h.guard, next: h.next.WithAttrs(attrs)}
+	n := &guardHandler{guard: h.guard, next: h.next.WithAttrs(attrs), with: h.with}
+	for _, a := range attrs {
+		n.with.attr(a, h.guard.opts.Classifier, 0)
+	}
+	return n
 }
 
 // WithGroup returns a handler of the same guard.
 func (h *guardHandler) WithGroup(name string) slog.Handler {
-	return &guardHandler{guard: h.guard, next: h.next.WithGroup(name)}
+	return &guardHandler{guard: h.guard, next: h.next.WithGroup(name), with: h.with}
 }
 
 // Handle passes or withholds the record.
@@ -123,7 +131,13 @@ func (h *guardHandler) Handle(ctx context.Context, r slog.Record) error {
 	if g.opts.Disabled || r.Level < g.opts.MinLevel.Level() {
 		return h.next.Handle(ctx, r)
 	}
-	d := g.observe(recordFingerprint(g, r), func(s *sample) { s.keep(r, h.next) })
+	f := h.with
+	f.record(&r, g.opts.Classifier)
+	fingerprint := f.sum()
+	d, counted := g.count(fingerprint, nil)
+	if !counted {
+		d, _ = g.count(fingerprint, newSample(&r, h.next, g.room.grant()))
+	}
 	if !d.Emit {
 		return nil
 	}

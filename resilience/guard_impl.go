@@ -3,24 +3,64 @@ package resilience
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-const guardShards = 16
+const guardShards = 16 // power of two
 
-// Guard thins floods of like errors without losing count. It needs bounded memory
-// whatever it sees. It is safe for concurrent use and must not be copied after
-// first use. Close it to get the last summaries.
+// Guard thins floods of like errors without losing count. It is used around a
+// slog.Handler ([Guard.Handler]) or asked directly ([Guard.Observe]); one guard had
+// better serve one of the two. It is safe for concurrent use and must not be copied
+// after first use. Close it to get the last summaries.
+//
+// # What is alike
+//
+// A fingerprint of 64 bits tells kinds apart. That of an error is made of the types
+// in its chain (of joined errors: the first), its class and code as the Classifier
+// says, and, if the innermost is one of errors.New, its text. That of a record is
+// made of its source position, level and message, and of the errors and [Info]
+// values among its attributes, in groups and given to With too. Other attributes
+// tell nothing; a LogValuer that is neither is not asked. Of a text, 128 bytes
+// matter; numbers, words with digits in them and quoted parts count as one sign, so
+// that "user 17 not found" and "user 4711 not found" are alike.
+//
+// # Counting
+//
+// For each fingerprint, and for all together, the sum of 1+suppressed over the
+// records that were logged is the number of records, once Flush or the end of the
+// window has logged the samples. For Observe it is the sum of 1+Suppressed over the
+// decisions to emit and of Suppressed over the summaries. This holds whatever runs at
+// the same time; what a handler fails to write is counted as logged.
+//
+// No fingerprint is lost while at most MaxKeys are seen in a window: if even the
+// first record must not pass because of PerSecond, it is logged when the window
+// ends, though a little later than it happened. What is beyond MaxKeys is counted as
+// if it were alike, 16 groups of it, and summed up together with an estimate of how
+// many fingerprints it had.
+//
+// # Samples
+//
+// The record logged at the end of a window is the first that was withheld since one
+// passed. It carries its own time and what it had from With, but not the context of
+// the call. What it had of attributes is copied when it is withheld: numbers, texts,
+// times, groups, slices of plain values, what a LogValuer gives, and the texts of
+// errors and of encoding.TextMarshalers; of any other value, which might change or
+// be redacted by its type, the type is logged only. If there is no room for all of
+// it the record says truncated=true: a sample has up to 2 KiB, but beyond 48 bytes
+// each the samples share 128 KiB. So 4096 fingerprints take less than a mebibyte
+// (TestSampleHeap); handlers made by With, to which samples refer, come on top.
 type Guard struct {
 	opts   GuardOptions // defaults filled in; never changes
 	keys   atomic.Int64 // fingerprints told apart now, in all shards
+	room   sampleRoom
 	shards [guardShards]guardShard
-
-	observed, emitted, overflowed counter
 
 	bucketMu sync.Mutex
 	tokens   float64   // guarded by bucketMu
@@ -33,10 +73,16 @@ type Guard struct {
 	firing sync.WaitGroup // windows that end now
 }
 
+// guardShard counts a part of the fingerprints. All fields are guarded by mu.
 type guardShard struct {
 	mu       sync.Mutex
-	entries  map[uint64]*guardEntry // guarded by mu
-	overflow guardEntry             // guarded by mu; everything beyond MaxKeys
+	entries  map[uint64]*guardEntry
+	last     uint64      // the fingerprint counted last, which a flood repeats
+	entry    *guardEntry // of last; nil: look it up
+	overflow guardEntry  // everything beyond MaxKeys
+	beyond   sketch      // its fingerprints
+
+	observed, emitted, overflowed uint64 // since NewGuard
 }
 
 // guardEntry counts one fingerprint in one window.
@@ -44,37 +90,6 @@ type guardEntry struct {
 	seen     uint64
 	withheld uint64 // since the last that passed
 	sample   *sample
-}
-
-// sample is the first withheld occurrence since one passed: a record without the
-// room for attributes that a slog.Record holds ready, or what Observe saw.
-type sample struct {
-	time    time.Time
-	message string // the code if seen by Observe
-	attrs   []slog.Attr
-	next    slog.Handler // nil: seen by Observe
-	pc      uintptr
-	level   slog.Level
-	class   Class
-}
-
-// keep takes over a record for next.
-func (s *sample) keep(r slog.Record, next slog.Handler) {
-	s.time, s.message, s.pc, s.level, s.next = r.Time, r.Message, r.PC, r.Level, next
-	if n := r.NumAttrs(); n > 0 {
-		s.attrs = make([]slog.Attr, 0, n)
-		r.Attrs(func(a slog.Attr) bool {
-			s.attrs = append(s.attrs, a)
-			return true
-		})
-	}
-}
-
-// record is the record that was kept.
-func (s *sample) record() slog.Record {
-	r := slog.NewRecord(s.time, s.level, s.message, s.pc)
-	r.AddAttrs(s.attrs...)
-	return r
 }
 
 // NewGuard returns a guard, or an error matching [ErrOptions] that names every
@@ -106,56 +121,80 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 	return g, nil
 }
 
-// Observe counts an error and says whether to log it. Errors are alike if their
-// types, codes and, for plain errors, texts agree, numbers and quoted parts aside.
+// Observe counts an error and says whether to log it; [GuardHooks].Summary tells what
+// became of the rest. Errors are alike as the package's Guard says. Observe(nil)
+// counts nothing. What is withheld allocates nothing but its sample.
 func (g *Guard) Observe(err error) Decision {
 	if g.opts.Disabled || err == nil {
 		return Decision{Emit: err != nil, New: err != nil}
 	}
-	info := g.opts.Classifier.Classify(err)
 	h := newHash()
-	h.error(err, info)
-	return g.observe(h.sum(), func(s *sample) { s.class, s.message = info.Class, info.Code })
-}
-
-// observe counts one occurrence; keep fills in the sample if it is withheld first.
-func (g *Guard) observe(fingerprint uint64, keep func(*sample)) Decision {
-	if !g.armed.Load() {
-		g.arm()
-	}
-	g.observed.inc()
-	d := Decision{Fingerprint: fingerprint}
-	s := &g.shards[fingerprint%guardShards]
-	s.mu.Lock()
-	e, ok := s.entries[fingerprint]
-	switch {
-	case ok:
-	case g.reserve():
-		e = &guardEntry{}
-		s.entries[fingerprint] = e
-		d.New = true
-	default:
-		e = &s.overflow
-		g.overflowed.inc()
-	}
-	e.seen++
-	if g.dueLocked(e) && g.take() {
-		d.Emit, d.Suppressed = true, e.withheld
-		e.withheld, e.sample = 0, nil
-		s.mu.Unlock()
-		g.emitted.inc()
-		return d
-	}
-	e.withheld++
-	if e.sample == nil {
-		e.sample = &sample{}
-		keep(e.sample)
-	}
-	s.mu.Unlock()
-	if !g.armed.Load() { // The window ended between the first look and the count.
-		g.arm()
+	h.error(err, g.opts.Classifier)
+	fingerprint := h.sum()
+	d, counted := g.count(fingerprint, nil)
+	if !counted {
+		info := g.opts.Classifier.Classify(err)
+		d, _ = g.count(fingerprint, &sample{time: time.Now(), class: info.Class, data: strings.Clone(info.Code)})
 	}
 	return d
+}
+
+// count counts one occurrence, unless it is withheld as the first since one passed
+// and there is no sample of it: then it reports false and has done nothing, so that
+// the caller may take a sample under no lock and try again.
+func (g *Guard) count(fingerprint uint64, sample *sample) (d Decision, counted bool) {
+	d.Fingerprint = fingerprint
+	s := &g.shards[fingerprint%guardShards]
+	s.mu.Lock()
+	e := s.entryLocked(g, fingerprint)
+	due := g.due(e.seen+1) && g.take()
+	if !due && e.sample == nil && sample == nil {
+		s.mu.Unlock()
+		return d, false
+	}
+	e.seen++
+	s.observed++
+	if e == &s.overflow {
+		s.overflowed++
+		s.beyond.add(fingerprint)
+	} else {
+		d.New = e.seen == 1
+	}
+	switch {
+	case due:
+		s.emitted++
+		d.Emit, d.Suppressed = true, e.withheld
+		g.room.remove(e.sample)
+		e.withheld, e.sample = 0, nil
+	case e.sample == nil:
+		g.room.add(sample)
+		e.sample = sample
+		e.withheld++
+	default:
+		e.withheld++
+	}
+	s.mu.Unlock()
+	if !g.armed.Load() { // If it is, its end is yet to come and sees this count.
+		g.arm()
+	}
+	return d, true
+}
+
+// entryLocked is the entry of a fingerprint, or that of all beyond MaxKeys.
+func (s *guardShard) entryLocked(g *Guard, fingerprint uint64) *guardEntry {
+	if s.entry != nil && s.last == fingerprint {
+		return s.entry
+	}
+	e, ok := s.entries[fingerprint]
+	if !ok {
+		if !g.reserve() {
+			return &s.overflow
+		}
+		e = &guardEntry{}
+		s.entries[fingerprint] = e
+	}
+	s.last, s.entry = fingerprint, e
+	return e
 }
 
 // reserve takes room for one more fingerprint.
@@ -167,10 +206,10 @@ func (g *Guard) reserve() bool {
 	return false
 }
 
-// dueLocked reports whether the occurrence just counted may pass.
-func (g *Guard) dueLocked(e *guardEntry) bool {
+// due reports whether the nth occurrence of a fingerprint in a window may pass.
+func (g *Guard) due(n uint64) bool {
 	first := uint64(g.opts.First)
-	return e.seen <= first || g.opts.Every > 0 && (e.seen-first)%uint64(g.opts.Every) == 0
+	return n <= first || g.opts.Every > 0 && (n-first)%uint64(g.opts.Every) == 0
 }
 
 // take takes a token of the bound for all fingerprints.
@@ -205,8 +244,17 @@ func (g *Guard) arm() {
 	})
 }
 
-// Flush ends the window now: it logs and reports what was withheld and starts
-// counting afresh. It returns the errors of the handlers, joined.
+// withheld is what a window kept back of one fingerprint.
+type withheld struct {
+	fingerprint uint64 // 0: everything beyond MaxKeys
+	distinct    uint64
+	guardEntry
+}
+
+// Flush ends the window now: it logs and reports what was withheld, the oldest
+// first, and starts counting afresh. It may be called at any time, also by hooks
+// and handlers of the guard. It returns the first errors of the handlers, joined; a
+// hook or handler that panics is such an error and does not stop the others.
 func (g *Guard) Flush() error {
 	g.mu.Lock()
 	if g.timer != nil && g.timer.Stop() {
@@ -216,41 +264,83 @@ func (g *Guard) Flush() error {
 	g.armed.Store(false)
 	g.mu.Unlock()
 	var errs []error
-	for i := range g.shards {
-		s := &g.shards[i]
-		s.mu.Lock()
-		entries, overflow := s.entries, s.overflow
-		s.entries, s.overflow = make(map[uint64]*guardEntry), guardEntry{}
-		s.mu.Unlock()
-		g.keys.Add(-int64(len(entries)))
-		for fingerprint, e := range entries {
-			errs = append(errs, g.summarize(fingerprint, e))
+	for _, w := range g.cut() {
+		g.room.remove(w.sample)
+		if err := g.summarize(w); err != nil && len(errs) < maxFlushErrors {
+			errs = append(errs, err)
 		}
-		errs = append(errs, g.summarize(0, &overflow))
 	}
 	return errors.Join(errs...)
 }
 
-// summarize reports what was withheld of one fingerprint.
-func (g *Guard) summarize(fingerprint uint64, e *guardEntry) error {
-	if e.withheld == 0 {
-		return nil
+const maxFlushErrors = 8
+
+// cut takes all counts of the window that ends.
+func (g *Guard) cut() []withheld {
+	var all []withheld
+	var sketches [guardShards]sketch
+	beyond := withheld{}
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		entries, overflow := s.entries, s.overflow
+		sketches[i] = s.beyond
+		if len(entries) > 0 {
+			s.entries, s.entry = make(map[uint64]*guardEntry), nil
+		}
+		s.overflow, s.beyond = guardEntry{}, sketch{}
+		g.keys.Add(-int64(len(entries)))
+		s.mu.Unlock()
+		for fingerprint, e := range entries { // Nobody else knows them any more.
+			if e.withheld > 0 {
+				all = append(all, withheld{fingerprint: fingerprint, distinct: 1, guardEntry: *e})
+			}
+		}
+		beyond.merge(overflow, &g.room)
 	}
+	if beyond.withheld > 0 {
+		beyond.distinct = max(1, distinct(sketches[:]))
+		all = append(all, beyond)
+	}
+	slices.SortFunc(all, func(a, b withheld) int { return a.sample.time.Compare(b.sample.time) })
+	return all
+}
+
+// merge adds what one shard withheld and keeps one of the samples.
+func (w *withheld) merge(e guardEntry, room *sampleRoom) {
+	w.withheld += e.withheld
+	if w.sample == nil {
+		w.sample = e.sample
+		return
+	}
+	room.remove(e.sample)
+}
+
+// summarize reports what was withheld of one fingerprint.
+func (g *Guard) summarize(w withheld) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("resilience: flush guard %s: panic: %v", g.opts.Name, p)
+		}
+	}()
 	if f := g.opts.Hooks.Summary; f != nil {
-		sum := Summary{Fingerprint: fingerprint, Suppressed: e.withheld}
-		if e.sample.next == nil {
-			sum.Class, sum.Code = e.sample.class, e.sample.message
+		sum := Summary{Fingerprint: w.fingerprint, Suppressed: w.withheld, Distinct: w.distinct}
+		if w.sample.next == nil {
+			sum.Class, sum.Code = w.sample.class, w.sample.data
 		}
 		f(sum)
 	}
-	if e.sample.next == nil {
+	if w.sample.next == nil {
 		return nil
 	}
-	r := e.sample.record()
-	if e.withheld > 1 {
-		r.AddAttrs(slog.Uint64("suppressed", e.withheld-1))
+	r := w.sample.record()
+	if w.fingerprint == 0 {
+		r.AddAttrs(slog.Uint64("distinct", w.distinct))
 	}
-	return e.sample.next.Handle(context.Background(), r)
+	if w.withheld > 1 {
+		r.AddAttrs(slog.Uint64("suppressed", w.withheld-1))
+	}
+	return w.sample.next.Handle(context.Background(), r)
 }
 
 // Close flushes and waits for a window that ends meanwhile. What is observed after
@@ -266,12 +356,20 @@ func (g *Guard) Close() error {
 	return err
 }
 
-// Stats returns the counters as they are now.
+// Stats returns the counters as they are now, each shard's at one moment: Observed
+// is always the sum of Emitted and Suppressed.
 func (g *Guard) Stats() GuardStats {
-	s := GuardStats{Emitted: g.emitted.load(), Overflowed: g.overflowed.load(), Keys: int(g.keys.Load())}
-	s.Observed = max(g.observed.load(), s.Emitted)
-	s.Suppressed = s.Observed - s.Emitted
-	return s
+	st := GuardStats{Keys: int(g.keys.Load())}
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		st.Observed += s.observed
+		st.Emitted += s.emitted
+		st.Overflowed += s.overflowed
+		s.mu.Unlock()
+	}
+	st.Suppressed = st.Observed - st.Emitted
+	return st
 }
 
 // Metrics yields the guard's figures under Prometheus names with the label guard,

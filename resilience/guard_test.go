@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,16 +306,31 @@ func TestGuardConcurrent(t *testing.T) {
 	})
 }
 
+// TestGuardSuppressedAllocs makes errors and attributes ahead: what is counted is
+// slog's and the guard's.
 func TestGuardSuppressedAllocs(t *testing.T) {
 	g := newGuard(t, resilience.GuardOptions{First: 1, Every: -1})
 	defer func() { _ = g.Close() }()
-	h := g.Handler(slog.DiscardHandler)
-	r := slog.NewRecord(time.Time{}, slog.LevelError, "cannot reach upstream", 1)
-	r.AddAttrs(slog.Any("err", wrapped(errBoom)), slog.Int("n", 7))
-	ctx := t.Context()
-	_, _ = h.Handle(ctx, r), h.Handle(ctx, r)
-	if n := testing.AllocsPerRun(200, func() { _ = h.Handle(ctx, r) }); n != 0 {
-		t.Errorf("a suppressed record allocates %v times; want 0", n)
+	log := slog.New(g.Handler(&logged{}))
+	with := log.With("err", wrapped(errBoom)).WithGroup("g")
+	ctx, n := t.Context(), slog.Int("n", 7)
+	plain, refused, state := slog.Any("err", wrapped(errBoom)), dial(syscall.ECONNREFUSED), error(sqlState("40001"))
+	group, info := slog.Group("g", n, slog.Any("err", refused)), slog.Any("failure", resilience.Classify(state))
+	for name, observe := range map[string]func(){
+		"plain":   func() { log.LogAttrs(ctx, slog.LevelError, "cannot reach 7 upstreams", plain, n) },
+		"group":   func() { log.LogAttrs(ctx, slog.LevelError, "no", group) },
+		"info":    func() { log.LogAttrs(ctx, slog.LevelError, "no", info) },
+		"with":    func() { with.LogAttrs(ctx, slog.LevelError, "no", n) },
+		"observe": func() { _ = g.Observe(refused) },
+		"sql":     func() { _ = g.Observe(state) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			observe()
+			observe() // Takes the sample.
+			if n := testing.AllocsPerRun(200, observe); n != 0 {
+				t.Errorf("what is withheld allocates %v times; want 0", n)
+			}
+		})
 	}
 }
 
