@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/binary"
 	"encoding/json"
@@ -177,14 +178,7 @@ func (e *encoder) any(v any) {
 		e.out = append(e.out, encodedError)
 		e.text(textOf(v, func() (string, error) { return v.Error(), nil }))
 	case []string, []int, []int64, []float64, []bool, map[string]string:
-		b, err := json.Marshal(v)
-		if err != nil || len(b) > e.room-len(e.out) {
-			e.value(slog.StringValue(fmt.Sprintf("(%T)", v)))
-			e.cut = true
-			return
-		}
-		e.out = append(e.out, encodedJSON)
-		e.text(string(b))
+		e.json(v)
 	case encoding.TextMarshaler:
 		e.value(slog.StringValue(textOf(v, func() (string, error) {
 			b, err := v.MarshalText()
@@ -193,6 +187,20 @@ func (e *encoder) any(v any) {
 	default:
 		e.value(slog.StringValue(fmt.Sprintf("(%T)", v)))
 	}
+}
+
+// json writes v as slog.JSONHandler would, or its type if there is no room.
+func (e *encoder) json(v any) {
+	var b bytes.Buffer
+	j := json.NewEncoder(&b)
+	j.SetEscapeHTML(false)
+	if err := j.Encode(v); err != nil || b.Len()+2 > e.room-len(e.out) {
+		e.value(slog.StringValue(fmt.Sprintf("(%T)", v)))
+		e.cut = true
+		return
+	}
+	e.out = append(e.out, encodedJSON)
+	e.text(string(bytes.TrimSpace(b.Bytes())))
 }
 
 // textOf asks v for its text and survives a panic.

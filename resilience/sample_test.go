@@ -56,7 +56,7 @@ func TestSampleIsTheRecord(t *testing.T) {
 		slog.Time("zero", time.Time{}), slog.String("s", "a\"b\x00c"), slog.String("", ""), slog.Attr{},
 		slog.Group("g", slog.Int("a", 1), slog.Group("h", slog.String("b", "c")), slog.Group("none"), slog.Attr{}),
 		slog.Group("", slog.Int("inline", 1)), slog.Any("nil", nil), slog.Any("err", fmt.Errorf("x: %w", errBoom)),
-		slog.Any("strings", []string{"a", "b"}), slog.Any("ints", []int{1, 2}), slog.Any("map", map[string]string{"k": "v"}),
+		slog.Any("strings", []string{"a<&>", "b"}), slog.Any("ints", []int{1, 2}), slog.Any("map", map[string]string{"k": "v"}),
 		slog.Any("addr", netip.MustParseAddr("10.0.0.1")), slog.Any("level", slog.LevelInfo),
 		slog.Any("info", resilience.Classify(sqlState("40001"))), slog.Any("valuer", asGroup{7}),
 	)

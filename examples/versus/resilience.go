@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -31,7 +29,9 @@ func fails(context.Context) (int, error) { return 0, resilience.ErrTimeout }
 // resilienceSuite compares the cost of a call that succeeds, is rejected, or fails,
 // through the same policies on all sides.
 func resilienceSuite(r *bench.Report) error {
-	for _, compare := range []func(*bench.Report) error{successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, suppressed, floods, inVirtualTime} {
+	for _, compare := range []func(*bench.Report) error{
+		successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, withheld, floods, neverLogged, inVirtualTime,
+	} {
 		if err := compare(r); err != nil {
 			return err
 		}
@@ -221,43 +221,6 @@ func failingAttempts(r *bench.Report) error {
 	sides := []bench.Side{side(ours, us), side("failsafe-go", fs), side("backoff", bo)}
 	sides[0].Check, sides[1].Check, sides[2].Check = four(us), four(fs), four(bo)
 	return r.Compare(bench.Comparison{Measure: "four failing attempts without delay (ours classifies each)", Sides: sides}, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2})
-}
-
-// suppressed compares an error record that the flood guard withholds, and an error
-// that it only counts, with a record written to a file.
-func suppressed(r *bench.Report) error {
-	f, err := os.CreateTemp("", "versus-*.log")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		f.Close()
-		os.Remove(f.Name())
-	}()
-	g, err := resilience.NewGuard(resilience.GuardOptions{Every: -1, Window: time.Hour})
-	if err != nil {
-		return err
-	}
-	ctx := context.Background()
-	guarded := slog.New(g.Handler(slog.NewJSONHandler(f, nil)))
-	plain := slog.New(slog.NewJSONHandler(f, nil))
-	write := func(l *slog.Logger) func(n int) {
-		return func(n int) {
-			for range n {
-				l.LogAttrs(ctx, slog.LevelError, "call failed", slog.Any("error", errDown), slog.String("upstream", "ai"))
-			}
-		}
-	}
-	written := bench.Side{Name: "slog JSON to a file", Op: write(plain)}
-	err = errors.Join(
-		r.Compare(bench.Comparison{Measure: "one error record in a flood, through slog", Sides: []bench.Side{{Name: ours, Op: write(guarded)}, written}},
-			bench.Goal{Peer: written.Name, MaxRatio: 1.0 / 5}),
-		r.Compare(bench.Comparison{Measure: "one error in a flood, by Observe", Sides: []bench.Side{{Name: ours, Op: func(n int) {
-			for range n {
-				g.Observe(errDown)
-			}
-		}}, written}}, bench.Goal{Peer: written.Name, MaxRatio: 1.0 / 5, MaxAllocs: -1}))
-	return errors.Join(err, g.Close())
 }
 
 var sink resilience.Info
