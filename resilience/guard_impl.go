@@ -285,9 +285,7 @@ func (g *Guard) cut() []withheld {
 		s.mu.Lock()
 		entries, overflow := s.entries, s.overflow
 		sketches[i] = s.beyond
-		if len(entries) > 0 {
-			s.entries, s.entry = make(map[uint64]*guardEntry), nil
-		}
+		s.entries, s.entry = make(map[uint64]*guardEntry), nil
 		s.overflow, s.beyond = guardEntry{}, sketch{}
 		g.keys.Add(-int64(len(entries)))
 		s.mu.Unlock()
