@@ -158,7 +158,7 @@ func TestGuardHandlerFails(t *testing.T) {
 			}
 			_, _ = catch(func() error { return h.Handle(t.Context(), slog.NewRecord(time.Now(), slog.LevelError, "m", 1)) })
 			_, _ = catch(func() error { return h.Handle(t.Context(), slog.NewRecord(time.Now(), slog.LevelError, "m", 1)) })
-			err, panicked := catch(g.Flush)
+			panicked, err := catch(g.Flush)
 			if panicked != nil || err == nil {
 				t.Errorf("Flush = %v, panic %v; want an error", err, panicked)
 			}
@@ -172,9 +172,9 @@ func TestGuardHandlerFails(t *testing.T) {
 	})
 }
 
-func catch(f func() error) (err error, panicked any) { //nolint:revive // The panic is the point.
+func catch(f func() error) (panicked any, err error) {
 	defer func() { panicked = recover() }()
-	return f(), nil
+	return nil, f()
 }
 
 // chatty logs through the guard whatever it is given.
