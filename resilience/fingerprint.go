@@ -2,8 +2,6 @@ package resilience
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/bits"
 	"reflect"
@@ -114,10 +112,6 @@ func isDigit(c byte) bool  { return c-'0' < 10 }
 func isQuote(c byte) bool  { return c == '"' || c == '\'' || c == '`' }
 func isWord(c byte) bool   { return isDigit(c) || (c|0x20)-'a' < 26 || c >= 0x80 }
 
-// plainTypes are those of errors.New and of fmt.Errorf with one %w: of such errors
-// the text and the identity of the innermost tell everything. It never changes.
-var plainTypes = [...]reflect.Type{reflect.TypeOf(io.EOF), reflect.TypeOf(fmt.Errorf("%w", io.EOF))}
-
 // error adds the types of err's chain, its class and code, and the text of a leaf
 // whose type says nothing. Addresses, names and other texts are left out.
 func (h *hash) error(err error, c *Classifier) {
@@ -135,7 +129,7 @@ func (h *hash) error(err error, c *Classifier) {
 			one = many[0]
 		}
 		if one == nil {
-			if t == plainTypes[0] {
+			if t == textType {
 				h.text(err.Error())
 			}
 			return
@@ -145,19 +139,20 @@ func (h *hash) error(err error, c *Classifier) {
 }
 
 // plain adds err without a walk through all that [Classify] knows, if its whole
-// chain is of plainTypes: then only a sentinel has a code beyond its text. If it
-// returns false, it has added nothing.
+// chain is of errors.New and of fmt.Errorf with one %w: then only the innermost text
+// says anything. If it returns false, it has added nothing.
 func (h *hash) plain(err error) bool {
 	for depth := range uint64(maxDepth) {
 		switch reflect.TypeOf(err) {
-		case plainTypes[0]:
-			info, _ := sentinel(err)
+		case textType:
+			var f finding
+			f.text(err)
 			h.word(depth)
-			h.word(uint64(info.Class))
-			h.string(info.Code)
+			h.word(uint64(f.info.Class))
+			h.string(f.info.Code)
 			h.text(err.Error())
 			return true
-		case plainTypes[1]:
+		case wrapType:
 			err = errors.Unwrap(err)
 		default:
 			return false

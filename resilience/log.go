@@ -14,7 +14,7 @@ func (p *core) log(ctx context.Context, c *call, err error, reason StopReason) {
 	}
 	attrs := make([]slog.Attr, 0, 7)
 	attrs = append(attrs, slog.String("operation", p.opts.Name), slog.Any("failure", c.info),
-		slog.String("type", rootType(err)), slog.String("fingerprint", fmt.Sprintf("%016x", fingerprint(err, c.info))),
+		slog.String("type", rootType(err)), slog.String("fingerprint", fmt.Sprintf("%016x", fingerprint(err, p.opts.Classifier))),
 		slog.Int("attempts", c.attempts), slog.String("reason", reason.String()))
 	if p.breaker != nil {
 		attrs = append(attrs, slog.String("breaker", p.breaker.State().String()))
@@ -35,10 +35,10 @@ func levelOf(i Info) slog.Level {
 	}
 }
 
-// fingerprint is that of Guard.Observe for the same error.
-func fingerprint(err error, info Info) uint64 {
+// fingerprint is that of Guard.Observe for the same error and classifier.
+func fingerprint(err error, c *Classifier) uint64 {
 	h := newHash()
-	h.error(err, info)
+	h.error(err, c)
 	return h.sum()
 }
 

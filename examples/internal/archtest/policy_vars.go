@@ -33,7 +33,6 @@ func repositoryVars() map[string]Var {
 	permit(Table, "fixed time of the first migration file", "examples/chatserver.migratedAt")
 	permit(Table, "widths of an upload's variants", "examples/chatserver.uploadWidths")
 	permit(Table, "meaning and names of RPC codes", "resilience.rpcCodes")
-	permit(Table, "types of errors that hold nothing but a text", "resilience.plainTypes")
 	permit(Memo, "how to read an error's code, by reflect.Type", "resilience.foreignTypes")
 	permit(Memo, "how to size a type, by reflect.Type", "memory.plans")
 	permit(Pool, "histograms of a GIF's colours, large and short-lived", "imageopt/internal/quant.cells")
