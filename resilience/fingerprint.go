@@ -138,6 +138,21 @@ func (h *hash) error(err error, c *Classifier) {
 	}
 }
 
+// Fingerprint returns the number by which errors of the same kind are known, as in
+// Decision.Fingerprint: it comes of types, class, code and, for plain errors, the
+// text without its numbers and quoted parts. It is the same in each process of one
+// build, and 0 for nil.
+func Fingerprint(err error) uint64 { return fingerprint(err, nil) }
+
+func fingerprint(err error, c *Classifier) uint64 {
+	if err == nil {
+		return 0
+	}
+	h := newHash()
+	h.error(err, c)
+	return h.sum()
+}
+
 // plain adds err without a walk through all that [Classify] knows, if its whole
 // chain is of errors.New and of fmt.Errorf with one %w: then only the innermost text
 // says anything. If it returns false, it has added nothing.

@@ -35,13 +35,6 @@ func levelOf(i Info) slog.Level {
 	}
 }
 
-// fingerprint is that of Guard.Observe for the same error and classifier.
-func fingerprint(err error, c *Classifier) uint64 {
-	h := newHash()
-	h.error(err, c)
-	return h.sum()
-}
-
 // rootType names the type of the innermost error, which tells more than a text that
 // may hold secrets.
 func rootType(err error) string {

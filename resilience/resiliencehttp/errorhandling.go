@@ -1,15 +1,9 @@
 package resiliencehttp
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"runtime/debug"
-	"sync/atomic"
 
 	"github.com/perfblocks/perfblocks/resilience"
 )
@@ -17,11 +11,14 @@ import (
 // ErrorHandling turns handlers that return errors into http.Handlers. The zero
 // value is ready to use; it holds no state.
 type ErrorHandling struct {
-	// Logger receives each failure of ours once, at level Error: of errors answered
-	// with 5xx the class, code, type and public text, but never the error's own text,
-	// which may hold secrets (a Problem func of yours may log it where you know that
-	// it does not); of panics the value and the stack. Nil: slog.Default(), since
-	// nobody else receives the error.
+	// Logger receives each failure of ours once, at level Error: errors answered with
+	// 5xx, and panics with their stack. A record tells operation, method, status,
+	// class and code, the error's type, its fingerprint, how many attempts were made,
+	// the state of the breaker that refused, if one did, and the public text; never
+	// the text of the error or the panic, which may hold secrets, but for the
+	// runtime's own panics. Wrap its handler by resilience.Guard.Handler to thin
+	// floods; then the record says how many were suppressed. Nil: slog.Default(),
+	// since nobody else receives the error.
 	Logger *slog.Logger
 	// Problem makes the answer to an error. Default: [ProblemOf].
 	Problem func(error) Problem
@@ -39,7 +36,7 @@ func WithErrorHandling(fn func(http.ResponseWriter, *http.Request) error) http.H
 // started; then it is only logged, and after a panic the connection is cut.
 func (h ErrorHandling) Handler(fn func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sw := &startedWriter{ResponseWriter: w}
+		sw := &statusWriter{ResponseWriter: w}
 		defer func() {
 			if v := recover(); v != nil {
 				h.panicked(sw, r, v)
@@ -50,13 +47,23 @@ func (h ErrorHandling) Handler(fn func(http.ResponseWriter, *http.Request) error
 			return
 		}
 		p := h.problem(err)
-		if p.Status >= 500 {
-			h.log(r, p.Status, err)
+		if p.Status >= 500 && !answered(r, err) {
+			record(h.logger(), "request failed", r, operationOf(r), p.Status, err)
 		}
-		if !sw.started.Load() {
+		if !sw.started() {
 			WriteProblem(w, p)
 		}
 	})
+}
+
+// answered reports whether err is but the end of a request that a [Middleware] gave
+// up, answered and logged.
+func answered(r *http.Request, err error) bool {
+	if context.Cause(r.Context()) != errGaveUp { //nolint:errorlint // Ours by identity.
+		return false
+	}
+	c := resilience.Classify(err).Class
+	return c == resilience.ClassCanceled || c == resilience.ClassTimeout
 }
 
 func (h ErrorHandling) problem(err error) Problem {
@@ -73,96 +80,14 @@ func (h ErrorHandling) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// log writes one record: what the error is, and its public text. The error's own
-// text may hold addresses and secrets and stays out.
-func (h ErrorHandling) log(r *http.Request, status int, err error) {
-	text, _ := resilience.PublicText(err)
-	h.logger().LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "request failed",
-		slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Int("status", status),
-		slog.Any("failure", resilience.Classify(err)), slog.String("type", fmt.Sprintf("%T", root(err))),
-		slog.String("public", text))
-}
-
-// root returns the innermost error of the chain.
-func root(err error) error {
-	for range 32 {
-		u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // The chain is walked by hand.
-		if !ok || u.Unwrap() == nil {
-			break
-		}
-		err = u.Unwrap()
-	}
-	return err
-}
-
 // panicked answers for a handler that panicked with v.
-func (h ErrorHandling) panicked(w *startedWriter, r *http.Request, v any) {
+func (h ErrorHandling) panicked(w *statusWriter, r *http.Request, v any) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too.
 		panic(v)
 	}
-	logPanic(h.logger(), r, v, debug.Stack())
-	if w.started.Load() {
+	caught(v, r).log(h.logger(), r)
+	if w.started() {
 		panic(http.ErrAbortHandler) // The client must not take half an answer for a whole one.
 	}
 	WriteProblem(w.ResponseWriter, Problem{Status: http.StatusInternalServerError})
-}
-
-func logPanic(l *slog.Logger, r *http.Request, v any, stack []byte) {
-	l.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "handler panicked",
-		slog.String("method", r.Method), slog.String("route", r.Pattern),
-		slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(stack)))
-}
-
-// startedWriter notes whether the response has started.
-type startedWriter struct {
-	http.ResponseWriter
-	started atomic.Bool
-}
-
-// Unwrap lets http.ResponseController reach the writer below.
-func (w *startedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *startedWriter) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.started.Store(true)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *startedWriter) Write(p []byte) (int, error) {
-	w.started.Store(true)
-	return w.ResponseWriter.Write(p)
-}
-
-// ReadFrom copies by the kernel, if the writer below can. A reader that fails
-// before its first byte has not started the response.
-func (w *startedWriter) ReadFrom(r io.Reader) (n int64, err error) {
-	before := w.started.Swap(true)
-	if rf, ok := w.ResponseWriter.(io.ReaderFrom); ok {
-		n, err = rf.ReadFrom(r)
-	} else {
-		n, err = io.Copy(struct{ io.Writer }{w.ResponseWriter}, r)
-	}
-	if n == 0 && !before {
-		w.started.Store(false)
-	}
-	return n, err
-}
-
-// FlushError sends what is buffered, if the writer below can.
-func (w *startedWriter) FlushError() error {
-	w.started.Store(true)
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-// Flush is FlushError for callers that look for an http.Flusher.
-func (w *startedWriter) Flush() { _ = w.FlushError() }
-
-// Hijack takes over the connection, if the writer below can.
-func (w *startedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err == nil {
-		w.started.Store(true)
-	}
-	return conn, rw, err
 }

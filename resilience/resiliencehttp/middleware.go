@@ -1,19 +1,17 @@
 package resiliencehttp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
+	"github.com/perfblocks/perfblocks/resilience"
 )
 
 // MiddlewareOptions configures a [Middleware]. The zero value only turns panics
@@ -22,9 +20,11 @@ type MiddlewareOptions struct {
 	// Name labels metrics. Default "server".
 	Name string
 	// Timeout is how long a handler may take to start its response. Then the
-	// client gets a 503, the request's context ends, and what the handler still
-	// writes is refused. A response that has started may go on. 0: none. With a
-	// timeout the handler runs on a goroutine of its own.
+	// client gets a 503, the request's context ends with a cause that matches
+	// resilience.ErrTimeout, and what the handler still writes is refused. A response
+	// that has started may go on. 0: none. With a timeout the handler runs on a
+	// goroutine of its own, which keeps its place in the limiter until it ends: with
+	// Shed, hung handlers make the server shed instead of piling up.
 	Timeout time.Duration
 	// Shed rejects requests beyond what the service can take, as found by
 	// failsafe-go's adaptive limiter, with 503 and Retry-After. Nil: never.
@@ -32,11 +32,22 @@ type MiddlewareOptions struct {
 	// RateLimit bounds the requests of each client, with 429 and Retry-After.
 	// Nil: no bound.
 	RateLimit *RateLimitOptions
-	// Exempt names requests that are neither limited, shed nor timed out, such as
-	// health checks and event streams. Nil: none.
+	// Registry keeps breakers that watch the statuses of the handlers: a 5xx other
+	// than 501, a panic and a timeout count as failures, what a client ends by going
+	// away as nothing, and so does what a Middleware, this one or one further in,
+	// answers in the handler's place. A request that an open breaker refuses gets 503
+	// and Retry-After. The registry may be shared. Nil: no breakers.
+	Registry *resilience.Registry
+	// BreakerName names the breaker for a request. Default: its pattern, which is
+	// there when Wrap is used on the handlers given to a mux, so that each route has
+	// one; without a pattern, Name, which all share.
+	BreakerName func(*http.Request) string
+	// Exempt names requests that are neither limited, shed, watched by a breaker nor
+	// timed out, such as health checks, and what lasts, such as event streams and
+	// websockets. Nil: none.
 	Exempt func(*http.Request) bool
-	// Logger receives panics, once each. Nil: slog.Default(), since nobody else
-	// receives them.
+	// Logger receives panics and timeouts, once each, as told at ErrorHandling.Logger.
+	// Nil: slog.Default(), since nobody else receives them.
 	Logger *slog.Logger
 	// Hooks observes the middleware.
 	Hooks MiddlewareHooks
@@ -44,56 +55,34 @@ type MiddlewareOptions struct {
 	Disabled bool
 }
 
-// ShedOptions bounds how the adaptive limiter may set its limit of concurrent
-// requests.
-type ShedOptions struct {
-	// MinLimit, InitialLimit and MaxLimit of requests at once. Defaults 16, 64, 1024.
-	MinLimit, InitialLimit, MaxLimit int
-	// RetryAfter is what rejected clients are told. Default 1 s.
-	RetryAfter time.Duration
-}
-
-// RateLimitOptions bounds the requests of each client.
-type RateLimitOptions struct {
-	// Requests are allowed in each Per, also all at once. 1 to 1e6; required.
-	Requests int
-	// Per is the period. Default 1 s; at least 1 ms.
-	Per time.Duration
-	// Key names the client of a request. Default: the address the connection
-	// comes from, an IPv6 address by its /64. Behind a proxy, give a function that
-	// knows which header to trust.
-	Key func(*http.Request) string
-	// MaxClients is how many clients are told apart; the one unseen for longest is
-	// forgotten. Default 16384.
-	MaxClients int
-}
-
 // MiddlewareHooks is a set of optional callbacks, called on the goroutine of the
 // request under no lock. Fields may be added in any release.
 type MiddlewareHooks struct {
 	// Rejected is called for each request answered without, or instead of, the
-	// handler; reason is "shed", "rate_limit" or "timeout".
+	// handler; reason is "shed", "rate_limit", "breaker" or "timeout".
 	Rejected func(r *http.Request, reason string)
 }
 
 // MiddlewareStats is a snapshot of counters since NewMiddleware.
 type MiddlewareStats struct {
-	// Requests came in; of these Shed and RateLimited never reached the handler,
-	// TimedOut were answered before it was ready, Panics ended in a panic.
-	Requests, Shed, RateLimited, TimedOut, Panics uint64
-	// InFlight are being handled now; Limit is the adaptive limit, or 0.
-	InFlight, Limit int
+	// Requests came in; of these Shed, RateLimited and Refused, by a breaker, never
+	// reached the handler, TimedOut were answered before it was ready, Panics ended in
+	// a panic.
+	Requests, Shed, RateLimited, Refused, TimedOut, Panics uint64
+	// InFlight are being answered now; Abandoned are handlers that still run although
+	// their request timed out; Limit is the adaptive limit, or 0.
+	InFlight, Abandoned, Limit int
 }
 
 // Middleware protects a server's handlers. It is safe for concurrent use and has
 // nothing to close.
 type Middleware struct {
 	opts    MiddlewareOptions
-	limiter adaptivelimiter.AdaptiveLimiter[any] // nil: none
-	clients *clients                             // nil: none
+	shedder *shedder // nil: none
+	clients *clients // nil: none
 
-	requests, shed, limited, timedOut, panics atomic.Uint64
-	inFlight                                  atomic.Int64
+	requests, shed, limited, refused, timedOut, panics atomic.Uint64
+	inFlight, abandoned                                atomic.Int64
 }
 
 // NewMiddleware returns a middleware, or an error matching [ErrOptions] that names
@@ -112,77 +101,34 @@ func NewMiddleware(o MiddlewareOptions) (*Middleware, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Middleware{}
+	if o.BreakerName == nil {
+		name := o.Name
+		o.BreakerName = func(r *http.Request) string { return cmp.Or(r.Pattern, name) }
+	}
 	if o.Shed != nil {
-		s := *o.Shed
-		s.normalize()
-		o.Shed = &s
-		ok := 0 < s.MinLimit && s.MinLimit <= s.InitialLimit && s.InitialLimit <= s.MaxLimit
-		check(ok, "Shed limits %d, %d, %d are not positive and in order", s.MinLimit, s.InitialLimit, s.MaxLimit)
-		check(s.RetryAfter >= 0, "Shed.RetryAfter %v is negative", s.RetryAfter)
-		if ok {
-			m.limiter = adaptivelimiter.NewBuilder[any]().
-				WithLimits(uint(s.MinLimit), uint(s.MaxLimit), uint(s.InitialLimit)).Build()
-		}
+		o.Shed = new(*o.Shed)
+		o.Shed.normalize(check)
 	}
 	if o.RateLimit != nil {
-		l := *o.RateLimit
-		if l.Per == 0 {
-			l.Per = time.Second
-		}
-		if l.MaxClients == 0 {
-			l.MaxClients = 16384
-		}
-		if l.Key == nil {
-			l.Key = clientAddress
-		}
-		check(l.Requests >= 1 && l.Requests <= 1e6, "RateLimit.Requests %d is not in 1 to 1e6", l.Requests)
-		check(l.Per >= time.Millisecond, "RateLimit.Per %v is less than 1ms", l.Per)
-		check(l.MaxClients > 0, "RateLimit.MaxClients %d is negative", l.MaxClients)
-		o.RateLimit = &l
-		m.clients = newClients(l)
+		o.RateLimit = new(*o.RateLimit)
+		o.RateLimit.normalize(check)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("%w: middleware: %w", ErrOptions, err)
 	}
-	m.opts = o
+	m := &Middleware{opts: o}
+	if o.Shed != nil {
+		m.shedder = newShedder(*o.Shed)
+	}
+	if o.RateLimit != nil {
+		m.clients = newClients(*o.RateLimit)
+	}
 	return m, nil
 }
 
-func (s *ShedOptions) normalize() {
-	if s.MinLimit == 0 {
-		s.MinLimit = 16
-	}
-	if s.InitialLimit == 0 {
-		s.InitialLimit = max(64, s.MinLimit)
-	}
-	if s.MaxLimit == 0 {
-		s.MaxLimit = max(1024, s.InitialLimit)
-	}
-	if s.RetryAfter == 0 {
-		s.RetryAfter = time.Second
-	}
-}
-
-// clientAddress names a client by its address.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.Unmap().Is4() {
-		return host
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return host
-	}
-	return prefix.String()
-}
-
 // Wrap returns next behind the middleware: panic handling outside, then rate limit,
-// shedding and timeout. It may wrap several handlers, which share all limits.
+// shedding, breaker and timeout. It may wrap several handlers, which share all
+// limits.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	if m.opts.Disabled {
 		return next
@@ -190,99 +136,128 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.requests.Add(1)
 		m.inFlight.Add(1)
-		defer m.inFlight.Add(-1)
-		sw := &startedWriter{ResponseWriter: w}
-		defer func() {
-			if v := recover(); v != nil {
-				m.panicked(sw, r, v)
-			}
-		}()
+		v := visit{m: m, w: &statusWriter{ResponseWriter: w}, r: r}
+		defer v.end()
 		if m.opts.Exempt != nil && m.opts.Exempt(r) {
-			next.ServeHTTP(sw, r)
+			next.ServeHTTP(v.w, r)
 			return
 		}
-		m.guarded(sw, r, next)
+		v.serve(next)
 	})
 }
 
-// guarded serves a request that is subject to the limits.
-func (m *Middleware) guarded(w *startedWriter, r *http.Request, next http.Handler) {
-	if m.clients != nil && !m.clients.allow(m.opts.RateLimit.Key(r)) {
-		m.limited.Add(1)
-		m.reject(w, r, "rate_limit", Problem{
-			Status: http.StatusTooManyRequests, Code: "rate_limit", RetryAfter: m.opts.RateLimit.Per,
-		})
-		return
-	}
-	if m.limiter != nil {
-		permit, ok := m.limiter.TryAcquirePermit()
-		if !ok {
-			m.shed.Add(1)
-			m.reject(w, r, "shed", Problem{
-				Status: http.StatusServiceUnavailable, Code: "overloaded", RetryAfter: m.opts.Shed.RetryAfter,
-			})
+// visit is one request on its way through the middleware.
+type visit struct {
+	m      *Middleware
+	w      *statusWriter
+	r      *http.Request
+	permit resilience.Permit // of the breaker; the zero one reports nowhere
+}
+
+// serve answers a request that is subject to the limits.
+func (v *visit) serve(next http.Handler) {
+	m := v.m
+	if m.clients != nil {
+		if wait := m.clients.take(m.opts.RateLimit.Key(v.r), time.Now()); wait > 0 {
+			m.limited.Add(1)
+			v.reject("rate_limit", Problem{Status: http.StatusTooManyRequests, Code: "rate_limit", RetryAfter: wait})
 			return
 		}
-		served := false
-		defer func() {
-			if served {
-				permit.Record()
-			} else {
-				permit.Drop() // A panic's or a timeout's duration says nothing about load.
+	}
+	var p place
+	if m.shedder != nil {
+		if p = m.shedder.enter(v.r); p == nil {
+			m.shed.Add(1)
+			v.reject("shed", m.shedder.problem())
+			return
+		}
+	}
+	if m.opts.Registry != nil {
+		var err error
+		if v.permit, err = m.opts.Registry.Breaker(m.opts.BreakerName(v.r)).Acquire(); err != nil {
+			if p != nil {
+				p.Drop() // It took no time, which says nothing about load.
 			}
-		}()
-		served = m.serve(w, r, next)
+			m.refused.Add(1)
+			v.reject("breaker", openProblem(err))
+			return
+		}
+	}
+	if m.opts.Timeout > 0 && v.timed(next, p) {
+		m.timedOut.Add(1)
+		v.permit.Failure(resilience.ErrTimeout)
+		v.hook("timeout")
+		record(m.opts.Logger, "request timed out", v.r, operationOf(v.r), http.StatusServiceUnavailable, resilience.ErrTimeout)
+		WriteProblem(v.w, Problem{Status: http.StatusServiceUnavailable, Code: "timeout", RetryAfter: time.Second})
 		return
 	}
-	m.serve(w, r, next)
-}
-
-// serve calls the handler and reports whether it was in time.
-func (m *Middleware) serve(w *startedWriter, r *http.Request, next http.Handler) bool {
 	if m.opts.Timeout <= 0 {
-		next.ServeHTTP(w, r)
-		return true
+		handle(next, v.w, v.r, p)
 	}
-	if !m.serveTimed(w, r, next) {
-		return true
-	}
-	m.timedOut.Add(1)
-	m.reject(w, r, "timeout", Problem{Status: http.StatusServiceUnavailable, Code: "timeout", RetryAfter: time.Second})
-	return false
+	v.report(false)
 }
 
-func (m *Middleware) reject(w http.ResponseWriter, r *http.Request, reason string, p Problem) {
-	if f := m.opts.Hooks.Rejected; f != nil {
-		f(r, reason)
+// handle calls the handler and gives its place back when it has ended, however late.
+func handle(next http.Handler, w http.ResponseWriter, r *http.Request, p place) {
+	ended := false
+	if p != nil {
+		defer func() {
+			if ended {
+				p.Record()
+			} else {
+				p.Drop() // The duration of a panic says nothing about load.
+			}
+		}()
 	}
-	WriteProblem(w, p)
+	next.ServeHTTP(w, r)
+	ended = true
 }
 
-// panicked answers for a handler that panicked with v.
-func (m *Middleware) panicked(w *startedWriter, r *http.Request, v any) {
-	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too.
-		panic(v)
+// reject answers in the handler's place.
+func (v *visit) reject(reason string, p Problem) {
+	refuse(v.w)
+	v.hook(reason)
+	WriteProblem(v.w, p)
+}
+
+func (v *visit) hook(reason string) {
+	if f := v.m.opts.Hooks.Rejected; f != nil {
+		f(v.r, reason)
 	}
-	m.panics.Add(1)
-	stack := debug.Stack()
-	if p, ok := v.(*forwarded); ok { // From the goroutine of a timed handler.
-		v, stack = p.value, p.stack
+}
+
+// end is what every request ends with; after a panic it answers.
+func (v *visit) end() {
+	v.m.inFlight.Add(-1)
+	x := recover()
+	if x == nil {
+		return
 	}
-	logPanic(m.opts.Logger, r, v, stack)
-	if w.started.Load() {
-		panic(http.ErrAbortHandler)
+	if x == http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too.
+		v.report(true)
+		panic(x)
 	}
-	WriteProblem(w, Problem{Status: http.StatusInternalServerError})
+	p, ok := x.(*panicError)
+	if !ok { // Not from the goroutine of a timed handler.
+		p = caught(x, v.r)
+	}
+	v.m.panics.Add(1)
+	v.permit.Failure(p)
+	p.log(v.m.opts.Logger, v.r)
+	if v.w.started() {
+		panic(http.ErrAbortHandler) // The client must not take half an answer for a whole one.
+	}
+	WriteProblem(v.w, Problem{Status: http.StatusInternalServerError})
 }
 
 // Stats returns the counters as they are now.
 func (m *Middleware) Stats() MiddlewareStats {
 	s := MiddlewareStats{
-		Shed: m.shed.Load(), RateLimited: m.limited.Load(), TimedOut: m.timedOut.Load(),
-		Panics: m.panics.Load(), InFlight: int(m.inFlight.Load()), Requests: m.requests.Load(),
+		Shed: m.shed.Load(), RateLimited: m.limited.Load(), Refused: m.refused.Load(), TimedOut: m.timedOut.Load(),
+		Panics: m.panics.Load(), InFlight: int(m.inFlight.Load()), Abandoned: int(m.abandoned.Load()), Requests: m.requests.Load(),
 	}
-	if m.limiter != nil {
-		s.Limit = m.limiter.Limit()
+	if m.shedder != nil {
+		s.Limit = m.shedder.limit()
 	}
 	return s
 }
@@ -296,9 +271,11 @@ func (m *Middleware) Metrics() iter.Seq2[string, float64] {
 		_ = yield("resilience_http_requests_total"+l, float64(s.Requests)) &&
 			yield("resilience_http_shed_total"+l, float64(s.Shed)) &&
 			yield("resilience_http_rate_limited_total"+l, float64(s.RateLimited)) &&
+			yield("resilience_http_refused_total"+l, float64(s.Refused)) &&
 			yield("resilience_http_timeouts_total"+l, float64(s.TimedOut)) &&
 			yield("resilience_http_panics_total"+l, float64(s.Panics)) &&
 			yield("resilience_http_in_flight"+l, float64(s.InFlight)) &&
+			yield("resilience_http_abandoned"+l, float64(s.Abandoned)) &&
 			yield("resilience_http_limit"+l, float64(s.Limit))
 	}
 }

@@ -272,8 +272,8 @@ func TestMiddlewareDisabled(t *testing.T) {
 	for range m.Metrics() {
 		n++
 	}
-	if n != 7 {
-		t.Errorf("%d metrics; want 7", n)
+	if n != 9 {
+		t.Errorf("%d metrics; want 9", n)
 	}
 }
 

@@ -147,7 +147,7 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 		body = []byte("{}")
 	}
 	h := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Content-Disposition"} {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Range", "Etag", "Last-Modified", "Content-Disposition"} {
 		h.Del(name)
 	}
 	h.Set("Content-Type", "application/problem+json")

@@ -3,76 +3,87 @@ package resiliencehttp
 import (
 	"bufio"
 	"context"
+	"io"
 	"maps"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perfblocks/perfblocks/resilience"
 )
 
-// forwarded carries a handler's panic to the goroutine of its request.
-type forwarded struct {
-	value any
-	stack []byte
-}
+// errGaveUp is the cause with which the context of a request ends that took too long.
+var errGaveUp error = gaveUpError{}
 
-// serveTimed runs the handler and waits for it, but no longer than the timeout if
-// it has not started its response by then: it returns true when the answer is
-// still to be given.
-func (m *Middleware) serveTimed(w *startedWriter, r *http.Request, next http.Handler) (timedOut bool) {
-	ctx, cancel := context.WithCancelCause(r.Context())
+type gaveUpError struct{}
+
+func (gaveUpError) Error() string   { return "resiliencehttp: request timed out" }
+func (gaveUpError) Unwrap() error   { return resilience.ErrTimeout }
+func (gaveUpError) Timeout() bool   { return true }
+func (gaveUpError) Temporary() bool { return true }
+
+// timed runs the handler and waits for it, but no longer than the timeout if it has
+// not started its response by then: it returns true when the answer is still to be
+// given. The handler's goroutine keeps the place until the handler ends.
+func (v *visit) timed(next http.Handler, p place) (timedOut bool) {
+	ctx, cancel := context.WithCancelCause(v.r.Context())
 	defer cancel(nil)
-	tw := &timedWriter{w: w, header: maps.Clone(w.Header())}
+	tw := &timedWriter{w: v.w, header: maps.Clone(v.w.Header()), abandoned: &v.m.abandoned}
 	if tw.header == nil {
 		tw.header = make(http.Header)
 	}
-	done := make(chan *forwarded, 1)
-	go func() {
-		var p *forwarded
-		defer func() {
-			if v := recover(); v != nil {
-				p = &forwarded{value: v, stack: debug.Stack()}
-				// Starting the response makes sure that someone waits for it.
-				if ok, _ := tw.start(); !ok && v != http.ErrAbortHandler { //nolint:errorlint // As below.
-					m.panics.Add(1)
-					logPanic(m.opts.Logger, r, v, p.stack)
-				}
-			}
-			done <- p
-		}()
-		next.ServeHTTP(tw, r.WithContext(ctx))
-	}()
-	timer := time.NewTimer(m.opts.Timeout)
+	inner := v.r.WithContext(ctx)
+	done := make(chan any, 1)
+	go v.background(next, tw, inner, p, done)
+	timer := time.NewTimer(v.m.opts.Timeout)
 	defer timer.Stop()
-	var p *forwarded
+	var x any
 	select {
-	case p = <-done:
+	case x = <-done:
 	case <-timer.C:
 		if tw.giveUp() {
-			cancel(resilience.ErrTimeout)
+			cancel(errGaveUp)
 			return true
 		}
-		p = <-done
+		x = <-done
 	}
-	if p != nil {
-		if p.value == http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too.
-			panic(p.value)
-		}
-		panic(p)
+	if x != nil {
+		panic(x)
 	}
 	tw.finish()
 	return false
+}
+
+// background runs the handler on its goroutine and sends what it panicked with, or
+// nil.
+func (v *visit) background(next http.Handler, tw *timedWriter, r *http.Request, p place, done chan<- any) {
+	defer func() {
+		x := recover()
+		if x != nil && x != http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too.
+			x = caught(x, r)
+		}
+		if ok, _ := tw.start(); ok { // From now on it cannot be given up: someone waits.
+			done <- x
+			return
+		}
+		v.m.abandoned.Add(-1)
+		if e, ok := x.(*panicError); ok {
+			v.m.panics.Add(1)
+			e.log(v.m.opts.Logger, v.r)
+		}
+	}()
+	handle(next, tw, r, p)
 }
 
 // timedWriter is the writer of a handler that may be given up. The handler has a
 // header of its own; the real one is touched only once the response starts, after
 // which it cannot be given up any more.
 type timedWriter struct {
-	w      http.ResponseWriter
-	header http.Header
+	w         http.ResponseWriter
+	header    http.Header
+	abandoned *atomic.Int64 // counts the handlers given up that still run
 
 	mu      sync.Mutex
 	started bool // guarded by mu
@@ -95,7 +106,10 @@ func (t *timedWriter) start() (ok, first bool) {
 func (t *timedWriter) giveUp() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone = !t.started
+	if !t.started {
+		t.gone = true
+		t.abandoned.Add(1)
+	}
 	return t.gone
 }
 
@@ -141,6 +155,34 @@ func (t *timedWriter) Write(p []byte) (int, error) {
 	return t.w.Write(p)
 }
 
+// sniff is how much net/http reads of a body to find its type, as we do to see
+// whether there is any.
+const sniff = 512
+
+// ReadFrom copies by the kernel, if the writer below can. The response starts with
+// the first piece that is read.
+func (t *timedWriter) ReadFrom(r io.Reader) (n int64, err error) {
+	piece := make([]byte, sniff)
+	for n < sniff {
+		k, err := r.Read(piece)
+		if k > 0 {
+			w, werr := t.Write(piece[:k])
+			n += int64(w)
+			if werr != nil {
+				return n, werr
+			}
+		}
+		if err == io.EOF { //nolint:errorlint // As io.Copy does.
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	k, err := io.Copy(t.w, r) // By the ReadFrom of t.w.
+	return n + k, err
+}
+
 // FlushError starts the response and sends what is buffered.
 func (t *timedWriter) FlushError() error {
 	ok, first := t.start()
@@ -179,4 +221,19 @@ func (t *timedWriter) SetWriteDeadline(d time.Time) error {
 		return http.ErrHandlerTimeout
 	}
 	return http.NewResponseController(t.w).SetWriteDeadline(d)
+}
+
+// EnableFullDuplex lets the handler read on while it writes.
+func (t *timedWriter) EnableFullDuplex() error {
+	if t.lost() {
+		return http.ErrHandlerTimeout
+	}
+	return http.NewResponseController(t.w).EnableFullDuplex()
+}
+
+// refuse notes that the answer is not that of the handler.
+func (t *timedWriter) refuse() {
+	if !t.lost() {
+		refuse(t.w)
+	}
 }

@@ -1,10 +1,8 @@
 package resiliencehttp
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"strconv"
@@ -123,6 +121,7 @@ func NewTransport(base http.RoundTripper, o TransportOptions) (*Transport, error
 		errs = append(errs, err)
 		o.Registry = r
 	}
+	o.Hooks.Retry = beforeRetry(o.Hooks.Retry)
 	t := &Transport{base: base, opts: o, hosts: make(map[string]*host)}
 	_, err := t.newHost("", nil)
 	errs = append(errs, err)
@@ -142,6 +141,13 @@ func (t *Transport) newHost(name string, b *resilience.Breaker) (*host, error) {
 		return nil, err
 	}
 	return &host{safe: p.Idempotent(), unsafe: p.NonIdempotent()}, nil
+}
+
+// fails reports whether the status is a failure: whether it counts, or is to be
+// repeated if the method allows.
+func (t *Transport) fails(e *StatusError) bool {
+	info := t.opts.Classifier.Classify(e)
+	return info.Counts || info.Retryable || t.opts.Retry.If != nil && t.opts.Retry.If(e, info)
 }
 
 // hostOf returns what the request shares with others of its breaker name.
@@ -195,6 +201,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	x := exchange{t: t, req: r}
 	resp, err := resilience.Do(r.Context(), p, x.attempt)
+	x.forget()
 	if !x.sent {
 		closeBody(r)
 	}
@@ -283,157 +290,4 @@ func closeBody(r *http.Request) {
 	if r.Body != nil {
 		_ = r.Body.Close() // Nothing was sent, so nothing is lost.
 	}
-}
-
-// exchange is one request with all its attempts.
-type exchange struct {
-	t    *Transport
-	req  *http.Request
-	sent bool           // the original body went to the base, which closes it
-	last *http.Response // of a failed status, not yet discarded
-}
-
-// How much of a discarded body is read to keep the connection, and for how long.
-const (
-	maxDrain     = 64 << 10
-	maxDrainTime = 100 * time.Millisecond
-)
-
-// discard reads the rest of the last failed response, so that its connection can
-// serve again, and closes it.
-func (x *exchange) discard() {
-	if x.last == nil {
-		return
-	}
-	body := x.last.Body
-	x.last = nil
-	timer := time.AfterFunc(maxDrainTime, func() {
-		if b, ok := body.(*attemptBody); ok {
-			b.cancel(nil) // Reaches also a Read that holds Close up.
-			return
-		}
-		_ = body.Close() // The bodies of net/http end a Read by it.
-	})
-	_, _ = io.CopyN(io.Discard, body, maxDrain) // Reading is a courtesy to the connection.
-	timer.Stop()
-	_ = body.Close()
-}
-
-// finalError is a failure after which the body cannot be sent again.
-type finalError struct{ error }
-
-func (e *finalError) Unwrap() error { return e.error }
-
-// failed returns the error of an attempt, marked if it must be the last one.
-func (x *exchange) failed(err error) error {
-	if x.replayable() {
-		return err
-	}
-	return resilience.Permanent(&finalError{err})
-}
-
-func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
-	x.discard()
-	r, err := x.request()
-	if err != nil {
-		return nil, err
-	}
-	var resp *http.Response
-	if d := x.t.opts.AttemptTimeout; d > 0 {
-		resp, err = x.timed(ctx, r, d)
-	} else {
-		resp, err = x.t.base.RoundTrip(r)
-	}
-	switch {
-	case err != nil:
-		return nil, x.failed(err)
-	case resp == nil:
-		return nil, resilience.Permanent(errNoResponse)
-	case resp.Body == nil: // http.Client puts up with it as well.
-		resp.Body = http.NoBody
-	}
-	if resp.StatusCode < 400 {
-		return resp, nil
-	}
-	failure := &StatusError{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
-	if i := failure.ResilienceInfo(); !i.Counts && !i.Retryable {
-		return resp, nil
-	}
-	x.last = resp
-	return nil, x.failed(failure)
-}
-
-// errNoResponse is the answer to a base that breaks its contract.
-var errNoResponse = errors.New("resiliencehttp: base returned neither response nor error")
-
-func (x *exchange) replayable() bool {
-	return x.req.Body == nil || x.req.Body == http.NoBody || x.req.GetBody != nil
-}
-
-// request returns the request for the next attempt; the caller's stays as it is.
-func (x *exchange) request() (*http.Request, error) {
-	if !x.sent {
-		x.sent = true
-		return x.req, nil
-	}
-	r := x.req.WithContext(x.req.Context())
-	if x.req.Body != nil && x.req.GetBody != nil {
-		body, err := x.req.GetBody()
-		if err != nil {
-			return nil, resilience.Permanent(fmt.Errorf("resiliencehttp: replay body: %w", err))
-		}
-		r.Body = body
-	}
-	return r, nil
-}
-
-// timed bounds the attempt up to the response's header. The attempt's context
-// lives on until the body is read or closed.
-func (x *exchange) timed(ctx context.Context, r *http.Request, d time.Duration) (*http.Response, error) {
-	inner, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(d, func() { cancel(resilience.ErrTimeout) })
-	resp, err := x.t.base.RoundTrip(r.WithContext(inner))
-	late := !timer.Stop()
-	if late && err == nil { // The body could not be read any more.
-		if resp != nil && resp.Body != nil {
-			_ = resp.Body.Close()
-		}
-		resp, err = nil, context.Canceled
-	}
-	if err != nil || resp == nil || resp.Body == nil {
-		cancel(nil)
-		if late && ctx.Err() == nil {
-			err = resilience.Mark(fmt.Errorf("%w: %w", resilience.ErrTimeout, err), resilience.ClassTimeout)
-		}
-		return resp, err
-	}
-	body := &attemptBody{ReadCloser: resp.Body, cancel: cancel}
-	resp.Body = body
-	if w, ok := body.ReadCloser.(io.Writer); ok { // 101 Switching Protocols
-		resp.Body = struct {
-			*attemptBody
-			io.Writer
-		}{body, w}
-	}
-	return resp, nil
-}
-
-// attemptBody ends the attempt's context when the body is done with.
-type attemptBody struct {
-	io.ReadCloser
-	cancel context.CancelCauseFunc
-}
-
-func (b *attemptBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.cancel(nil)
-	}
-	return n, err
-}
-
-func (b *attemptBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.cancel(nil)
-	return err
 }
