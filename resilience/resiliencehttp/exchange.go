@@ -16,6 +16,7 @@ import (
 // exchange is one request with all its attempts.
 type exchange struct {
 	t    *Transport
+	fn   func(context.Context) (*http.Response, error) // attempt, made once
 	req  *http.Request
 	sent bool           // the original body went to the base, which closes it
 	last *http.Response // of a failed status, not yet discarded
@@ -55,12 +56,14 @@ func (x *exchange) settle() {
 	resp.Body = io.NopCloser(&text)
 }
 
-// discard gives up the last failed response and its connection.
-func (x *exchange) discard() {
+// reset gives up a failed response that nobody gets, and its connection, and makes
+// the exchange ready for another request.
+func (x *exchange) reset() {
 	if x.last != nil {
 		_ = x.last.Body.Close()
-		x.last = nil
 	}
+	x.forget()
+	x.req, x.sent, x.last = nil, false, nil
 }
 
 // failedStatus is the failure of an attempt that was answered. It leads the retry
@@ -120,7 +123,7 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, x.failed(refusedStream(err))
+		return nil, x.failed(err)
 	case resp == nil:
 		return nil, resilience.Permanent(errNoResponse)
 	case resp.Body == nil: // http.Client puts up with it as well.
@@ -160,38 +163,6 @@ func (x *exchange) request() (*http.Request, error) {
 		r.Body = body
 	}
 	return r, nil
-}
-
-// streamError has the fields of the HTTP/2 error of net/http, whose As method fills
-// in any such struct.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-func (e streamError) Error() string { return fmt.Sprintf("http2: stream error %d", e.Code) }
-
-// unprocessed is an HTTP/2 request of which the server said that it did nothing
-// (RFC 9113, 8.7), so that it may be sent again whatever it is.
-type unprocessed struct{ error }
-
-func (e *unprocessed) Unwrap() error { return e.error }
-
-func (e *unprocessed) ResilienceInfo() resilience.Info {
-	return resilience.Info{
-		Class: resilience.ClassUnavailable, Code: "REFUSED_STREAM", Source: "http", Retryable: true, NotSent: true, Counts: true,
-	}
-}
-
-// refusedStream marks err if it is HTTP/2's REFUSED_STREAM. A GOAWAY needs no mark:
-// net/http itself repeats what came after it, and of the rest nothing is known.
-func refusedStream(err error) error {
-	const refused = 0x7
-	if e, ok := errors.AsType[streamError](err); ok && e.Code == refused {
-		return &unprocessed{err}
-	}
-	return err
 }
 
 // timed bounds the attempt up to the response's header. The attempt's context

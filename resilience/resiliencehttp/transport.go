@@ -83,6 +83,8 @@ type Transport struct {
 
 	mu    sync.Mutex
 	hosts map[string]*host // guarded by mu
+
+	exchanges sync.Pool // of *exchange
 }
 
 // host is what the requests under one breaker name share.
@@ -199,20 +201,22 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if idempotent(r) {
 		p = h.safe
 	}
-	x := exchange{t: t, req: r}
-	resp, err := resilience.Do(r.Context(), p, x.attempt)
-	x.forget()
+	x, _ := t.exchanges.Get().(*exchange)
+	if x == nil {
+		x = &exchange{t: t}
+		x.fn = x.attempt
+	}
+	x.req = r
+	resp, err := resilience.Do(r.Context(), p, x.fn)
 	if !x.sent {
 		closeBody(r)
 	}
-	switch {
-	case err == nil:
-		return resp, nil
-	case x.last != nil && r.Context().Err() == nil:
-		return x.last, nil
+	if err != nil && x.last != nil && r.Context().Err() == nil {
+		resp, err, x.last = x.last, nil, nil
 	}
-	x.discard()
-	return nil, err
+	x.reset()
+	t.exchanges.Put(x) // Not after a panic, when somebody may still hold it.
+	return resp, err
 }
 
 // CloseIdleConnections closes those of the base, if it can.

@@ -1,7 +1,6 @@
 package resiliencehttp_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,8 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -281,55 +278,6 @@ func TestTransportCancel(t *testing.T) {
 			t.Errorf("RoundTrip = %v; want Canceled", err)
 		}
 	})
-}
-
-// TestTransportReusesConnections sends requests into a storm of 503s over real
-// connections. Several workers may open a few more than one each, as they do
-// without a Transport: net/http dials while another connection becomes idle.
-func TestTransportReusesConnections(t *testing.T) {
-	for _, c := range []struct{ workers, most int32 }{{1, 1}, {4, 8}} {
-		if n := storm(t, int(c.workers)); n > c.most {
-			t.Errorf("%d workers opened %d connections; want at most %d", c.workers, n, c.most)
-		}
-	}
-}
-
-// storm returns how many connections the workers opened for 40 attempts each.
-func storm(t *testing.T, workers int) int32 {
-	var opened atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write(bytes.Repeat([]byte("x"), 10_000))
-	}))
-	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
-		if st == http.StateNew {
-			opened.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	tr := newTransport(t, &http.Transport{MaxIdleConnsPerHost: workers}, resiliencehttp.TransportOptions{
-		DisableBreaker: true, DisableBudget: true, Retry: resilience.RetryOptions{MaxAttempts: 4, BaseDelay: -1},
-	})
-	defer tr.CloseIdleConnections()
-	client := &http.Client{Transport: tr}
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for range 10 {
-				r, _ := http.NewRequestWithContext(t.Context(), "PUT", s.URL, strings.NewReader("x"))
-				resp, err := client.Do(r)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-			}
-		})
-	}
-	wg.Wait()
-	return opened.Load()
 }
 
 func TestTransportPlainServer(t *testing.T) {
