@@ -136,10 +136,11 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.requests.Add(1)
 		m.inFlight.Add(1)
-		v := visit{m: m, w: &statusWriter{ResponseWriter: w}, r: r}
+		v := &visit{m: m, r: r}
+		v.w.ResponseWriter = w
 		defer v.end()
 		if m.opts.Exempt != nil && m.opts.Exempt(r) {
-			next.ServeHTTP(v.w, r)
+			next.ServeHTTP(&v.w, r)
 			return
 		}
 		v.serve(next)
@@ -149,8 +150,9 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 // visit is one request on its way through the middleware.
 type visit struct {
 	m      *Middleware
-	w      *statusWriter
+	w      statusWriter
 	r      *http.Request
+	place  place             // in the limiter, until the handler has it; nil: none
 	permit resilience.Permit // of the breaker; the zero one reports nowhere
 }
 
@@ -164,9 +166,8 @@ func (v *visit) serve(next http.Handler) {
 			return
 		}
 	}
-	var p place
 	if m.shedder != nil {
-		if p = m.shedder.enter(v.r); p == nil {
+		if v.place = m.shedder.enter(v.r); v.place == nil {
 			m.shed.Add(1)
 			v.reject("shed", m.shedder.problem())
 			return
@@ -175,26 +176,30 @@ func (v *visit) serve(next http.Handler) {
 	if m.opts.Registry != nil {
 		var err error
 		if v.permit, err = m.opts.Registry.Breaker(m.opts.BreakerName(v.r)).Acquire(); err != nil {
-			if p != nil {
-				p.Drop() // It took no time, which says nothing about load.
-			}
 			m.refused.Add(1)
 			v.reject("breaker", openProblem(err))
 			return
 		}
 	}
-	if m.opts.Timeout > 0 && v.timed(next, p) {
+	if m.opts.Timeout > 0 && v.timed(next) {
 		m.timedOut.Add(1)
 		v.permit.Failure(resilience.ErrTimeout)
 		v.hook("timeout")
 		record(m.opts.Logger, "request timed out", v.r, operationOf(v.r), http.StatusServiceUnavailable, resilience.ErrTimeout)
-		WriteProblem(v.w, Problem{Status: http.StatusServiceUnavailable, Code: "timeout", RetryAfter: time.Second})
+		WriteProblem(&v.w, Problem{Status: http.StatusServiceUnavailable, Code: "timeout", RetryAfter: time.Second})
 		return
 	}
 	if m.opts.Timeout <= 0 {
-		handle(next, v.w, v.r, p)
+		handle(next, &v.w, v.r, v.takePlace())
 	}
 	v.report(false)
+}
+
+// takePlace hands the place over to the handler's goroutine.
+func (v *visit) takePlace() place {
+	p := v.place
+	v.place = nil
+	return p
 }
 
 // handle calls the handler and gives its place back when it has ended, however late.
@@ -215,9 +220,9 @@ func handle(next http.Handler, w http.ResponseWriter, r *http.Request, p place) 
 
 // reject answers in the handler's place.
 func (v *visit) reject(reason string, p Problem) {
-	refuse(v.w)
+	refuse(&v.w)
 	v.hook(reason)
-	WriteProblem(v.w, p)
+	WriteProblem(&v.w, p)
 }
 
 func (v *visit) hook(reason string) {
@@ -229,6 +234,9 @@ func (v *visit) hook(reason string) {
 // end is what every request ends with; after a panic it answers.
 func (v *visit) end() {
 	v.m.inFlight.Add(-1)
+	if v.place != nil {
+		v.place.Drop() // It was not used, which says nothing about load.
+	}
 	x := recover()
 	if x == nil {
 		return
@@ -247,7 +255,7 @@ func (v *visit) end() {
 	if v.w.started() {
 		panic(http.ErrAbortHandler) // The client must not take half an answer for a whole one.
 	}
-	WriteProblem(v.w, Problem{Status: http.StatusInternalServerError})
+	WriteProblem(&v.w, Problem{Status: http.StatusInternalServerError})
 }
 
 // Stats returns the counters as they are now.

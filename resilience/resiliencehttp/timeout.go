@@ -27,16 +27,16 @@ func (gaveUpError) Temporary() bool { return true }
 // timed runs the handler and waits for it, but no longer than the timeout if it has
 // not started its response by then: it returns true when the answer is still to be
 // given. The handler's goroutine keeps the place until the handler ends.
-func (v *visit) timed(next http.Handler, p place) (timedOut bool) {
+func (v *visit) timed(next http.Handler) (timedOut bool) {
 	ctx, cancel := context.WithCancelCause(v.r.Context())
 	defer cancel(nil)
-	tw := &timedWriter{w: v.w, header: maps.Clone(v.w.Header()), abandoned: &v.m.abandoned}
+	tw := &timedWriter{w: &v.w, header: maps.Clone(v.w.Header()), abandoned: &v.m.abandoned}
 	if tw.header == nil {
 		tw.header = make(http.Header)
 	}
 	inner := v.r.WithContext(ctx)
 	done := make(chan any, 1)
-	go v.background(next, tw, inner, p, done)
+	go v.background(next, tw, inner, v.takePlace(), done)
 	timer := time.NewTimer(v.m.opts.Timeout)
 	defer timer.Stop()
 	var x any

@@ -204,3 +204,26 @@ func TestMiddlewareShedsHungHandlers(t *testing.T) {
 		}
 	})
 }
+
+// TestMiddlewarePanicsOfOptions checks that a function of the options that panics costs
+// no place.
+func TestMiddlewarePanicsOfOptions(t *testing.T) {
+	bad := true
+	m := newMiddleware(t, resiliencehttp.MiddlewareOptions{
+		Shed: &resiliencehttp.ShedOptions{MinLimit: 1, InitialLimit: 1, MaxLimit: 1}, Registry: newRegistry(t, resilience.BreakerOptions{}),
+		BreakerName: func(*http.Request) string {
+			if bad {
+				panic("no name")
+			}
+			return "name"
+		},
+	})
+	h := m.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	if w := get(h); w.Code != 500 {
+		t.Errorf("%d; want 500", w.Code)
+	}
+	bad = false
+	if w := get(h); w.Code != 200 {
+		t.Errorf("afterwards %d; want 200", w.Code)
+	}
+}
