@@ -169,7 +169,7 @@ func TestMiddlewareTimeoutHasACause(t *testing.T) {
 			if other != nil {
 				return other
 			}
-			return fmt.Errorf("query: %w", r.Context().Err())
+			return fmt.Errorf("query: %w", context.Cause(r.Context()))
 		}))
 		get(h)
 		synctest.Wait()
