@@ -55,8 +55,8 @@ type Options struct {
 	// Classifier decides what an error is. Default: [Classify].
 	Classifier *Classifier
 	// Logger receives one record for each call that failed for good: operation,
-	// failure (class, code, source), type of the innermost error, fingerprint (that of
-	// [Guard.Observe]), attempts, reason and breaker state, but no error's text, which
+	// failure (class, code, source), type of the innermost error, fingerprint
+	// (see [Fingerprint]), attempts, reason and breaker state, but no error's text, which
 	// may hold secrets. What speaks against the other side or this one is logged at
 	// level Error, answers such as not found at Warn, a caller that gave up at Debug.
 	// Give it the handler of a [Guard] to withstand floods. Nil: silent; the caller has

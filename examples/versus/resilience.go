@@ -30,7 +30,7 @@ func fails(context.Context) (int, error) { return 0, resilience.ErrTimeout }
 // through the same policies on all sides.
 func resilienceSuite(r *bench.Report) error {
 	for _, compare := range []func(*bench.Report) error{
-		successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, withheld, floods, neverLogged, inVirtualTime,
+		successPath, breakerAlone, withTimeout, openRejection, failingAttempts, classify, withheld, floods, neverLogged, httpStorm, inVirtualTime,
 	} {
 		if err := compare(r); err != nil {
 			return err
