@@ -153,7 +153,7 @@ func (p *plan) askSafely(question asks, err error, f *finding) {
 func (p *plan) ask(question asks, err error, f *finding) {
 	switch question {
 	case askSelf:
-		f.info, f.rank = mergeFacts(err.(Classified).ResilienceInfo(), f.info), rankSelf
+		f.set(err.(Classified).ResilienceInfo(), rankSelf)
 	case askRetryAfter:
 		if after := err.(interface{ RetryAfter() time.Duration }).RetryAfter(); f.info.RetryAfter == 0 {
 			f.info.RetryAfter = max(0, after)

@@ -110,7 +110,11 @@ func (f *finding) operation(op string) {
 	case "local error":
 		f.local = true
 	}
-	f.set(with(ClassUnavailable, "", "net"), rankCarrier)
+	if f.rank == rankNone {
+		i := &f.info // as ClassUnavailable does, in place: most errors have more to say
+		i.Class, i.Source, i.Retryable, i.Counts = ClassUnavailable, "net", true, true
+		f.rank = rankCarrier
+	}
 }
 
 func dnsInfo(e *net.DNSError) Info {

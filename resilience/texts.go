@@ -129,7 +129,7 @@ var texts = map[string]known{
 	"http2: unsupported scheme":                                                              {ClassInvalid, unsent, "request", "http"},
 	"http: Transport does not support unencrypted HTTP/2":                                    {ClassInvalid, unsent, "request", "http"},
 	"http2: unencrypted HTTP/2 not enabled":                                                  {ClassInvalid, unsent, "request", "http"},
-	"http2: request header list larger than peer's advertised limit":                         {ClassInvalid, unsent, "request", "http"},
+	"request header list larger than peer's advertised limit":                                {ClassInvalid, unsent, "request", "http"},
 	"net/http: Transport.DialContext hook returned (nil, nil)":                               {ClassPermanent, unsent, "dialer", "http"},
 	"net/http: Transport.Dial hook returned (nil, nil)":                                      {ClassPermanent, unsent, "dialer", "http"},
 	"net/http: Transport.DialTLS or DialTLSContext returned (nil, nil)":                      {ClassPermanent, unsent, "dialer", "http"},

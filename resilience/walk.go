@@ -34,17 +34,31 @@ type finding struct {
 
 // set replaces the info by a more specific one; plain facts add up anyway.
 func (f *finding) set(i Info, r rank) {
-	if r > f.rank {
-		f.info, f.rank = mergeFacts(i, f.info), r
+	if r <= f.rank {
+		f.facts(&i)
 		return
 	}
-	f.info = mergeFacts(f.info, i)
+	facts := f.info
+	f.info, f.rank = i, r
+	f.facts(&facts)
+}
+
+// facts adds what only other knows, whatever the classes.
+func (f *finding) facts(other *Info) {
+	i := &f.info
+	i.NotSent = i.NotSent || other.NotSent
+	if i.RetryAfter == 0 {
+		i.RetryAfter = other.RetryAfter
+	}
+	if i.HTTPStatus == 0 {
+		i.HTTPStatus = other.HTTPStatus
+	}
 }
 
 // finish resolves what the whole walk has shown, but for the marks.
 func (f *finding) finish() {
 	if f.rank == rankNone {
-		f.info = mergeFacts(ClassUnknown.defaults(), f.info)
+		f.info.Retryable, f.info.Counts = true, true // as ClassUnknown does
 	}
 	if f.local {
 		f.localAlert()
@@ -62,18 +76,6 @@ func (f *finding) connecting() {
 		c := ClassUnavailable.defaults()
 		i.Class, i.Retryable, i.Counts, i.Source = c.Class, c.Retryable, c.Counts, "net"
 	}
-}
-
-// mergeFacts adds to info what only other knows, whatever the classes.
-func mergeFacts(info, other Info) Info {
-	info.NotSent = info.NotSent || other.NotSent
-	if info.RetryAfter == 0 {
-		info.RetryAfter = other.RetryAfter
-	}
-	if info.HTTPStatus == 0 {
-		info.HTTPStatus = other.HTTPStatus
-	}
-	return info
 }
 
 // walker bounds one walk, also over a tree that is a cycle.
@@ -132,6 +134,14 @@ func (w *walker) stepSafely(err error, f *finding) (next error, many []error) {
 // step finds out about one error by itself and returns what it wraps. The types
 // that carry most errors come first, so that they cost one comparison each.
 func (w *walker) step(err error, f *finding) (next error, many []error) {
+	switch err { //nolint:errorlint // The walk unwraps by itself.
+	case context.DeadlineExceeded:
+		f.set(timeoutInfo(), rankContext)
+		return nil, nil
+	case context.Canceled:
+		f.set(canceledInfo(), rankContext)
+		return nil, nil
+	}
 	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
 	case *markedError:
 		f.over.under(&e.overrides)
@@ -157,14 +167,6 @@ func (w *walker) step(err error, f *finding) (next error, many []error) {
 	}
 	if i, ok := errnoInfo(err); ok {
 		f.set(i, rankCode)
-		return nil, nil
-	}
-	switch err { //nolint:errorlint // The walk unwraps by itself.
-	case context.DeadlineExceeded:
-		f.set(timeoutInfo(), rankContext)
-		return nil, nil
-	case context.Canceled:
-		f.set(canceledInfo(), rankContext)
 		return nil, nil
 	}
 	switch t := reflect.TypeOf(err); t {
@@ -206,13 +208,14 @@ func (w *walker) foreign(p *plan, err error, f *finding) (next error, many []err
 // over; of the others the most specific says what it is, but repeating is
 // possible, and nothing was sent, only if that holds for each of them.
 func (w *walker) join(errs []error, f *finding, depth int) {
-	var best, facts Info
-	bestRank, first, retry, unsent := rankNone, true, true, true
+	var b, best finding
+	first, retry, unsent := true, true, true
 	for _, err := range errs {
-		var b finding
+		b = finding{}
 		w.walk(err, &b, depth)
 		if b.rank == rankNone && b.over.bits == 0 && !b.dial {
-			facts = mergeFacts(facts, Info{RetryAfter: b.info.RetryAfter, HTTPStatus: b.info.HTTPStatus})
+			b.info.NotSent = false
+			f.facts(&b.info)
 			continue
 		}
 		b.finish()
@@ -221,16 +224,15 @@ func (w *walker) join(errs []error, f *finding, depth int) {
 		if b.over.bits != 0 {
 			b.rank = rankSelf
 		}
-		if first || b.rank > bestRank {
-			best, bestRank = b.info, b.rank
+		if first || b.rank > best.rank {
+			best.info, best.rank = b.info, b.rank
 		}
 		first = false
 	}
-	best = mergeFacts(best, facts)
 	if !first {
-		best.Retryable, best.NotSent = retry, unsent
+		best.info.Retryable, best.info.NotSent = retry, unsent
+		f.set(best.info, best.rank)
 	}
-	f.set(best, bestRank)
 }
 
 // unwrap looks one level deeper and survives an Unwrap that panics.
