@@ -2,7 +2,13 @@ package resilience_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -59,7 +65,21 @@ func BenchmarkClassify(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		err  error
-	}{{"refused", dial(syscall.ECONNREFUSED)}, {"sqlstate", wrapped(sqlState("40001"))}, {"unknown", wrapped(errBoom)}} {
+	}{
+		{"deadline", context.DeadlineExceeded},
+		{"canceled", context.Canceled},
+		{"timeout", resilience.ErrTimeout},
+		{"eof", io.EOF},
+		{"norows", sql.ErrNoRows},
+		{"errno", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}},
+		{"refused", dial(syscall.ECONNREFUSED)},
+		{"sqlstate1", fmt.Errorf("query: %w", sqlState("40001"))},
+		{"sqlstate", wrapped(sqlState("40001"))},
+		{"http503", statusErr{status: 503}},
+		{"joined", errors.Join(errBoom, io.EOF)},
+		{"unknown1", errBoom},
+		{"unknown", wrapped(errBoom)},
+	} {
 		b.Run("err="+c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -89,7 +89,8 @@ type Info struct {
 	// error code or an HTTP status in digits. Empty when there is none.
 	Code string
 	// Source tells whose code it is: "ctx", "net", "dns", "tls", "os", "io",
-	// "http", "sql", "api", "grpc", "connect", "redis", "mongo", "mark" or "resilience".
+	// "http", "sql", "api", "grpc", "connect", "redis", "mongo", "smtp", "data" (what a
+	// decoder could not read), "mark" or "resilience".
 	Source string
 	// Retryable reports that the same call may succeed if repeated later.
 	Retryable bool

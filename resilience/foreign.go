@@ -149,7 +149,7 @@ func mongoType(name string, carrier makeCarrier, coded makeCoded) (typeInfo, boo
 		i.unsent = true
 		return i, true
 	case "WaitQueueTimeoutError":
-		return coded(ClassTimeout, unsent|quiet, "wait_queue", "mongo"), true
+		return coded(ClassOverloaded, unsent|quiet, "pool", "mongo"), true
 	case "ConnectionError":
 		return carrier(ClassUnavailable, "mongo"), true
 	case "PoolError", "poolClearedError":
@@ -247,6 +247,8 @@ var standardTypes = map[string]known{
 	"os/user.UnknownUserError":                 {ClassNotFound, 0, "user", "os"},
 	"os/user.UnknownGroupIdError":              {ClassNotFound, 0, "group", "os"},
 	"os/user.UnknownGroupError":                {ClassNotFound, 0, "group", "os"},
+	"strconv.NumError":                         {ClassInvalid, 0, "number", "data"},
+	"encoding/csv.ParseError":                  {ClassInvalid, 0, "csv", "data"},
 	"time.ParseError":                          {ClassInvalid, 0, "time", "data"},
 	"time.parseDurationError":                  {ClassInvalid, 0, "time", "data"},
 	"encoding/json.SyntaxError":                {ClassInvalid, 0, "json", "data"},

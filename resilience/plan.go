@@ -225,8 +225,8 @@ func (f *finding) askIs(err interface{ Is(error) bool }) {
 		return
 	}
 	for i := range sentinels {
-		if s := &sentinels[i]; s.asked && err.Is(s.err) {
-			f.set(s.info(), rankCode)
+		if sentinels[i].asked && err.Is(sentinels[i].err) {
+			f.set(sentinels[i].info(), rankCode)
 			return
 		}
 	}
@@ -284,9 +284,8 @@ func (f *finding) redis(text string) {
 func (f *finding) text(err error) {
 	text := err.Error()
 	if i, ok := sentinelTexts[text]; ok {
-		s := &sentinels[i]
-		if s.err == err { //nolint:errorlint // The walk unwraps by itself.
-			f.set(s.info(), rankCode)
+		if sentinels[i].err == err { //nolint:errorlint // The walk unwraps by itself.
+			f.set(sentinels[i].info(), rankCode)
 		}
 		return
 	}

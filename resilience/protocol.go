@@ -95,7 +95,7 @@ func goAwayInfo(err error, n int64) Info { return connectionInfo(err, n) }
 
 // protocolInfo describes an error of net/http that is told by its text.
 func protocolInfo(err error, _ int64) Info {
-	if k, ok := texts[err.Error()]; ok {
+	if k, ok := protocolTexts[err.Error()]; ok {
 		return k.info()
 	}
 	return Info{}
@@ -129,4 +129,18 @@ func replyInfo(_ error, n int64) Info {
 	i := with(c, statusCode(int(n)), "smtp")
 	i.Retryable = n < 500
 	return i
+}
+
+// protocolTexts are the values of the type http.ProtocolError.
+var protocolTexts = map[string]known{
+	"persistent connection closed":                     {ClassUnavailable, 0, "closed", "http"},
+	"connection closed by user":                        {ClassPermanent, 0, "closed", "http"},
+	"feature not supported":                            {ClassPermanent, 0, "unsupported", "http"},
+	"missing ContentLength in HEAD response":           {ClassUnavailable, 0, "malformed", "http"},
+	"pipeline error":                                   {ClassInvalid, 0, "misuse", "http"},
+	"no multipart boundary param in Content-Type":      {ClassInvalid, 0, "form", "http"},
+	"request Content-Type isn't multipart/form-data":   {ClassInvalid, 0, "form", "http"},
+	"trailer header without chunked transfer encoding": {ClassInvalid, 0, "form", "http"},
+	"header too long":                                  {ClassInvalid, 0, "form", "http"},
+	"entity body too short":                            {ClassInvalid, 0, "form", "http"},
 }

@@ -32,7 +32,7 @@ type known struct {
 	source string
 }
 
-func (k *known) info() Info {
+func (k known) info() Info {
 	i := with(k.class, k.code, k.source)
 	i.NotSent = i.NotSent || k.effect&unsent != 0
 	i.Retryable = i.Retryable && k.effect&final == 0

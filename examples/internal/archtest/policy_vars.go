@@ -33,6 +33,11 @@ func repositoryVars() map[string]Var {
 	permit(Table, "fixed time of the first migration file", "examples/chatserver.migratedAt")
 	permit(Table, "widths of an upload's variants", "examples/chatserver.uploadWidths")
 	permit(Table, "meaning and names of RPC codes", "resilience.rpcCodes")
+	permit(Table, "what errors and codes of others mean, by value, text, type name or number",
+		"resilience.sentinels", "resilience.sentinelTexts", "resilience.texts", "resilience.formats", "resilience.protocolTexts",
+		"resilience.standardTypes", "resilience.alerts", "resilience.http2Codes", "resilience.redisCodes", "resilience.mongoCodes",
+		"resilience.mysqlCodes", "resilience.sqliteCodes", "resilience.statusCodes")
+	permit(Table, "types that packages fmt and errors do not export", "resilience.wrapType", "resilience.textType")
 	permit(Memo, "how to read an error's code, by reflect.Type", "resilience.foreignTypes")
 	permit(Memo, "how to size a type, by reflect.Type", "memory.plans")
 	permit(Pool, "histograms of a GIF's colours, large and short-lived", "imageopt/internal/quant.cells")
