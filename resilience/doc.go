@@ -51,10 +51,22 @@
 // What an error is, [Classify] says. In order of precedence: marks, the outermost
 // first ([Mark], [Permanent], [Retryable], [WithCode], [WithRetryAfter]); the rules
 // of a [Classifier]; the outermost error that implements [Classified]; built-in
-// knowledge of contexts, net, DNS, TLS, errno, io, fs, database/sql, HTTP statuses,
-// SQLSTATEs, MySQL, SQLite, gRPC, Connect, AWS, Redis and MongoDB codes, found by
-// interface, by value and by type, without any driver. Of several findings in one chain the most specific wins. A call is
-// repeated only if its failure is retryable and it is idempotent or was not sent.
+// knowledge. Of several findings in one chain the most specific wins, in this order:
+// the end of a context; the code of a driver, an API or a protocol (SQLSTATE, MySQL,
+// SQLite, SQL Server, gRPC, Connect, AWS, Redis, MongoDB, TLS alerts, HTTP/2); an
+// errno, a known value or type, or an HTTP status; a method Timeout() bool; the
+// failed operation of package net. Of two of one kind the outer wins. NotSent,
+// RetryAfter and HTTPStatus add up over the chain, so that an API's code and the
+// HTTP status around it are both in the [Info]; what fails while connecting is
+// NotSent whatever it is. Of joined errors the most specific says what it is, but the
+// call is retryable and not sent only if that holds for each. Methods that panic and
+// chains that are cycles are survived.
+//
+// Values are compared by identity, types by their names, and the errors of
+// errors.New in the standard library and of a few drivers, which have neither, by
+// their whole text: an error of another type, or a text around such a text, is not
+// taken for it. A call is repeated only if its failure is retryable and it is
+// idempotent or was not sent.
 //
 // A caller that cancels is neutral: nothing is counted or repeated. A deadline that
 // passes during an attempt counts as a timeout of the other side.
@@ -93,11 +105,14 @@
 // # Limits
 //
 // An attempt is stopped through its context only: a function that ignores it keeps
-// its caller. The codes of MySQL, SQLite, gRPC and Connect have no interface without
-// the driver's types: they are read by reflection, planned once for each type, from
-// go-sql-driver/mysql, modernc.org/sqlite, mattn/go-sqlite3, grpc-go and connect-go;
-// other drivers need an [AsRule]. Windows of a breaker move in tenths.
-// Budgets, breakers and guards are per process. database/sql repeats
+// its caller. Types of drivers that offer no interface without an import are read by
+// reflection, planned once for each type: go-sql-driver/mysql, modernc.org/sqlite,
+// mattn/go-sqlite3, ncruces/go-sqlite3, grpc-go, connect-go, pgx, mongo-driver,
+// smithy-go, googleapi, Kubernetes, Azure; other drivers need an [AsRule]. Unknown on
+// purpose are texts with nothing but common words, such as the status of a proxy that
+// refuses CONNECT, and the failures of handlers, which only their authors can know.
+// Decoders' errors are ClassInvalid whoever sent the bytes. Windows of a breaker move
+// in tenths. Budgets, breakers and guards are per process. database/sql repeats
 // driver.ErrBadConn by itself, and net/http repeats idempotent requests on stale
 // connections: a retry on top multiplies these attempts. A policy in
 // Options.Policies, or the hedge, sees a panic of the function as an error.

@@ -67,8 +67,6 @@ func numberType(path, name string) (typeInfo, bool) {
 		return number(statusInfo, "ErrStatus", "Code")
 	case "github.com/Azure/azure-sdk-for-go/sdk/azcore/internal/exported.ResponseError":
 		return number(statusInfo, "StatusCode")
-	case "github.com/stripe/stripe-go.Error":
-		return number(statusInfo, "HTTPStatusCode")
 	}
 	return typeInfo{}, false
 }

@@ -110,9 +110,9 @@ func (w *walker) walk(err error, f *finding, depth int) {
 		w.nodes--
 		var many []error
 		if w.guarded {
-			err, many = w.stepSafely(err, f)
+			many, err = w.stepSafely(err, f)
 		} else {
-			err, many = w.step(err, f)
+			many, err = w.step(err, f)
 		}
 		switch len(many) {
 		case 0:
@@ -126,14 +126,14 @@ func (w *walker) walk(err error, f *finding, depth int) {
 }
 
 // stepSafely is step for errors that may be nil pointers.
-func (w *walker) stepSafely(err error, f *finding) (next error, many []error) {
+func (w *walker) stepSafely(err error, f *finding) (many []error, next error) {
 	defer func() { _ = recover() }()
 	return w.step(err, f)
 }
 
 // step finds out about one error by itself and returns what it wraps. The types
 // that carry most errors come first, so that they cost one comparison each.
-func (w *walker) step(err error, f *finding) (next error, many []error) {
+func (w *walker) step(err error, f *finding) (many []error, next error) {
 	switch err { //nolint:errorlint // The walk unwraps by itself.
 	case context.DeadlineExceeded:
 		f.set(timeoutInfo(), rankContext)
@@ -145,22 +145,22 @@ func (w *walker) step(err error, f *finding) (next error, many []error) {
 	switch e := err.(type) { //nolint:errorlint // The walk unwraps by itself.
 	case *markedError:
 		f.over.under(&e.overrides)
-		return e.err, nil
+		return nil, e.err
 	case *net.OpError:
 		f.operation(e.Op)
-		return e.Err, nil
+		return nil, e.Err
 	case *os.SyscallError:
-		return e.Err, nil
+		return nil, e.Err
 	case *url.Error:
-		return e.Err, nil
+		return nil, e.Err
 	case *fs.PathError:
-		return e.Err, nil
+		return nil, e.Err
 	case *os.LinkError:
-		return e.Err, nil
+		return nil, e.Err
 	case *net.DNSError:
 		f.dial = true
 		f.set(dnsInfo(e), rankCode)
-		return e.UnwrapErr, nil
+		return nil, e.UnwrapErr
 	case timeoutError:
 		f.set(timeoutInfo(), rankContext)
 		return nil, nil
@@ -171,7 +171,7 @@ func (w *walker) step(err error, f *finding) (next error, many []error) {
 	}
 	switch t := reflect.TypeOf(err); t {
 	case wrapType:
-		return err.(interface{ Unwrap() error }).Unwrap(), nil
+		return nil, err.(interface{ Unwrap() error }).Unwrap()
 	case textType:
 		f.text(err)
 		return nil, nil
@@ -181,7 +181,7 @@ func (w *walker) step(err error, f *finding) (next error, many []error) {
 }
 
 // foreign asks an error of a type that is not imported for all it may know.
-func (w *walker) foreign(p *plan, err error, f *finding) (next error, many []error) {
+func (w *walker) foreign(p *plan, err error, f *finding) (many []error, next error) {
 	f.dial = f.dial || p.dial
 	f.info.NotSent = f.info.NotSent || p.unsent
 	for rest := p.asks; rest != 0; rest &= rest - 1 {
@@ -196,9 +196,9 @@ func (w *walker) foreign(p *plan, err error, f *finding) (next error, many []err
 	}
 	switch p.wraps {
 	case wrapsOne:
-		return err.(interface{ Unwrap() error }).Unwrap(), nil
+		return nil, err.(interface{ Unwrap() error }).Unwrap()
 	case wrapsMany:
-		return nil, err.(interface{ Unwrap() []error }).Unwrap()
+		return err.(interface{ Unwrap() []error }).Unwrap(), nil
 	default:
 		return nil, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -53,7 +52,7 @@ func (b *tree) build(depth int) error {
 	case 0:
 		return errors.New("leaf")
 	case 1:
-		return syscall.ECONNREFUSED
+		return os.ErrDeadlineExceeded
 	case 2:
 		return context.Canceled
 	case 3:

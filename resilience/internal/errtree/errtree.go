@@ -30,34 +30,35 @@ func As[E error](err error) (found E, ok bool) {
 }
 
 func search(err error, visit func(error) bool, depth int, nodes *int) bool {
-	if err == nil || depth == 0 || *nodes == 0 {
-		return false
-	}
-	*nodes--
-	if visit(err) {
-		return true
-	}
-	for _, e := range unwrap(err) {
-		if search(e, visit, depth-1, nodes) {
+	for ; err != nil && depth > 0 && *nodes > 0; depth-- {
+		*nodes--
+		if visit(err) {
 			return true
 		}
+		many, one := unwrap(err)
+		for _, e := range many {
+			if search(e, visit, depth-1, nodes) {
+				return true
+			}
+		}
+		err = one
 	}
 	return false
 }
 
-func unwrap(err error) (wrapped []error) {
+func unwrap(err error) (many []error, one error) {
 	defer func() {
 		if recover() != nil {
-			wrapped = nil
+			many, one = nil, nil
 		}
 	}()
 	switch u := err.(type) { //nolint:errorlint // The search unwraps.
 	case interface{ Unwrap() error }:
-		return []error{u.Unwrap()}
+		return nil, u.Unwrap()
 	case interface{ Unwrap() []error }:
-		return u.Unwrap()
+		return u.Unwrap(), nil
 	}
-	return nil
+	return nil, nil
 }
 
 // same compares two errors as errors.Is does, without unwrapping.

@@ -66,3 +66,10 @@ func TestAs(t *testing.T) {
 		t.Error("As finds in a loop what is not there")
 	}
 }
+
+func TestIsAllocs(t *testing.T) {
+	err := fmt.Errorf("x: %w", errors.Join(io.ErrNoProgress, fmt.Errorf("y: %w", io.EOF)))
+	if n := testing.AllocsPerRun(100, func() { errtree.Is(err, io.EOF) }); n != 0 {
+		t.Errorf("Is allocates %v times; want 0", n)
+	}
+}
