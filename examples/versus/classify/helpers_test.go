@@ -15,7 +15,7 @@ func typeName(err error) string { return fmt.Sprintf("%T", err) }
 // String lists the flags for the report of a wrong row.
 func (f flags) String() string {
 	s := ""
-	for i, name := range []string{"retry", "notSent", "counts", "anyRetry", "anyNotSent", "anyCounts"} {
+	for i, name := range []string{"retry", "notSent", "counts", "anyRetry", "anyNotSent", "anyCounts", "variant"} {
 		if f&(1<<i) != 0 {
 			s += name + " "
 		}

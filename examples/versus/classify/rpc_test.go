@@ -20,18 +20,19 @@ import (
 )
 
 // meanings are the codes 1 to 16 as google/rpc/code.proto and gRPC's "Status codes
-// and their use" describe them; UNAVAILABLE and ABORTED are those to retry. For
-// UNKNOWN, INTERNAL and DATA_LOSS the documents leave the retry open.
+// and their use" describe them; UNAVAILABLE and ABORTED are those to retry. UNKNOWN,
+// INTERNAL and DATA_LOSS count and promise nothing of a retry. All are variants of
+// one reply.
 func meanings() []want {
 	return []want{
-		{resilience.ClassCanceled, "CANCELLED", none}, {resilience.ClassUnknown, "UNKNOWN", counts | anyRetry},
+		{resilience.ClassCanceled, "CANCELLED", none}, {resilience.ClassUnknown, "UNKNOWN", counts},
 		{resilience.ClassInvalid, "INVALID_ARGUMENT", none}, {resilience.ClassTimeout, "DEADLINE_EXCEEDED", retry | counts},
 		{resilience.ClassNotFound, "NOT_FOUND", none}, {resilience.ClassInvalid, "ALREADY_EXISTS", none},
 		{resilience.ClassUnauthorized, "PERMISSION_DENIED", none}, {resilience.ClassThrottled, "RESOURCE_EXHAUSTED", retry | counts},
 		{resilience.ClassInvalid, "FAILED_PRECONDITION", none}, {resilience.ClassConflict, "ABORTED", retry},
 		{resilience.ClassInvalid, "OUT_OF_RANGE", none}, {resilience.ClassPermanent, "UNIMPLEMENTED", none},
-		{resilience.ClassInternal, "INTERNAL", counts | anyRetry}, {resilience.ClassUnavailable, "UNAVAILABLE", retry | counts},
-		{resilience.ClassInternal, "DATA_LOSS", counts | anyRetry}, {resilience.ClassUnauthorized, "UNAUTHENTICATED", none},
+		{resilience.ClassInternal, "INTERNAL", counts}, {resilience.ClassUnavailable, "UNAVAILABLE", retry | counts},
+		{resilience.ClassInternal, "DATA_LOSS", counts}, {resilience.ClassUnauthorized, "UNAUTHENTICATED", none},
 	}
 }
 
@@ -61,10 +62,11 @@ func grpcRows(t *testing.T) []row {
 		}
 	}
 	rows := []row{
-		{"gRPC refused", "gRPC, connectivity semantics: fail fast with UNAVAILABLE", "refused", is(resilience.ClassUnavailable, "UNAVAILABLE", retry|counts|anyNotSent), call(none, "1", 5*time.Second)},
+		{"gRPC refused", "gRPC, connectivity semantics: fail fast with UNAVAILABLE; the status does not say whether the call was sent", "refused", is(resilience.ClassUnavailable, "UNAVAILABLE", retry|counts|anyNotSent), call(none, "1", 5*time.Second)},
 		{"gRPC deadline", "gRPC, deadlines", "DeadlineExceeded", is(resilience.ClassTimeout, "DEADLINE_EXCEEDED", retry|counts), call(c, "wait", 100*time.Millisecond)},
 	}
 	for i, w := range meanings() {
+		w.flags |= variant
 		rows = append(rows, row{"gRPC " + w.code, "google/rpc/code.proto", codes.Code(i + 1).String(), w, call(c, fmt.Sprint(i+1), 5*time.Second)})
 	}
 	return rows
@@ -86,7 +88,7 @@ func connectRows(t *testing.T) []row {
 	rows := []row{{"Connect refused", "connect(2) ECONNREFUSED", "refused", is(resilience.ClassUnavailable, "", retry|counts|notSent), func(t *testing.T) error { return call("http://" + refused(t)) }}}
 	for i, w := range meanings() {
 		c := connect.Code(i + 1)
-		w.code = c.String()
+		w.code, w.flags = c.String(), w.flags|variant
 		rows = append(rows, row{"Connect " + w.code, "connectrpc.com/docs/protocol#error-codes", w.code, w, func(*testing.T) error { code = c; return call(s.URL) }})
 	}
 	return rows

@@ -3,14 +3,11 @@ package classify_test
 import (
 	"context"
 	"database/sql"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite"
 
 	"github.com/perfblocks/perfblocks/internal/realtest"
 	"github.com/perfblocks/perfblocks/resilience"
@@ -56,6 +53,22 @@ func cross(db *sql.DB, begin string) func(*testing.T) error {
 			err = other
 		}
 		_ = run(a, "ROLLBACK")
+		return err
+	}
+}
+
+// serialize updates a row that another transaction has changed since our snapshot.
+func serialize(db *sql.DB) func(*testing.T) error {
+	return func(t *testing.T) error {
+		a := must[*sql.Conn](t)(db.Conn(t.Context()))
+		defer a.Close()
+		defer a.ExecContext(context.WithoutCancel(t.Context()), "ROLLBACK")
+		for _, q := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT * FROM pair"} {
+			_, err := a.ExecContext(t.Context(), q)
+			ok(t, err)
+		}
+		setup(t, db, "UPDATE pair SET v = v + 1 WHERE id = 2")
+		_, err := a.ExecContext(t.Context(), "UPDATE pair SET v = v + 1 WHERE id = 2")
 		return err
 	}
 }
@@ -127,7 +140,7 @@ func postgresRows(t *testing.T) []row {
 		return row{"SQLSTATE " + code, "PostgreSQL A: " + ref, code, is(class, code, f), fails(db, q)}
 	}
 	raise := func(code, ref string, class resilience.Class, f flags) row {
-		return query(code, ref, "DO $$ BEGIN RAISE 'x' USING ERRCODE = '"+code+"'; END $$", class, f)
+		return query(code, ref+", raised with its state", "DO $$ BEGIN RAISE 'x' USING ERRCODE = '"+code+"'; END $$", class, f|variant)
 	}
 	const again = retry
 	bad := resilience.ClassInvalid
@@ -136,13 +149,13 @@ func postgresRows(t *testing.T) []row {
 	other := func(name string) string { return dsn[:strings.LastIndex(dsn, "/")] + "/" + name }
 	return []row{
 		{"SQLSTATE 40P01", "PostgreSQL 13.3.4, deadlocks: one transaction is aborted", "40P01", is(resilience.ClassConflict, "40P01", again), cross(db, "BEGIN")},
-		{"SQLSTATE 40001", "PostgreSQL 13.5: retry the complete transaction", "40001", is(resilience.ClassConflict, "40001", again), blocked(db, "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ;;SELECT * FROM pair;;DO $$ BEGIN RAISE 'x' USING ERRCODE = '40001'; END $$")},
+		{"SQLSTATE 40001", "PostgreSQL 13.5: retry the complete transaction", "40001", is(resilience.ClassConflict, "40001", again), serialize(db)},
 		{"SQLSTATE 55P03", "PostgreSQL 20.11, lock_timeout", "55P03", is(resilience.ClassConflict, "55P03", again), blocked(db, "BEGIN;;LOCK TABLE pair", "BEGIN;;SET LOCAL lock_timeout = 20;;LOCK TABLE pair")},
-		{"SQLSTATE 57014", "PostgreSQL 20.11, statement_timeout", "57014", is(resilience.ClassTimeout, "57014", again|anyCounts), fails(db, "BEGIN;;SET LOCAL statement_timeout = 20;;SELECT pg_sleep(9)")},
+		{"SQLSTATE 57014", "PostgreSQL 20.11, statement_timeout; the state is that of a user's cancel too", "57014", is(resilience.ClassTimeout, "57014", again|anyCounts), fails(db, "BEGIN;;SET LOCAL statement_timeout = 20;;SELECT pg_sleep(9)")},
 		{"SQLSTATE 57P01", "PostgreSQL 9.27, pg_terminate_backend", "57P01", is(resilience.ClassUnavailable, "57P01", again|counts), killed(db, "SELECT pg_backend_pid()", "SELECT pg_sleep(9)", "SELECT pg_terminate_backend(?)")},
-		{"SQLSTATE 28P01", "PostgreSQL A: invalid_password", "28P01", is(resilience.ClassUnauthorized, "28P01", anyNotSent), ping(t, "pgx", "postgres://full:wrong"+dsn[at:])},
-		{"SQLSTATE 53300", "PostgreSQL CREATE ROLE, CONNECTION LIMIT; too_many_connections", "53300", is(resilience.ClassOverloaded, "53300", again|counts|anyNotSent), ping(t, "pgx", "postgres://full:x"+dsn[at:])},
-		{"SQLSTATE 3D000", "PostgreSQL A: invalid_catalog_name", "3D000", is(bad, "3D000", anyNotSent), ping(t, "pgx", other("nothing_here"))},
+		{"SQLSTATE 28P01", "PostgreSQL A: invalid_password", "28P01", is(resilience.ClassUnauthorized, "28P01", notSent), ping(t, "pgx", "postgres://full:wrong"+dsn[at:])},
+		{"SQLSTATE 53300", "PostgreSQL CREATE ROLE, CONNECTION LIMIT; too_many_connections", "53300", is(resilience.ClassOverloaded, "53300", again|counts|notSent), ping(t, "pgx", "postgres://full:x"+dsn[at:])},
+		{"SQLSTATE 3D000", "PostgreSQL A: invalid_catalog_name, of a connection or of DROP DATABASE", "3D000", is(bad, "3D000", anyNotSent), ping(t, "pgx", other("nothing_here"))},
 		{"pgx context deadline", "go doc context.DeadlineExceeded", "deadline", is(resilience.ClassTimeout, "", again|counts), ended(db, "SELECT pg_sleep(9)", false)},
 		{"pgx context canceled", "go doc context.Canceled", "canceled", is(resilience.ClassCanceled, "", none), ended(db, "SELECT pg_sleep(9)", true)},
 		{"pgx refused", "connect(2) ECONNREFUSED", "refused", is(resilience.ClassUnavailable, "ECONNREFUSED", again|notSent|counts), ping(t, "pgx", "postgres://x:y@"+refused(t)+"/z?sslmode=disable")},
@@ -161,79 +174,18 @@ func postgresRows(t *testing.T) []row {
 		query("22P02", "invalid_text_representation", "SELECT 'x'::int", bad, none),
 		query("22001", "string_data_right_truncation", "CREATE TEMP TABLE s (x char(1));;INSERT INTO s VALUES ('abc')", bad, none),
 		query("21000", "cardinality_violation", "SELECT (SELECT id FROM pair)", bad, none),
-		query("25006", "read_only_sql_transaction: a standby after failover", "BEGIN READ ONLY;;DELETE FROM pair", resilience.ClassUnavailable, again|anyCounts),
-		query("25P02", "in_failed_sql_transaction", "BEGIN;;DO $$ BEGIN NULL; END $$;;SAVEPOINT a;;DO $$ BEGIN RAISE 'x' USING ERRCODE = '25P02'; END $$", bad, none),
-		query("55006", "object_in_use", "DROP DATABASE "+name, bad, none|anyRetry),
+		query("25006", "read_only_sql_transaction: a standby after failover, or a transaction of our own", "BEGIN READ ONLY;;DELETE FROM pair", resilience.ClassUnavailable, again|anyCounts),
+		query("25P02", "in_failed_sql_transaction", "BEGIN;;DO $$ BEGIN NULL; END $$;;SAVEPOINT a;;DO $$ BEGIN RAISE 'x' USING ERRCODE = '25P02'; END $$", bad, variant),
+		query("55006", "object_in_use, by whom and for how long is left open", "DROP DATABASE "+name, bad, none|anyRetry),
 		query("P0002", "no_data_found", "DO $$ DECLARE x int; BEGIN SELECT id INTO STRICT x FROM pair WHERE false; END $$", resilience.ClassNotFound, none),
 		query("34000", "invalid_cursor_name", "CLOSE nothing", bad, none),
 		raise("08006", "connection_failure", resilience.ClassUnavailable, again|counts),
 		raise("53100", "disk_full: Insufficient Resources", resilience.ClassOverloaded, again|counts),
 		raise("53200", "out_of_memory: Insufficient Resources", resilience.ClassOverloaded, again|counts),
-		raise("57P03", "cannot_connect_now", resilience.ClassUnavailable, again|counts|anyNotSent),
+		raise("57P03", "cannot_connect_now", resilience.ClassUnavailable, again|counts|notSent),
 		raise("57P02", "crash_shutdown", resilience.ClassUnavailable, again|counts),
 		raise("54001", "statement_too_complex: Program Limit Exceeded", bad, none),
-		raise("58030", "io_error: System Error", resilience.ClassInternal, counts|anyRetry),
-		raise("XX000", "internal_error", resilience.ClassInternal, counts|anyRetry),
-	}
-}
-
-// The references are to the MariaDB Error Code Reference.
-func mariadbRows(t *testing.T) []row {
-	dsn := realtest.MariaDB(t)
-	db := open(t, "mysql", dsn)
-	setup(t, db, "CREATE TABLE pair (id int PRIMARY KEY, v tinyint NOT NULL CHECK (v < 100), p int REFERENCES pair (id), s char(1)) ENGINE=InnoDB",
-		"INSERT INTO pair VALUES (1, 0, NULL, ''), (2, 0, NULL, '')")
-	query := func(code, ref, q string, class resilience.Class, f flags) row {
-		return row{"MariaDB " + code, "MariaDB error " + code + " " + ref, code, is(class, code, f), fails(db, q)}
-	}
-	bad := resilience.ClassInvalid
-	tail := dsn[strings.LastIndex(dsn, "@"):]
-	return []row{
-		{"MariaDB 1213", "ER_LOCK_DEADLOCK: try restarting transaction", "1213", is(resilience.ClassConflict, "1213", retry), cross(db, "BEGIN")},
-		{"MariaDB 1205", "ER_LOCK_WAIT_TIMEOUT: try restarting transaction", "1205", is(resilience.ClassConflict, "1205", retry), blocked(db, "BEGIN;;UPDATE pair SET v = 5 WHERE id = 1", "SET innodb_lock_wait_timeout = 0;;UPDATE pair SET v = 6 WHERE id = 1")},
-		{"MariaDB 1045", "ER_ACCESS_DENIED_ERROR", "1045", is(resilience.ClassUnauthorized, "1045", anyNotSent), ping(t, "mysql", "no:body"+tail)},
-		{"MariaDB 1049", "ER_BAD_DB_ERROR", "1049", is(bad, "1049", anyNotSent), ping(t, "mysql", dsn[:strings.LastIndex(dsn, "/")]+"/nothing")},
-		{"MariaDB 1317", "ER_QUERY_INTERRUPTED: by KILL QUERY", "1317", is(resilience.ClassCanceled, "1317", none), killed(db, "SELECT CONNECTION_ID()", "SELECT COUNT(*) FROM information_schema.collations a, information_schema.collations b, information_schema.collations c, information_schema.collations d", "KILL QUERY ?")},
-		{"MariaDB killed", "KILL CONNECTION closes the connection", "", is(resilience.ClassUnavailable, "", retry|counts), killed(db, "SELECT CONNECTION_ID()", "SELECT COUNT(*) FROM information_schema.collations a, information_schema.collations b, information_schema.collations c, information_schema.collations d", "KILL ?")},
-		{"mysql deadline", "go doc context.DeadlineExceeded", "deadline", is(resilience.ClassTimeout, "", retry|counts), ended(db, "SELECT SLEEP(2)", false)},
-		{"mysql canceled", "go doc context.Canceled", "canceled", is(resilience.ClassCanceled, "", none), ended(db, "SELECT SLEEP(2)", true)},
-		{"mysql refused", "connect(2) ECONNREFUSED", "refused", is(resilience.ClassUnavailable, "ECONNREFUSED", retry|notSent|counts), ping(t, "mysql", "x:y@tcp("+refused(t)+")/z")},
-		query("1969", "ER_STATEMENT_TIMEOUT, max_statement_time", "SET STATEMENT max_statement_time = 0.05 FOR SELECT COUNT(*) FROM information_schema.collations a, information_schema.collations b, information_schema.collations c, information_schema.collations d", resilience.ClassTimeout, retry|anyCounts),
-		query("1062", "ER_DUP_ENTRY", "INSERT INTO pair VALUES (1, 0, NULL, '')", bad, none),
-		query("1146", "ER_NO_SUCH_TABLE", "SELECT * FROM nothing", bad, none),
-		query("1054", "ER_BAD_FIELD_ERROR", "SELECT nothing FROM pair", bad, none),
-		query("1064", "ER_PARSE_ERROR", "SELEC", bad, none),
-		query("1048", "ER_BAD_NULL_ERROR", "INSERT INTO pair VALUES (9, NULL, NULL, '')", bad, none),
-		query("1452", "ER_NO_REFERENCED_ROW_2", "INSERT INTO pair VALUES (9, 0, 8, '')", bad, none),
-		query("4025", "ER_CONSTRAINT_FAILED", "INSERT INTO pair VALUES (9, 101, NULL, '')", bad, none),
-		query("1264", "ER_WARN_DATA_OUT_OF_RANGE", "SET sql_mode = 'TRADITIONAL';;INSERT INTO pair VALUES (9, 9999, NULL, '')", bad, none),
-		query("1406", "ER_DATA_TOO_LONG", "SET sql_mode = 'TRADITIONAL';;INSERT INTO pair VALUES (9, 1, NULL, 'long')", bad, none),
-		query("1050", "ER_TABLE_EXISTS_ERROR", "CREATE TABLE pair (x int)", bad, none),
-		query("1792", "ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION", "START TRANSACTION READ ONLY;;DELETE FROM pair", resilience.ClassUnavailable, retry|anyCounts),
-		query("1305", "ER_SP_DOES_NOT_EXIST", "CALL nothing()", bad, none),
-		query("1040", "ER_CON_COUNT_ERROR, signalled with its number", "SIGNAL SQLSTATE '08004' SET MYSQL_ERRNO = 1040", resilience.ClassOverloaded, retry|counts|anyNotSent),
-		query("1053", "ER_SERVER_SHUTDOWN, signalled with its number", "SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1053", resilience.ClassUnavailable, retry|counts),
-	}
-}
-
-// The references are to sqlite.org/rescode.html.
-func sqliteRows(t *testing.T) []row {
-	dsn := "file:" + filepath.Join(t.TempDir(), "x.db")
-	db := open(t, "sqlite", dsn)
-	setup(t, db, "CREATE TABLE pair (id INTEGER PRIMARY KEY, v int NOT NULL UNIQUE CHECK (v < 100))", "INSERT INTO pair VALUES (1, 1)")
-	query := func(name, ref, q string, class resilience.Class, f flags) row {
-		return row{"SQLite " + name, "sqlite.org/rescode.html#" + ref, "", is(class, "", f), fails(db, q)}
-	}
-	return []row{
-		{"SQLite busy", "sqlite.org/rescode.html#busy", "SQLITE_BUSY", is(resilience.ClassConflict, "", retry), blocked(db, "BEGIN IMMEDIATE", "BEGIN IMMEDIATE")},
-		{"SQLite interrupted", "go doc context.DeadlineExceeded", "", is(resilience.ClassTimeout, "", retry|counts), ended(db, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT max(x) FROM c", false)},
-		{"SQLite readonly", "sqlite.org/rescode.html#readonly", "readonly", is(resilience.ClassPermanent, "", none), fails(open(t, "sqlite", dsn+"?mode=ro"), "DELETE FROM pair")},
-		query("primary key", "constraint_primarykey", "INSERT INTO pair VALUES (1, 2)", resilience.ClassInvalid, none),
-		query("unique", "constraint_unique", "INSERT INTO pair VALUES (2, 1)", resilience.ClassInvalid, none),
-		query("not null", "constraint_notnull", "INSERT INTO pair VALUES (2, NULL)", resilience.ClassInvalid, none),
-		query("check", "constraint_check", "INSERT INTO pair VALUES (2, 101)", resilience.ClassInvalid, none),
-		query("mismatch", "mismatch", "INSERT INTO pair VALUES ('x', 3)", resilience.ClassInvalid, none),
-		query("no table", "error", "SELECT * FROM nothing", resilience.ClassInvalid, none),
-		query("full", "full", "PRAGMA max_page_count = 3;;CREATE TABLE b AS SELECT zeroblob(100000)", resilience.ClassOverloaded, anyRetry|anyCounts),
+		raise("58030", "io_error: System Error; the appendix is silent on a retry", resilience.ClassInternal, counts|anyRetry),
+		raise("XX000", "internal_error; the appendix is silent on a retry", resilience.ClassInternal, counts|anyRetry),
 	}
 }

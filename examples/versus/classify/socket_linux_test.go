@@ -14,6 +14,11 @@ import (
 	"github.com/perfblocks/perfblocks/resilience"
 )
 
+// platformGroups are the groups whose errors, by text or by number, are Linux's.
+func platformGroups() map[string]func(*testing.T) []row {
+	return map[string]func(*testing.T) []row{"std": stdRows, "socket": socketRows}
+}
+
 // limitRows takes all descriptors away for a moment.
 func limitRows() []row {
 	return []row{{"too many files", "socket(2) EMFILE: a limit of this process", "too many open files", is(resilience.ClassOverloaded, "EMFILE", retry|notSent), func(t *testing.T) error {
@@ -121,7 +126,7 @@ func socketRows(t *testing.T) []row {
 			_, err := d.Dial("tcp", full(t))
 			return err
 		}},
-		{"dial canceled", "go doc net.Dialer.DialContext", "canceled", is(resilience.ClassCanceled, "", anyNotSent), func(t *testing.T) error {
+		{"dial canceled", "go doc net.Dialer.DialContext", "canceled", is(resilience.ClassCanceled, "", notSent), func(t *testing.T) error {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			_, err := (&net.Dialer{}).DialContext(ctx, "tcp", "127.0.0.1:1")
@@ -163,23 +168,23 @@ func socketRows(t *testing.T) []row {
 				return flood(c)
 			})
 		}},
-		{"accept deadline", "go doc net.TCPListener.SetDeadline", "timeout", is(resilience.ClassTimeout, "", retry|anyCounts), func(t *testing.T) error {
+		{"accept deadline", "go doc net.TCPListener.SetDeadline: no other side that it could count against", "timeout", is(resilience.ClassTimeout, "", retry|anyCounts), func(t *testing.T) error {
 			l := must[*net.TCPListener](t)(net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}))
 			defer l.Close()
 			ok(t, l.SetDeadline(time.Now()))
 			_, err := l.Accept()
 			return err
 		}},
-		{"read own closed", "go doc net.ErrClosed: closed by ourselves", "use of closed", is(resilience.ClassUnavailable, "", retry|anyCounts), func(t *testing.T) error {
+		{"read own closed", "go doc net.ErrClosed: closed by ourselves, which the error does not say", "use of closed", is(resilience.ClassUnavailable, "", retry|anyCounts), func(t *testing.T) error {
 			return talk(t, idle, func(c *net.TCPConn) error { c.Close(); return read(c) })
 		}},
-		{"net.Pipe closed", "go doc net.Pipe, io.ErrClosedPipe", "closed pipe", is(resilience.ClassUnavailable, "", retry|anyCounts), func(t *testing.T) error {
+		{"net.Pipe closed", "go doc net.Pipe, io.ErrClosedPipe", "closed pipe", is(resilience.ClassUnavailable, "", up), func(t *testing.T) error {
 			a, b := net.Pipe()
 			b.Close()
 			_, err := a.Write([]byte("x"))
 			return err
 		}},
-		{"datagram refused", "udp(7) ECONNREFUSED; RFC 1122, 4.1.3.3", "refused", is(resilience.ClassUnavailable, "ECONNREFUSED", up|anyNotSent), func(t *testing.T) error {
+		{"datagram refused", "udp(7) ECONNREFUSED; RFC 1122, 4.1.3.3: it may speak of an earlier datagram", "refused", is(resilience.ClassUnavailable, "ECONNREFUSED", up|anyNotSent), func(t *testing.T) error {
 			p := must[net.PacketConn](t)(net.ListenPacket("udp", "127.0.0.1:0"))
 			p.Close()
 			c := must[net.Conn](t)(net.Dial("udp", p.LocalAddr().String()))
@@ -187,19 +192,19 @@ func socketRows(t *testing.T) []row {
 			_, _ = c.Write([]byte("x"))
 			return read(c)
 		}},
-		{"datagram too long", "udp(7) EMSGSIZE", "too long", is(resilience.ClassInvalid, "EMSGSIZE", anyNotSent), func(t *testing.T) error {
+		{"datagram too long", "udp(7) EMSGSIZE", "too long", is(resilience.ClassInvalid, "EMSGSIZE", none), func(t *testing.T) error {
 			c := must[net.Conn](t)(net.Dial("udp", "127.0.0.1:9"))
 			defer c.Close()
 			_, err := c.Write(make([]byte, 1<<17))
 			return err
 		}},
-		{"datagram to a second address", "go doc net.ErrWriteToConnected", "pre-connected", is(resilience.ClassInvalid, "", anyNotSent), func(t *testing.T) error {
+		{"datagram to a second address", "go doc net.ErrWriteToConnected", "pre-connected", is(resilience.ClassInvalid, "", notSent), func(t *testing.T) error {
 			c := must[net.Conn](t)(net.Dial("udp", "127.0.0.1:9")).(*net.UDPConn)
 			defer c.Close()
 			_, err := c.WriteTo([]byte("x"), c.LocalAddr())
 			return err
 		}},
-		{"join of two", "go doc errors.Join: one of the two answers refused", "refused", is(resilience.ClassUnavailable, "ECONNREFUSED", up|anyNotSent), func(t *testing.T) error {
+		{"join of two", "go doc errors.Join: one of the two answers refused, the other is silent", "refused", is(resilience.ClassUnavailable, "ECONNREFUSED", up|anyNotSent), func(t *testing.T) error {
 			_, err := net.Dial("tcp", refused(t))
 			return errors.Join(errors.New("both replicas"), err)
 		}},

@@ -47,7 +47,7 @@ func stdRows(t *testing.T) []row {
 			cancel(errors.Join(errors.New("drain"), context.Canceled))
 			return context.Cause(ctx)
 		}},
-		{"pipe of io closed", "go doc io.ErrClosedPipe", "closed pipe", is(resilience.ClassUnavailable, "", retry|anyCounts), func(t *testing.T) error {
+		{"pipe of io closed", "go doc io.ErrClosedPipe: closed by the reader", "closed pipe", is(resilience.ClassUnavailable, "", retry|counts), func(t *testing.T) error {
 			r, w := io.Pipe()
 			r.Close()
 			_, err := w.Write([]byte("x"))
@@ -62,7 +62,7 @@ func stdRows(t *testing.T) []row {
 			_, err := gzip.NewReader(strings.NewReader("<html>no gzip</html>"))
 			return err
 		}},
-		{"exec not found", "go doc exec.ErrNotFound", "not found", is(resilience.ClassNotFound, "", none|anyNotSent), func(t *testing.T) error {
+		{"exec not found", "go doc exec.ErrNotFound; there is no other side", "not found", is(resilience.ClassNotFound, "", none|anyNotSent), func(t *testing.T) error {
 			return exec.CommandContext(t.Context(), "no-such-program-here").Run()
 		}},
 		{"exec exit status", "go doc exec.ExitError: says nothing of the reason", "exit status 3", is(resilience.ClassUnknown, "", retry|counts), func(t *testing.T) error {
@@ -76,12 +76,12 @@ func stdRows(t *testing.T) []row {
 		{"sql no rows", "go doc sql.ErrNoRows", "no rows", is(resilience.ClassNotFound, "", none), func(t *testing.T) error {
 			return must[*sql.DB](t)(sql.Open("sqlite", ":memory:")).QueryRowContext(t.Context(), "SELECT 1 WHERE 0").Scan(new(int))
 		}},
-		{"sql transaction done", "go doc sql.ErrTxDone", "already been", is(resilience.ClassInvalid, "", anyNotSent), func(t *testing.T) error {
+		{"sql transaction done", "go doc sql.ErrTxDone", "already been", is(resilience.ClassInvalid, "", notSent), func(t *testing.T) error {
 			tx := must[*sql.Tx](t)(must[*sql.DB](t)(sql.Open("sqlite", ":memory:")).BeginTx(t.Context(), nil))
 			ok(t, tx.Rollback())
 			return tx.Commit()
 		}},
-		{"sql connection done", "go doc sql.ErrConnDone: returned to the pool", "already closed", is(resilience.ClassInvalid, "", anyNotSent), func(t *testing.T) error {
+		{"sql connection done", "go doc sql.ErrConnDone: returned to the pool", "already closed", is(resilience.ClassInvalid, "", notSent), func(t *testing.T) error {
 			c := must[*sql.Conn](t)(must[*sql.DB](t)(sql.Open("sqlite", ":memory:")).Conn(t.Context()))
 			ok(t, c.Close())
 			return c.PingContext(t.Context())
@@ -128,7 +128,7 @@ func stdRows(t *testing.T) []row {
 				return err
 			})
 		}},
-		{"server closed", "go doc http.ErrServerClosed", "Server closed", is(resilience.ClassPermanent, "", none|anyNotSent), func(t *testing.T) error {
+		{"server closed", "go doc http.ErrServerClosed; there is no other side", "Server closed", is(resilience.ClassPermanent, "", none|anyNotSent), func(t *testing.T) error {
 			s := &http.Server{}
 			ok(t, s.Close())
 			return s.ListenAndServe()
@@ -141,13 +141,13 @@ func fsRows() []row {
 	return []row{
 		{"file missing", "open(2) ENOENT", "no such file", is(resilience.ClassNotFound, "ENOENT", none), func(t *testing.T) error { _, err := os.Open(filepath.Join(t.TempDir(), "x")); return path("", err) }},
 		{"folder exists", "mkdir(2) EEXIST", "exists", is(resilience.ClassInvalid, "EEXIST", none), func(t *testing.T) error { return os.Mkdir(t.TempDir(), 0o700) }},
-		{"program not executable", "execve(2) EACCES", "permission denied", is(resilience.ClassUnauthorized, "EACCES", anyNotSent), func(t *testing.T) error {
+		{"program not executable", "execve(2) EACCES; there is no other side", "permission denied", is(resilience.ClassUnauthorized, "EACCES", anyNotSent), func(t *testing.T) error {
 			f := filepath.Join(t.TempDir(), "x")
 			ok(t, os.WriteFile(f, []byte("x"), 0o600))
 			_, err := os.StartProcess(f, []string{f}, &os.ProcAttr{})
 			return err
 		}},
-		{"program of no format", "execve(2) ENOEXEC", "format", is(resilience.ClassInvalid, "ENOEXEC", anyNotSent), func(t *testing.T) error {
+		{"program of no format", "execve(2) ENOEXEC; there is no other side", "format", is(resilience.ClassInvalid, "ENOEXEC", anyNotSent), func(t *testing.T) error {
 			f := filepath.Join(t.TempDir(), "x")
 			ok(t, os.WriteFile(f, []byte("x"), 0o700))
 			_, err := os.StartProcess(f, []string{f}, &os.ProcAttr{})
@@ -169,10 +169,10 @@ func fsRows() []row {
 		}},
 		{"link to a folder", "link(2) EPERM", "not permitted", is(resilience.ClassUnauthorized, "EPERM", none), func(t *testing.T) error { d := t.TempDir(); return os.Link(d, d+"x") }},
 		{"not a link", "readlink(2) EINVAL", "invalid argument", is(resilience.ClassInvalid, "EINVAL", none), func(t *testing.T) error { _, err := os.Readlink("doc.go"); return err }},
-		{"disk full", "write(2) ENOSPC", "no space", is(resilience.ClassOverloaded, "ENOSPC", anyRetry), func(t *testing.T) error { return os.WriteFile("/dev/full", []byte("x"), 0) }},
+		{"disk full", "write(2) ENOSPC: whether space will come is left open", "no space", is(resilience.ClassOverloaded, "ENOSPC", anyRetry), func(t *testing.T) error { return os.WriteFile("/dev/full", []byte("x"), 0) }},
 		{"text busy", "open(2) ETXTBSY", "busy", is(resilience.ClassConflict, "ETXTBSY", retry), func(t *testing.T) error { _, err := os.OpenFile("/proc/self/exe", os.O_WRONLY, 0); return err }},
 		{"no such process", "kill(2) ESRCH", "no such process", is(resilience.ClassNotFound, "ESRCH", none), func(t *testing.T) error { return syscall.Kill(1<<30, 0) }},
-		{"file closed", "go doc os.ErrClosed", "already closed", is(resilience.ClassPermanent, "", none|anyNotSent), func(t *testing.T) error {
+		{"file closed", "go doc os.ErrClosed; there is no other side", "already closed", is(resilience.ClassPermanent, "", none|anyNotSent), func(t *testing.T) error {
 			f := must[*os.File](t)(os.Open("doc.go"))
 			f.Close()
 			_, err := f.Read(make([]byte, 1))
@@ -196,15 +196,4 @@ func fsRows() []row {
 			return err
 		}},
 	}
-}
-
-// serverSide runs f in a handler and returns its error.
-func serverSide(t *testing.T, f func(http.ResponseWriter) error) error {
-	out := make(chan error, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { out <- f(w) }))
-	defer s.Close()
-	if resp, err := s.Client().Get(s.URL); err == nil {
-		resp.Body.Close()
-	}
-	return <-out
 }
