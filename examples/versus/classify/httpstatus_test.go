@@ -36,7 +36,7 @@ func statusRows(t *testing.T) []row {
 		{410, "15.5.11", resilience.ClassNotFound, none},
 		{412, "15.5.13: a concurrent change; the same request fails again", resilience.ClassConflict, none},
 		{413, "15.5.14", resilience.ClassInvalid, none},
-		{425, "RFC 8470, 5.2: not processed; whether it counts is left open", resilience.ClassUnavailable, retry | notSent | anyCounts},
+		{425, "RFC 8470, 5.2: not processed; a policy on early data, no failure", resilience.ClassUnavailable, retry | notSent},
 		{429, "RFC 6585, 4", resilience.ClassThrottled, retry | counts},
 		{500, "15.6.1", resilience.ClassInternal, retry | counts},
 		{501, "15.6.2", resilience.ClassPermanent, none},

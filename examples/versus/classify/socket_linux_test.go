@@ -168,7 +168,7 @@ func socketRows(t *testing.T) []row {
 				return flood(c)
 			})
 		}},
-		{"accept deadline", "go doc net.TCPListener.SetDeadline: no other side that it could count against", "timeout", is(resilience.ClassTimeout, "", retry|anyCounts), func(t *testing.T) error {
+		{"accept deadline", "go doc net.TCPListener.SetDeadline: no other side that it could count against", "timeout", is(resilience.ClassTimeout, "", retry), func(t *testing.T) error {
 			l := must[*net.TCPListener](t)(net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}))
 			defer l.Close()
 			ok(t, l.SetDeadline(time.Now()))

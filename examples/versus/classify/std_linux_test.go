@@ -62,7 +62,7 @@ func stdRows(t *testing.T) []row {
 			_, err := gzip.NewReader(strings.NewReader("<html>no gzip</html>"))
 			return err
 		}},
-		{"exec not found", "go doc exec.ErrNotFound; there is no other side", "not found", is(resilience.ClassNotFound, "", none|anyNotSent), func(t *testing.T) error {
+		{"exec not found", "go doc exec.ErrNotFound: nothing was started", "not found", is(resilience.ClassNotFound, "", notSent), func(t *testing.T) error {
 			return exec.CommandContext(t.Context(), "no-such-program-here").Run()
 		}},
 		{"exec exit status", "go doc exec.ExitError: says nothing of the reason", "exit status 3", is(resilience.ClassUnknown, "", retry|counts), func(t *testing.T) error {
@@ -141,13 +141,13 @@ func fsRows() []row {
 	return []row{
 		{"file missing", "open(2) ENOENT", "no such file", is(resilience.ClassNotFound, "ENOENT", none), func(t *testing.T) error { _, err := os.Open(filepath.Join(t.TempDir(), "x")); return path("", err) }},
 		{"folder exists", "mkdir(2) EEXIST", "exists", is(resilience.ClassInvalid, "EEXIST", none), func(t *testing.T) error { return os.Mkdir(t.TempDir(), 0o700) }},
-		{"program not executable", "execve(2) EACCES; there is no other side", "permission denied", is(resilience.ClassUnauthorized, "EACCES", anyNotSent), func(t *testing.T) error {
+		{"program not executable", "execve(2) EACCES: nothing was started", "permission denied", is(resilience.ClassUnauthorized, "EACCES", notSent), func(t *testing.T) error {
 			f := filepath.Join(t.TempDir(), "x")
 			ok(t, os.WriteFile(f, []byte("x"), 0o600))
 			_, err := os.StartProcess(f, []string{f}, &os.ProcAttr{})
 			return err
 		}},
-		{"program of no format", "execve(2) ENOEXEC; there is no other side", "format", is(resilience.ClassInvalid, "ENOEXEC", anyNotSent), func(t *testing.T) error {
+		{"program of no format", "execve(2) ENOEXEC: nothing was started", "format", is(resilience.ClassInvalid, "ENOEXEC", notSent), func(t *testing.T) error {
 			f := filepath.Join(t.TempDir(), "x")
 			ok(t, os.WriteFile(f, []byte("x"), 0o700))
 			_, err := os.StartProcess(f, []string{f}, &os.ProcAttr{})
