@@ -12,6 +12,9 @@ func classifyAPICode(code string) Info {
 	}
 	i := c.defaults()
 	i.Code, i.Source = code, "api"
+	if code == "PreconditionFailed" { // The same condition fails again.
+		i.Retryable = false
+	}
 	return i
 }
 
@@ -29,7 +32,7 @@ func apiClass(code string) Class {
 	case "ServiceUnavailable", "ServiceUnavailableException", "Unavailable", "ServerBusy", "Busy", "ResponseInterrupted",
 		"ConnectionClosedByRequester", "ClusterDownException", "KMS.KMSInvalidStateException":
 		return ClassUnavailable
-	case "OperationAborted", "ConditionalRequestConflict", "TransactionConflictException", "TransactionCanceledException",
+	case "OperationAborted", "ConditionalRequestConflict", "PreconditionFailed", "TransactionConflictException", "TransactionCanceledException",
 		"ConcurrentModificationException", "ConflictException", "ReplicatedWriteConflictException",
 		"ResourceInUseException", "ResourceConflictException", "OptimisticLockException":
 		return ClassConflict
@@ -44,7 +47,7 @@ func apiClass(code string) Class {
 		return ClassUnauthorized
 	case "NotFound", "404 Not Found", "NoLoggingStatusForKey", "ResourceNotFoundFault":
 		return ClassNotFound
-	case "NotImplemented", "MethodNotAllowed", "PermanentRedirect", "TemporaryRedirect", "Redirect",
+	case "NotImplemented", "PermanentRedirect", "TemporaryRedirect", "Redirect",
 		"UnknownOperationException":
 		return ClassPermanent
 	}
@@ -60,7 +63,7 @@ func apiRequest(code string) Class {
 		"IdempotentParameterMismatchException", "IllegalLocationConstraintException", "IncompleteBody",
 		"IncorrectEndpoint", "IncorrectNumberOfFilesInPostRequest", "InlineDataTooLarge", "ItemCollectionSizeLimitExceededException",
 		"KeyTooLongError", "MaxMessageLengthExceeded", "MaxPostPreDataLengthExceededError", "MetadataTooLarge",
-		"PreconditionFailed", "RequestHeaderSectionTooLarge", "RequestIsNotMultiPartContent",
+		"MethodNotAllowed", "RequestHeaderSectionTooLarge", "RequestIsNotMultiPartContent",
 		"RequestTorrentOfBucketError", "RestoreAlreadyInProgress", "TagPolicyException", "TooManyAccessPoints",
 		"TooManyBuckets", "TooManyMultiRegionAccessPointregionsError", "UnexpectedContent", "UserKeyMustBeSpecified",
 		"ValidationError", "ValidationException", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch",

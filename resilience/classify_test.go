@@ -137,7 +137,7 @@ func TestClassify(t *testing.T) {
 		{"pipe", &net.OpError{Op: "write", Err: syscall.EPIPE}, resilience.ClassUnavailable, "rc", "EPIPE"},
 		{"out of descriptors", dial(syscall.EMFILE), resilience.ClassOverloaded, "rn", "EMFILE"},
 		{"host unknown", dialDNS(&net.DNSError{IsNotFound: true}), resilience.ClassUnavailable, "nc", "no_such_host"},
-		{"lookup timeout", dialDNS(&net.DNSError{IsTimeout: true}), resilience.ClassTimeout, "rnc", "lookup_timeout"},
+		{"lookup timeout", dialDNS(&net.DNSError{IsTimeout: true}), resilience.ClassUnavailable, "rnc", "lookup_timeout"},
 		{"eof", &url.Error{Op: "Get", Err: io.EOF}, resilience.ClassUnavailable, "rc", "eof"},
 		{"closed", read(net.ErrClosed), resilience.ClassUnavailable, "rc", "closed"},
 		{"certificate", x509.UnknownAuthorityError{}, resilience.ClassPermanent, "nc", "unknown_authority"},
@@ -151,8 +151,8 @@ func TestClassify(t *testing.T) {
 		{"unique violation", sqlState("23505"), resilience.ClassInvalid, "", "23505"},
 		{"undefined table", sqlState("42P01"), resilience.ClassInvalid, "", "42P01"},
 		{"insufficient privilege", sqlState("42501"), resilience.ClassUnauthorized, "", "42501"},
-		{"password", sqlState("28P01"), resilience.ClassUnauthorized, "", "28P01"},
-		{"query canceled", sqlState("57014"), resilience.ClassTimeout, "c", "57014"},
+		{"password", sqlState("28P01"), resilience.ClassUnauthorized, "n", "28P01"},
+		{"query canceled", sqlState("57014"), resilience.ClassTimeout, "rc", "57014"},
 		{"not a state", sqlState("x"), resilience.ClassUnknown, "rc", "x"},
 		{"api code in a status", statusErr{400, apiError{code: "ThrottlingException"}}, resilience.ClassThrottled, "rc", "ThrottlingException"},
 		{"api code unknown", statusErr{503, apiError{code: "Odd"}}, resilience.ClassUnavailable, "rc", "503"},
@@ -203,7 +203,7 @@ func TestClassifyHTTP(t *testing.T) {
 		{410, resilience.ClassNotFound, ""}, {422, resilience.ClassInvalid, ""}, {425, resilience.ClassUnavailable, "rn"},
 		{429, resilience.ClassThrottled, "rc"}, {500, resilience.ClassInternal, "rc"}, {501, resilience.ClassPermanent, ""},
 		{502, resilience.ClassUnavailable, "rc"}, {503, resilience.ClassUnavailable, "rc"}, {504, resilience.ClassTimeout, "rc"},
-		{505, resilience.ClassPermanent, ""}, {507, resilience.ClassOverloaded, "rc"}, {511, resilience.ClassUnauthorized, ""},
+		{505, resilience.ClassPermanent, ""}, {507, resilience.ClassOverloaded, "rc"}, {511, resilience.ClassPermanent, ""},
 		{599, resilience.ClassInternal, "rc"},
 	} {
 		i := resilience.ClassifyHTTP(c.status, "7")

@@ -17,7 +17,7 @@ func ClassifyHTTP(status int, retryAfter string) Info {
 	switch status {
 	case 425: // Too Early: the server refused to process it yet (RFC 8470).
 		i.NotSent, i.Counts = true, false
-	case 501, 505, 506, 508, 510, 511:
+	case 412, 501, 505, 506, 508, 510, 511:
 		i.Retryable = false
 	}
 	if retryAfter != "" {
@@ -50,19 +50,21 @@ func statusCode(status int) string {
 
 func httpClass(status int) Class {
 	switch status {
-	case 401, 403, 407, 511:
+	case 401, 403, 407:
 		return ClassUnauthorized
 	case 404, 410:
 		return ClassNotFound
 	case 408, 504:
 		return ClassTimeout
-	case 409, 412, 423:
+	case 412:
+		return ClassConflict // A concurrent change came first (RFC 9110, 13.1.1).
+	case 409, 423:
 		return ClassInvalid // The state does not allow it; the same request again does not help.
 	case 425, 502, 503:
 		return ClassUnavailable
 	case 429:
 		return ClassThrottled
-	case 501, 505, 506, 508, 510:
+	case 501, 505, 506, 508, 510, 511:
 		return ClassPermanent
 	case 507:
 		return ClassOverloaded
@@ -80,10 +82,8 @@ func ClassifySQLState(code string) Info {
 	i := sqlClass(code).defaults()
 	i.Code, i.Source = code, "sql"
 	switch code {
-	case "08001", "08004", "53300", "57P03": // Refused while connecting.
+	case "08001", "08004", "28P01", "53300", "57P03": // Refused while connecting.
 		i.NotSent = true
-	case "57014": // Cancelled by us or by statement_timeout; which one is not told.
-		i.Retryable = false
 	case "53100", "53400", "57P04", "XX001", "XX002": // Disk full and the like do not pass by themselves soon.
 		i.Retryable = false
 	}
@@ -113,7 +113,7 @@ func sqlClass(code string) Class {
 		return ClassUnknown
 	case "HY001", "HV001":
 		return ClassOverloaded
-	case "HYC00":
+	case "HYC00", "0A000":
 		return ClassPermanent
 	}
 	return sqlStateClass(code[0], code[1])

@@ -57,10 +57,10 @@ func TestClassifyRedis(t *testing.T) {
 		"OOM command not allowed when used memory > 'maxmemory'.":                          "overloaded rnc",
 		"ERR max number of clients reached":                                                "overloaded rnc",
 		"NOAUTH Authentication required.":                                                  "unauthorized ",
-		"WRONGPASS invalid username-password pair or user is disabled.":                    "unauthorized ",
+		"WRONGPASS invalid username-password pair or user is disabled.":                    "unauthorized n",
 		"NOPERM this user has no permissions to run the 'get' command":                     "unauthorized ",
 		"WRONGTYPE Operation against a key holding the wrong kind of value":                "invalid ",
-		"NOSCRIPT No matching script.":                                                     "invalid ",
+		"NOSCRIPT No matching script.":                                                     "not_found ",
 		"EXECABORT Transaction discarded because of previous errors.":                      "invalid ",
 		"CROSSSLOT Keys in request don't hash to the same slot":                            "invalid ",
 		"BUSYGROUP Consumer Group name already exists":                                     "invalid ",
@@ -94,9 +94,9 @@ func TestClassifyAPICodes(t *testing.T) {
 		"BadDigest": resilience.ClassInvalid, "EntityTooLarge": resilience.ClassInvalid,
 		"InvalidRange": resilience.ClassInvalid, "BucketAlreadyExists": resilience.ClassInvalid,
 		"BucketNotEmpty": resilience.ClassInvalid, "MalformedXML": resilience.ClassInvalid,
-		"PreconditionFailed": resilience.ClassInvalid, "ConditionalCheckFailedException": resilience.ClassInvalid,
+		"PreconditionFailed": resilience.ClassConflict, "ConditionalCheckFailedException": resilience.ClassInvalid,
 		"ValidationException": resilience.ClassInvalid, "NotImplemented": resilience.ClassPermanent,
-		"MethodNotAllowed": resilience.ClassPermanent, "Odd": resilience.ClassUnknown,
+		"MethodNotAllowed": resilience.ClassInvalid, "Odd": resilience.ClassUnknown,
 	} {
 		if i := resilience.Classify(apiError{code: code}); i.Class != want {
 			t.Errorf("%s = %v; want %v", code, i.Class, want)
@@ -139,9 +139,9 @@ func TestClassifySQLStates(t *testing.T) {
 		"40001": "conflict r", "40P01": "conflict r", "40002": "invalid ", "40003": "conflict r", "55P03": "conflict r",
 		"53000": "overloaded rc", "53100": "overloaded c", "53200": "overloaded rc", "53300": "overloaded rnc",
 		"57000": "unavailable rc", "57P01": "unavailable rc", "57P03": "unavailable rnc", "57P04": "not_found ",
-		"57P05": "unavailable rc", "57014": "timeout c", "25P03": "timeout rc", "25006": "unavailable rc",
-		"25P02": "invalid ", "22001": "invalid ", "23505": "invalid ", "42601": "invalid ", "0A000": "invalid ",
-		"P0001": "invalid ", "P0002": "not_found ", "02000": "not_found ", "28P01": "unauthorized ", "42501": "unauthorized ",
+		"57P05": "unavailable rc", "57014": "timeout rc", "25P03": "timeout rc", "25006": "unavailable rc",
+		"25P02": "invalid ", "22001": "invalid ", "23505": "invalid ", "42601": "invalid ", "0A000": "permanent ",
+		"P0001": "invalid ", "P0002": "not_found ", "02000": "not_found ", "28P01": "unauthorized n", "42501": "unauthorized ",
 		"58030": "internal rc", "XX000": "internal rc", "XX001": "internal c", "HV000": "internal rc", "F0001": "internal rc",
 		"HYT00": "timeout rc", "HY000": "unknown rc", "45000": "invalid ", "00000": "unknown rc", "ZZ999": "unknown rc",
 	} {

@@ -49,6 +49,8 @@ func numberType(path, name string) (typeInfo, bool) {
 		return number(connectionInfo, "Code")
 	case "net/textproto.Error":
 		return number(replyInfo, "Code")
+	case "crypto/tls.RecordHeaderError":
+		return typeInfo{rank: rankCode, describe: recordInfo}, true
 	case "net/http.ProtocolError":
 		return typeInfo{rank: rankCode, describe: protocolInfo}, true
 	case "github.com/go-sql-driver/mysql.MySQLError":
@@ -101,6 +103,10 @@ func driverType(path, name string) (typeInfo, bool) {
 		return carrier(ClassUnknown, "api"), true
 	case "github.com/aws/smithy-go.InvalidParamsError", "github.com/aws/smithy-go.ParamRequiredError":
 		return coded(ClassInvalid, unsent, "params", "api"), true
+	case "github.com/aws/smithy-go.DeserializationError":
+		return coded(ClassInternal, 0, "malformed", "api"), true
+	case "github.com/aws/aws-sdk-go-v2/aws/signer/v4.HashComputationError":
+		return coded(ClassInvalid, unsent, "payload_hash", "api"), true
 	case "github.com/aws/smithy-go.SerializationError":
 		i := carrier(ClassInvalid, "api")
 		i.unsent = true
@@ -218,7 +224,6 @@ var standardTypes = map[string]known{
 	"net/url.EscapeError":                      {ClassInvalid, 0, "url", "net"},
 	"net/url.InvalidHostError":                 {ClassInvalid, 0, "url", "net"},
 	"crypto/tls.CertificateVerificationError":  {ClassPermanent, unsent | counts, "certificate", "tls"},
-	"crypto/tls.RecordHeaderError":             {ClassPermanent, unsent | counts, "not_tls", "tls"},
 	"crypto/tls.ECHRejectionError":             {ClassPermanent, unsent | counts, "ech_rejected", "tls"},
 	"crypto/tls.timeoutError":                  {ClassTimeout, unsent, "handshake_timeout", "tls"},
 	"crypto/x509.UnknownAuthorityError":        {ClassPermanent, unsent | counts, "unknown_authority", "tls"},
@@ -233,14 +238,13 @@ var standardTypes = map[string]known{
 	"net/http.http2noCachedConnError":          {ClassUnavailable, unsent, "closed", "http"},
 	"golang.org/x/net/http2.noCachedConnError": {ClassUnavailable, unsent, "closed", "http"},
 	"net/http.http2goAwayFlowError":            {ClassUnavailable, 0, "FLOW_CONTROL_ERROR", "http"},
-	"net/http.http2pseudoHeaderError":          {ClassUnavailable, 0, "malformed", "http"},
-	"net/http.http2duplicatePseudoHeaderError": {ClassUnavailable, 0, "malformed", "http"},
-	"net/http.http2headerFieldNameError":       {ClassUnavailable, 0, "malformed", "http"},
-	"net/http.http2headerFieldValueError":      {ClassUnavailable, 0, "malformed", "http"},
-	"net/http.unsupportedTEError":              {ClassPermanent, 0, "transfer_encoding", "http"},
+	"net/http.http2pseudoHeaderError":          {ClassInternal, 0, "malformed", "http"},
+	"net/http.http2duplicatePseudoHeaderError": {ClassInternal, 0, "malformed", "http"},
+	"net/http.http2headerFieldNameError":       {ClassInternal, 0, "malformed", "http"},
+	"net/http.http2headerFieldValueError":      {ClassInternal, 0, "malformed", "http"},
+	"net/http.unsupportedTEError":              {ClassInternal, 0, "malformed", "http"},
 	"net/http.MaxBytesError":                   {ClassInvalid, 0, "too_large", "http"},
-	"net/textproto.ProtocolError":              {ClassUnavailable, 0, "malformed", "http"},
-	"os/exec.ExitError":                        {ClassInternal, 0, "exit", "os"},
+	"net/textproto.ProtocolError":              {ClassInternal, 0, "malformed", "http"},
 	"os/user.UnknownUserIdError":               {ClassNotFound, 0, "user", "os"},
 	"os/user.UnknownUserError":                 {ClassNotFound, 0, "user", "os"},
 	"os/user.UnknownGroupIdError":              {ClassNotFound, 0, "group", "os"},
@@ -267,8 +271,8 @@ var standardTypes = map[string]known{
 	"encoding/base32.CorruptInputError":        {ClassInvalid, 0, "base32", "data"},
 	"encoding/base64.CorruptInputError":        {ClassInvalid, 0, "base64", "data"},
 	"encoding/hex.InvalidByteError":            {ClassInvalid, 0, "hex", "data"},
-	"compress/bzip2.StructuralError":           {ClassInvalid, 0, "bzip2", "data"},
-	"compress/flate.CorruptInputError":         {ClassInvalid, 0, "flate", "data"},
+	"compress/bzip2.StructuralError":           {ClassInternal, 0, "bzip2", "data"},
+	"compress/flate.CorruptInputError":         {ClassInternal, 0, "flate", "data"},
 	"compress/flate.InternalError":             {ClassPermanent, 0, "flate", "data"},
 	"archive/tar.headerError":                  {ClassInvalid, 0, "tar", "data"},
 	"net/mail.charsetError":                    {ClassInvalid, 0, "mail", "data"},

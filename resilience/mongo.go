@@ -15,6 +15,7 @@ var mongoCodes = [...]mongoCode{
 	{251, ClassConflict, "NoSuchTransaction"},
 	{50, ClassTimeout, "MaxTimeMSExpired"},
 	{262, ClassTimeout, "ExceededTimeLimit"},
+	{64, ClassTimeout, "WriteConcernTimeout"},
 	{89, ClassTimeout, "NetworkTimeout"},
 	{202, ClassTimeout, "NetworkInterfaceExceededTimeLimit"},
 	{6, ClassUnavailable, "HostUnreachable"},

@@ -166,7 +166,7 @@ var mysqlCodes = map[int64]known{
 	1221: {ClassInvalid, 0, "1221", "sql"},
 	1222: {ClassInvalid, 0, "1222", "sql"},
 	1223: {ClassConflict, 0, "1223", "sql"},
-	1226: {ClassOverloaded, 0, "1226", "sql"},
+	1226: {ClassOverloaded, unsent, "1226", "sql"},
 	1227: {ClassUnauthorized, 0, "1227", "sql"},
 	1228: {ClassInvalid, 0, "1228", "sql"},
 	1229: {ClassInvalid, 0, "1229", "sql"},

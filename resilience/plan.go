@@ -278,6 +278,10 @@ func (f *finding) redis(text string) {
 	}
 }
 
+// refusedStream stands in the text of HTTP/2 that a request was not processed and
+// cannot be sent again because its body is gone (RFC 9113, 8.7).
+const refusedStream = "; REFUSED_STREAM; "
+
 // text says what the text of an error means that is of errors.New, and nothing but
 // its text: the whole text must be that of an error of the standard library, or of
 // the drivers that texts names, or begin as one that has a value in it.
@@ -302,6 +306,8 @@ func (f *finding) text(err error) {
 		}
 	}
 	if low > 0 && strings.HasPrefix(text, formats[low-1].head) {
-		f.set(formats[low-1].info(), rankCode)
+		i := formats[low-1].info()
+		i.NotSent = i.NotSent || strings.Contains(text, refusedStream)
+		f.set(i, rankCode)
 	}
 }

@@ -1,5 +1,7 @@
 package resilience
 
+import "strings"
+
 // alertInfo describes an alert that the other side sent (RFC 8446, 6).
 func alertInfo(_ error, n int64) Info {
 	if k, ok := alerts[n]; ok {
@@ -8,44 +10,46 @@ func alertInfo(_ error, n int64) Info {
 	return with(ClassPermanent, "alert", "tls")
 }
 
-// alerts are those of the IANA registry of TLS. Alerts about the certificate of the
-// client may come after a request, because a TLS 1.3 client sends it before the
-// server has looked at the certificate; alerts that only answer a hello come before.
+// alerts are those of the IANA registry of TLS. Those that answer a hello, or judge
+// the certificate of the client, come before the server reads a request: what a TLS
+// 1.3 client has sent already is dropped (Go's has no authentication after the
+// handshake). The others may come at any time. A handshake that cannot succeed is a
+// matter of configuration and does not speak against the other side's health.
 var alerts = map[int64]known{
 	0:   {ClassUnavailable, 0, "close_notify", "tls"},
-	10:  {ClassPermanent, counts, "unexpected_message", "tls"},
+	10:  {ClassPermanent, 0, "unexpected_message", "tls"},
 	20:  {ClassUnavailable, 0, "bad_record_mac", "tls"}, // Damaged on the way, or by the other side.
 	21:  {ClassUnavailable, 0, "decryption_failed", "tls"},
-	22:  {ClassPermanent, counts, "record_overflow", "tls"},
-	30:  {ClassPermanent, counts, "decompression_failure", "tls"},
-	40:  {ClassPermanent, unsent | counts, "handshake_failure", "tls"},
-	42:  {ClassUnauthorized, 0, "bad_certificate", "tls"},
-	43:  {ClassUnauthorized, 0, "unsupported_certificate", "tls"},
-	44:  {ClassUnauthorized, 0, "certificate_revoked", "tls"},
-	45:  {ClassUnauthorized, 0, "certificate_expired", "tls"},
-	46:  {ClassUnauthorized, 0, "certificate_unknown", "tls"},
-	47:  {ClassPermanent, counts, "illegal_parameter", "tls"},
-	48:  {ClassUnauthorized, 0, "unknown_ca", "tls"},
-	49:  {ClassUnauthorized, 0, "access_denied", "tls"},
-	50:  {ClassPermanent, counts, "decode_error", "tls"},
-	51:  {ClassPermanent, counts, "decrypt_error", "tls"},
-	60:  {ClassPermanent, unsent | counts, "export_restriction", "tls"},
-	70:  {ClassPermanent, unsent | counts, "protocol_version", "tls"},
-	71:  {ClassPermanent, unsent | counts, "insufficient_security", "tls"},
+	22:  {ClassPermanent, 0, "record_overflow", "tls"},
+	30:  {ClassPermanent, 0, "decompression_failure", "tls"},
+	40:  {ClassPermanent, unsent, "handshake_failure", "tls"},
+	42:  {ClassUnauthorized, unsent, "bad_certificate", "tls"},
+	43:  {ClassUnauthorized, unsent, "unsupported_certificate", "tls"},
+	44:  {ClassUnauthorized, unsent, "certificate_revoked", "tls"},
+	45:  {ClassUnauthorized, unsent, "certificate_expired", "tls"},
+	46:  {ClassUnauthorized, unsent, "certificate_unknown", "tls"},
+	47:  {ClassPermanent, 0, "illegal_parameter", "tls"},
+	48:  {ClassUnauthorized, unsent, "unknown_ca", "tls"},
+	49:  {ClassUnauthorized, unsent, "access_denied", "tls"},
+	50:  {ClassPermanent, 0, "decode_error", "tls"},
+	51:  {ClassPermanent, 0, "decrypt_error", "tls"},
+	60:  {ClassPermanent, unsent, "export_restriction", "tls"},
+	70:  {ClassPermanent, unsent, "protocol_version", "tls"},
+	71:  {ClassPermanent, unsent, "insufficient_security", "tls"},
 	80:  {ClassInternal, 0, "internal_error", "tls"},
-	86:  {ClassPermanent, unsent | counts, "inappropriate_fallback", "tls"},
+	86:  {ClassPermanent, unsent, "inappropriate_fallback", "tls"},
 	90:  {ClassUnavailable, 0, "user_canceled", "tls"},
 	100: {ClassPermanent, 0, "no_renegotiation", "tls"},
-	109: {ClassPermanent, unsent | counts, "missing_extension", "tls"},
-	110: {ClassPermanent, unsent | counts, "unsupported_extension", "tls"},
-	111: {ClassUnauthorized, 0, "certificate_unobtainable", "tls"},
-	112: {ClassPermanent, unsent | counts, "unrecognized_name", "tls"},
-	113: {ClassUnauthorized, 0, "bad_certificate_status_response", "tls"},
-	114: {ClassUnauthorized, 0, "bad_certificate_hash_value", "tls"},
+	109: {ClassPermanent, unsent, "missing_extension", "tls"},
+	110: {ClassPermanent, unsent, "unsupported_extension", "tls"},
+	111: {ClassUnauthorized, unsent, "certificate_unobtainable", "tls"},
+	112: {ClassPermanent, unsent, "unrecognized_name", "tls"},
+	113: {ClassUnauthorized, unsent, "bad_certificate_status_response", "tls"},
+	114: {ClassUnauthorized, unsent, "bad_certificate_hash_value", "tls"},
 	115: {ClassUnauthorized, unsent, "unknown_psk_identity", "tls"},
-	116: {ClassUnauthorized, 0, "certificate_required", "tls"},
-	120: {ClassPermanent, unsent | counts, "no_application_protocol", "tls"},
-	121: {ClassPermanent, unsent | counts, "ech_required", "tls"},
+	116: {ClassUnauthorized, unsent, "certificate_required", "tls"},
+	120: {ClassPermanent, unsent, "no_application_protocol", "tls"},
+	121: {ClassPermanent, unsent, "ech_required", "tls"},
 }
 
 // localAlert corrects what alertInfo says for an alert that this side sent, because
@@ -93,6 +97,16 @@ func connectionInfo(err error, n int64) Info {
 // the request's stream was one of those that it may have processed.
 func goAwayInfo(err error, n int64) Info { return connectionInfo(err, n) }
 
+// recordInfo describes a record that TLS cannot read: the first one is that of a
+// server without TLS, to which nothing was sent but a hello.
+func recordInfo(err error, _ int64) Info {
+	i := with(ClassPermanent, "record", "tls")
+	if strings.HasPrefix(err.Error(), "tls: first record ") {
+		i.Code, i.NotSent = "not_tls", true
+	}
+	return i
+}
+
 // protocolInfo describes an error of net/http that is told by its text.
 func protocolInfo(err error, _ int64) Info {
 	if k, ok := protocolTexts[err.Error()]; ok {
@@ -136,7 +150,7 @@ var protocolTexts = map[string]known{
 	"persistent connection closed":                     {ClassUnavailable, 0, "closed", "http"},
 	"connection closed by user":                        {ClassPermanent, 0, "closed", "http"},
 	"feature not supported":                            {ClassPermanent, 0, "unsupported", "http"},
-	"missing ContentLength in HEAD response":           {ClassUnavailable, 0, "malformed", "http"},
+	"missing ContentLength in HEAD response":           {ClassInternal, 0, "malformed", "http"},
 	"pipeline error":                                   {ClassInvalid, 0, "misuse", "http"},
 	"no multipart boundary param in Content-Type":      {ClassInvalid, 0, "form", "http"},
 	"request Content-Type isn't multipart/form-data":   {ClassInvalid, 0, "form", "http"},

@@ -43,7 +43,7 @@ var sqliteCodes = map[int64]known{
 	10: {ClassInternal, 0, "SQLITE_IOERR", "sql"},
 	11: {ClassPermanent, 0, "SQLITE_CORRUPT", "sql"},
 	12: {ClassNotFound, 0, "SQLITE_NOTFOUND", "sql"},
-	13: {ClassOverloaded, final, "SQLITE_FULL", "sql"},
+	13: {ClassOverloaded, final | quiet, "SQLITE_FULL", "sql"},
 	14: {ClassUnavailable, 0, "SQLITE_CANTOPEN", "sql"},
 	15: {ClassConflict, 0, "SQLITE_PROTOCOL", "sql"},
 	17: {ClassConflict, 0, "SQLITE_SCHEMA", "sql"},

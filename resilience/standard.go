@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"reflect"
 
@@ -63,8 +64,8 @@ var sentinels = [...]sentinel{
 	{net.ErrClosed, true, known{ClassUnavailable, 0, "closed", "net"}},
 	{os.ErrDeadlineExceeded, true, known{ClassTimeout, 0, "io_timeout", "net"}},
 	{sql.ErrNoRows, true, known{ClassNotFound, 0, "no_rows", "sql"}},
-	{sql.ErrTxDone, true, known{ClassInvalid, 0, "tx_done", "sql"}}, // We ended it ourselves, as with the next.
-	{sql.ErrConnDone, true, known{ClassInvalid, 0, "conn_done", "sql"}},
+	{sql.ErrTxDone, true, known{ClassInvalid, unsent, "tx_done", "sql"}}, // We ended it ourselves, as with the next.
+	{sql.ErrConnDone, true, known{ClassInvalid, unsent, "conn_done", "sql"}},
 	{driver.ErrBadConn, true, known{ClassUnavailable, unsent, "bad_conn", "sql"}}, // Its contract: the server has not seen the statement.
 	{driver.ErrSkip, false, known{ClassPermanent, 0, "unsupported", "sql"}},
 	{driver.ErrRemoveArgument, false, known{ClassInvalid, 0, "argument", "sql"}},
@@ -78,7 +79,7 @@ var sentinels = [...]sentinel{
 	{os.ErrNoDeadline, false, known{ClassPermanent, 0, "no_deadline", "os"}},
 	{os.ErrProcessDone, false, known{ClassPermanent, 0, "process_done", "os"}},
 	{os.ErrNoHandle, false, known{ClassPermanent, 0, "no_handle", "os"}},
-	{net.ErrWriteToConnected, false, known{ClassInvalid, 0, "connected", "net"}},
+	{net.ErrWriteToConnected, false, known{ClassInvalid, unsent, "connected", "net"}},
 	{errors.ErrUnsupported, false, known{ClassPermanent, 0, "unsupported", "os"}},
 	{io.ErrShortWrite, false, known{ClassInternal, 0, "short_write", "io"}},
 	{io.ErrShortBuffer, false, known{ClassInvalid, 0, "short_buffer", "io"}},
@@ -109,12 +110,53 @@ func (f *finding) operation(op string) {
 		f.dial = true
 	case "local error":
 		f.local = true
+	case "accept": // There is no other side.
+		f.quiet = true
 	}
 	if f.rank == rankNone {
 		i := &f.info // as ClassUnavailable does, in place: most errors have more to say
 		i.Class, i.Source, i.Retryable, i.Counts = ClassUnavailable, "net", true, true
 		f.rank = rankCarrier
 	}
+}
+
+// request knows what net/http says of a request in no other way: a URL that cannot
+// be read, and the status text of a proxy that would not connect (RFC 9110, 9.3.6).
+func (f *finding) request(e *url.Error) {
+	if e.Op == "parse" {
+		i := with(ClassInvalid, "url", "http")
+		i.NotSent = true
+		f.set(i, rankCode)
+		return
+	}
+	if reflect.TypeOf(e.Err) != textType {
+		return
+	}
+	if k, ok := proxyRefusals[e.Err.Error()]; ok {
+		f.set(k.info(), rankCode)
+	}
+}
+
+// proxyRefusals are the texts of the statuses with which a proxy refuses a tunnel.
+var proxyRefusals = map[string]known{
+	"Bad Request":                   {ClassInvalid, unsent, "proxy_400", "http"},
+	"Forbidden":                     {ClassUnauthorized, unsent, "proxy_403", "http"},
+	"Method Not Allowed":            {ClassInvalid, unsent, "proxy_405", "http"},
+	"Proxy Authentication Required": {ClassUnauthorized, unsent, "proxy_407", "http"},
+	"Too Many Requests":             {ClassThrottled, unsent, "proxy_429", "http"},
+	"Internal Server Error":         {ClassInternal, unsent, "proxy_500", "http"},
+	"Bad Gateway":                   {ClassUnavailable, unsent, "proxy_502", "http"},
+	"Service Unavailable":           {ClassUnavailable, unsent, "proxy_503", "http"},
+	"Gateway Timeout":               {ClassTimeout, unsent, "proxy_504", "http"},
+}
+
+// dnsRank puts a lookup that ran out of time above the end of a context that it
+// wraps: that context may be the resolver's own.
+func dnsRank(e *net.DNSError) rank {
+	if e.IsTimeout {
+		return rankContext
+	}
+	return rankCode
 }
 
 func dnsInfo(e *net.DNSError) Info {
@@ -124,7 +166,7 @@ func dnsInfo(e *net.DNSError) Info {
 		i.Retryable = false
 		return i
 	case e.IsTimeout:
-		return with(ClassTimeout, "lookup_timeout", "dns")
+		return with(ClassUnavailable, "lookup_timeout", "dns")
 	}
 	switch e.Err { // Nobody was asked.
 	case "unrecognized address", "invalid address", "unknown network", "SRV header name is invalid":

@@ -29,6 +29,7 @@ type finding struct {
 	rank  rank
 	dial  bool // it happened while connecting
 	local bool // it is about an alert that this side sent
+	quiet bool // there is no other side
 	over  overrides
 }
 
@@ -65,6 +66,9 @@ func (f *finding) finish() {
 	}
 	if f.dial {
 		f.connecting()
+	}
+	if f.quiet {
+		f.info.Counts = false
 	}
 }
 
@@ -152,14 +156,16 @@ func (w *walker) step(err error, f *finding) (many []error, next error) {
 	case *os.SyscallError:
 		return nil, e.Err
 	case *url.Error:
+		f.request(e)
 		return nil, e.Err
 	case *fs.PathError:
+		f.info.NotSent = f.info.NotSent || e.Op == "fork/exec" // Nothing was started.
 		return nil, e.Err
 	case *os.LinkError:
 		return nil, e.Err
 	case *net.DNSError:
 		f.dial = true
-		f.set(dnsInfo(e), rankCode)
+		f.set(dnsInfo(e), dnsRank(e))
 		return nil, e.UnwrapErr
 	case timeoutError:
 		f.set(timeoutInfo(), rankContext)

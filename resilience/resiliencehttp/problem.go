@@ -108,10 +108,12 @@ func statusFor(err error, info resilience.Info) int {
 		}
 		return http.StatusServiceUnavailable
 	case resilience.ClassConflict:
-		if marked {
+		switch {
+		case marked:
 			return http.StatusConflict
+		case info.Retryable:
+			return http.StatusServiceUnavailable
 		}
-		return http.StatusServiceUnavailable
 	case resilience.ClassNotFound:
 		if upstream := info.Source == "http" || info.Source == "api"; !upstream {
 			return http.StatusNotFound

@@ -19,6 +19,7 @@ func repositoryVars() map[string]Var {
 	permit(Table, "media types and their file name extensions",
 		"cdn.knownExt", "cdn/cloudinarycdn.imageTypes", "cdn/cloudinarycdn.extensions")
 	permit(Table, "what is known of a time that is over", "resilience.timedOut")
+	permit(Table, "status texts of proxies", "resilience.proxyRefusals")
 	permit(Table, "order of a plan's steps", "dbindex.stepRank")
 	permit(Table, "matrix of a colour space", "imageopt/internal/icc.d50ToSRGB")
 	permit(Table, "names of the runtime's metrics, by index", "memory.metricNames")
