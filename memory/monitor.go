@@ -10,12 +10,10 @@ import (
 	"time"
 )
 
-// Shares that shrinkers are asked to keep, and the part of the sampling interval
-// between samples while memory is short.
+// Shares that shrinkers are asked to keep.
 const (
 	keepAtHigh     = 0.75
 	keepAtCritical = 0.40
-	hurry          = 10
 )
 
 // Monitor watches the process's memory: it turns samples into a [Level], tells of
@@ -39,6 +37,7 @@ type Monitor struct {
 	mu        sync.Mutex
 	closed    bool            // guarded by mu
 	judge     judge           // guarded by mu
+	pace      pace            // guarded by mu
 	stats     MonitorStats    // guarded by mu
 	changed   chan struct{}   // guarded by mu; closed at the next change of level
 	events    []ChangeEvent   // guarded by mu; not yet told
@@ -84,6 +83,7 @@ func NewMonitor(o MonitorOptions) (*Monitor, error) {
 			high: o.High, critical: o.Critical, hysteresis: o.Hysteresis,
 			dwell: o.Dwell, usePSI: !o.DisablePSI,
 		},
+		pace: pace{interval: o.Interval, high: o.High, critical: o.Critical},
 	}
 	m.stats.Since = time.Now()
 	if m.source == nil {
@@ -317,10 +317,9 @@ func (m *Monitor) sampleLoop(ctx context.Context) {
 		case m.kick <- struct{}{}:
 		default: // the worker is busy and will look again
 		}
-		wait := m.opts.Interval
-		if m.Level() > LevelNormal {
-			wait = max(time.Millisecond, wait/hurry)
-		}
+		m.mu.Lock()
+		wait := m.pace.next(m.stats.Memory, m.judge.level)
+		m.mu.Unlock()
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():

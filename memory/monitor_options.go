@@ -60,8 +60,10 @@ type MonitorOptions struct {
 	Hysteresis float64
 	// Dwell is how long usage must stay that low. Default 3 s; negative means 0.
 	Dwell time.Duration
-	// Interval is the time between samples at LevelNormal; above it, samples come
-	// ten times as often. At least 1 ms. Default 1 s.
+	// Interval is the longest time between samples. They come up to ten times as often
+	// above LevelNormal, and whenever 256 MiB a second would reach the next threshold
+	// sooner, and up to fifty times as often while usage is seen to run towards it. At
+	// least 1 ms. Default 1 s.
 	Interval time.Duration
 	// CollectInterval is the least time between two forced collections; it doubles,
 	// up to 16 times, while they free less than 5 %. Default 10 s; negative means 0.

@@ -163,7 +163,7 @@ func TestMonitorSourceFails(t *testing.T) {
 // times as often when not, and not at all after Close.
 func TestMonitorRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGauge(10, 100)
+		g := newGauge(10<<30, 100<<30)
 		var log bytes.Buffer
 		m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		var events []memory.ChangeEvent
@@ -176,8 +176,8 @@ func TestMonitorRuns(t *testing.T) {
 		if n := m.Stats().Samples; n != 11 {
 			t.Errorf("%d samples in 10 s at normal; want 11", n)
 		}
-		g.use(75)
-		time.Sleep(time.Second)
+		g.use(75 << 30)
+		time.Sleep(3 * time.Second)
 		before := m.Stats().Samples
 		time.Sleep(time.Second)
 		if n := m.Stats().Samples - before; n != 10 || m.Level() != memory.LevelHigh {
@@ -314,43 +314,44 @@ func TestMonitorCallbacksMayUseMonitor(t *testing.T) {
 // them grow back once memory is there again.
 func TestCacheUnderMonitor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGauge(10, 400)
+		const k = 1000
+		g := newGauge(10*k, 400*k)
 		m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
-		one := func(int, int) int64 { return 1 }
-		cheap := newCache(t, memory.CacheOptions[int, int]{Name: "cheap", MaxBytes: 100, SizeOf: one, Monitor: m})
-		dear := newCache(t, memory.CacheOptions[int, int]{Name: "dear", MaxBytes: 100, SizeOf: one, Monitor: m, Priority: 1, Floor: 60})
+		one := func(int, int) int64 { return k }
+		cheap := newCache(t, memory.CacheOptions[int, int]{Name: "cheap", MaxBytes: 100 * k, SizeOf: one, Monitor: m})
+		dear := newCache(t, memory.CacheOptions[int, int]{Name: "dear", MaxBytes: 100 * k, SizeOf: one, Monitor: m, Priority: 1, Floor: 60 * k})
 		for i := range 100 {
 			mustSet(t, cheap, i, i)
 			mustSet(t, dear, i, i)
 		}
 		m.Start(t.Context())
 		time.Sleep(500 * time.Millisecond) // between two samples
-		g.use(265)                         // 10 above the goal, but not yet high
+		g.use(265 * k)                     // 10 above the goal, but not yet high
 		time.Sleep(time.Second)
-		if cheap.Bytes() != 100 {
+		if cheap.Bytes() != 100*k {
 			t.Errorf("cheap shrank to %d at normal", cheap.Bytes())
 		}
-		g.use(341) // critical: 81 above the goal
+		g.use(341 * k) // critical: 81 above the goal
 		time.Sleep(time.Second)
-		if cheap.Bytes() != 40 || dear.Bytes() != 60 {
-			t.Errorf("at critical: cheap %d, dear %d; want 40 and the floor of 60", cheap.Bytes(), dear.Bytes())
+		if cheap.Bytes() != 40*k || dear.Bytes() != 60*k {
+			t.Errorf("at critical: cheap %d, dear %d; want 40000 and the floor of 60000", cheap.Bytes(), dear.Bytes())
 		}
 		for i := range 100 {
 			mustSet(t, dear, 1000+i, i)
 		}
-		if dear.Bytes() > 60 || dear.Stats().Ceiling != 60 {
+		if dear.Bytes() > 60*k || dear.Stats().Ceiling != 60*k {
 			t.Errorf("dear grew to %d under pressure, ceiling %d", dear.Bytes(), dear.Stats().Ceiling)
 		}
-		g.use(100)
+		g.use(100 * k)
 		time.Sleep(8 * time.Second) // two dwells to normal, one more before growing
 		low := dear.Stats().Ceiling
 		time.Sleep(4 * time.Second)
-		if up := dear.Stats().Ceiling; up-low < 15 || up-low > 25 {
-			t.Errorf("the ceiling grew from %d to %d in 4 s; want 5 %% of 100 a second", low, up)
+		if up := dear.Stats().Ceiling; up-low < 15*k || up-low > 25*k {
+			t.Errorf("the ceiling grew from %d to %d in 4 s; want 5 %% of 100000 a second", low, up)
 		}
 		time.Sleep(30 * time.Second)
-		if s := cheap.Stats(); s.Ceiling != 100 {
-			t.Errorf("cheap's ceiling is %d after half a minute of calm; want 100", s.Ceiling)
+		if s := cheap.Stats(); s.Ceiling != 100*k {
+			t.Errorf("cheap's ceiling is %d after half a minute of calm; want 100000", s.Ceiling)
 		}
 		cheap.Close()
 		if n := m.Stats().Shrinkers; n != 1 {
@@ -494,5 +495,51 @@ func TestMonitorUnregisterMeanwhile(t *testing.T) {
 	m.Check(t.Context())
 	if got := c.Stats().Ceiling; m.Stats().Shrinks != 2 || got != 100 {
 		t.Errorf("%d shrinkers asked, ceiling %d; want 2 and the whole bound", m.Stats().Shrinks, got)
+	}
+}
+
+// TestMonitorKeepsPace: usage that starts to rise between two samples is seen to pass
+// each threshold within a twentieth of a second, and calm is sampled slowly.
+func TestMonitorKeepsPace(t *testing.T) {
+	const mib = 1 << 20
+	for _, tc := range []struct {
+		name          string
+		limit, perSec int64
+		garbage       bool // all of it is garbage until a collection says that it is live
+	}{
+		{"small container", 256 * mib, 150 * mib, false},
+		{"large container", 8192 * mib, 3000 * mib, false},
+		{"between collections", 256 * mib, 150 * mib, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rises := time.Now().Add(5300 * time.Millisecond)
+				source := func() (memory.Stats, error) {
+					live := tc.limit / 10
+					grown := max(0, int64(time.Since(rises).Seconds()*float64(tc.perSec)))
+					s := memory.Stats{Used: live + grown, HeapLive: live + grown, HeapObjects: live + grown, Limit: tc.limit}
+					if tc.garbage && live+grown < tc.limit*7/10 { // the collection that ends at the threshold
+						s.Used, s.HeapLive = live, live
+					}
+					return s, nil
+				}
+				m := newMonitor(t, memory.MonitorOptions{Source: source, DisableCollect: true})
+				seen := map[memory.Level]time.Time{}
+				m.OnChange(func(e memory.ChangeEvent) { seen[e.To] = time.Now() })
+				m.Start(t.Context())
+				time.Sleep(5 * time.Second)
+				if n := m.Stats().Samples; n > 51 {
+					t.Errorf("%d samples in 5 s of calm; want at most ten a second", n)
+				}
+				time.Sleep(5 * time.Second)
+				m.Close()
+				for level, share := range map[memory.Level]float64{memory.LevelHigh: 0.7, memory.LevelCritical: 0.85} {
+					passed := rises.Add(time.Duration((share - 0.1) * float64(tc.limit) / float64(tc.perSec) * float64(time.Second)))
+					if late := seen[level].Sub(passed); late < 0 || late > 50*time.Millisecond {
+						t.Errorf("%v was seen %v after the threshold was passed; want within 50ms", level, late)
+					}
+				}
+			})
+		})
 	}
 }
