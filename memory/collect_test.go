@@ -337,3 +337,44 @@ func TestSetLimitReserve(t *testing.T) {
 		t.Errorf("Bytes() = %d; want half of the group's limit, %d", got, want)
 	}
 }
+
+// TestSetLimitBacksOff: a collector that takes too much time because of the limit
+// gets room in steps, and loses it again in calm; a busy one far from it does not.
+func TestSetLimitBacksOff(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
+	former := debug.SetMemoryLimit(math.MaxInt64)
+	defer debug.SetMemoryLimit(former)
+	synctest.Test(t, func(t *testing.T) {
+		const gib = 1 << 30
+		g := newGauge(0, 0)
+		g.change(func(s *memory.Stats) { s.CgroupLimit = 1000 * gib })
+		l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: g.read, Reserve: 20 * gib})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		step := func(wait time.Duration, want int64) {
+			t.Helper()
+			time.Sleep(wait)
+			synctest.Wait()
+			if got := l.Bytes(); got != want*gib {
+				t.Errorf("Bytes() = %d GiB; want %d", got/gib, want)
+			}
+		}
+		step(time.Second, 900)
+		g.change(func(s *memory.Stats) { s.GCCPU = 0.9; s.HeapLive = 500 * gib })
+		step(time.Second, 900) // busy, but not for the limit
+		g.change(func(s *memory.Stats) { s.GCCPU = 0.3; s.HeapLive = 700 * gib })
+		for _, want := range []int64{920, 940, 960, 960} {
+			step(time.Second, want)
+		}
+		g.change(func(s *memory.Stats) { s.GCCPU = 0 })
+		step(29*time.Second, 960)
+		step(time.Second, 940)
+		g.change(func(s *memory.Stats) { s.GCLimited = true })
+		step(time.Second, 960)
+		g.change(func(s *memory.Stats) { s.GCLimited = false; s.CgroupLimit = 520 * gib }) // a cut counts at once
+		step(time.Second, 468+24)
+		step(90*time.Second, 468)
+	})
+}

@@ -12,11 +12,19 @@ import (
 // Defaults of SetLimit.
 const (
 	defaultRatio   = 0.9
-	defaultRefresh = 30 * time.Second
+	defaultRefresh = time.Second
+)
+
+// Rules for a collector that spends the program's time because the limit is too near
+// to what is live.
+const (
+	spiralUsed  = 0.7 // share of the limit from which it can be the reason
+	spiralSteps = 4   // parts of the room above the limit, of which all but one are given
+	spiralCalm  = 30 * time.Second
 )
 
 // LimitOptions configures [SetLimit]. The zero value sets 90 % of the control
-// group's limit and looks again every 30 s.
+// group's limit and looks again every second.
 type LimitOptions struct {
 	// Ratio is the share of the control group's limit that the Go runtime may use,
 	// in (0, 1]. The rest is for memory that it does not count: cgo, mapped files,
@@ -26,11 +34,12 @@ type LimitOptions struct {
 	// than half of the control group's limit. Default 0.
 	Reserve int64
 	// Refresh is the time between looks at the control group, whose limit can be
-	// changed under a running process. At least 1 ms. Default 30 s; negative means
+	// changed under a running process. At least 1 ms. Default 1 s; negative means
 	// never again.
 	Refresh time.Duration
-	// Source gives Stats.CgroupLimit; it is called by one goroutine at a time.
-	// Default: ReadStats.
+	// Source gives Stats.CgroupLimit and what tells of a spiral: GCLimited, GCCPU,
+	// HeapLive and Stacks. It is called by one goroutine at a time. Default: the
+	// process itself, with files kept open.
 	Source func() (Stats, error)
 	// Override sets the limit even if the environment has GOMEMLIMIT, which is
 	// otherwise left as it is.
@@ -43,19 +52,25 @@ type LimitOptions struct {
 // concurrent use. The runtime has one limit: make one Limit in a process.
 type Limit struct {
 	opts   LimitOptions
+	reader *reader // nil if the source is the caller's, or nothing is followed
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex
-	set    int64 // guarded by mu; what we set, 0 if nothing
-	former int64 // guarded by mu; what was there before we first did
-	closed bool  // guarded by mu
+	set    int64     // guarded by mu; what we set, 0 if nothing
+	former int64     // guarded by mu; what was there before we first did
+	raised int       // guarded by mu; steps above Ratio, because of a spiral
+	since  time.Time // guarded by mu; of the last step, or sight of the spiral
+	closed bool      // guarded by mu
 }
 
 // SetLimit sets the Go runtime's soft memory limit from the limit of the process's
 // control group and follows its changes until ctx ends or Close. Where there is no
-// such limit, or GOMEMLIMIT is in the environment, it leaves the runtime alone. An
-// error matches [ErrOptions] or is the Source's; then nothing was set.
+// such limit, or GOMEMLIMIT is in the environment, it leaves the runtime alone. While
+// the collector takes over a quarter of the processor time because the limit is too
+// near to what is live, it raises the limit step by step, at most by three quarters
+// of what it leaves to others (never into Reserve), and goes back after 30 s each
+// without that. An error matches [ErrOptions] or is the Source's; then nothing was set.
 func SetLimit(ctx context.Context, o LimitOptions) (*Limit, error) {
 	var p problems
 	setDefault(&o.Ratio, defaultRatio)
@@ -66,19 +81,24 @@ func SetLimit(ctx context.Context, o LimitOptions) (*Limit, error) {
 	if err := p.err("limit"); err != nil {
 		return nil, err
 	}
-	if o.Source == nil {
-		o.Source = ReadStats
-	}
 	l := &Limit{opts: o, cancel: func() {}}
 	if o.Disabled || os.Getenv("GOMEMLIMIT") != "" && !o.Override {
 		return l, nil
 	}
+	if o.Source == nil {
+		l.reader = newReader(o.Refresh > 0)
+		l.opts.Source = func() (Stats, error) { return l.reader.read(time.Now()) }
+	}
 	if err := l.refresh(); err != nil {
+		l.closeFiles()
 		return nil, err
 	}
 	if o.Refresh > 0 {
 		ctx, l.cancel = context.WithCancel(ctx)
-		l.wg.Go(func() { l.follow(ctx) })
+		l.wg.Go(func() {
+			defer l.closeFiles()
+			l.follow(ctx)
+		})
 	}
 	return l, nil
 }
@@ -106,6 +126,12 @@ func (l *Limit) Close() error {
 	return nil
 }
 
+func (l *Limit) closeFiles() {
+	if l.reader != nil {
+		l.reader.close()
+	}
+}
+
 func (l *Limit) follow(ctx context.Context) {
 	tick := time.NewTicker(l.opts.Refresh)
 	defer tick.Stop()
@@ -119,7 +145,7 @@ func (l *Limit) follow(ctx context.Context) {
 	}
 }
 
-// refresh reads the control group's limit and applies it if it has changed.
+// refresh reads the control group's limit and applies what follows from it.
 func (l *Limit) refresh() error {
 	var s Stats
 	var err error
@@ -129,7 +155,8 @@ func (l *Limit) refresh() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	want := l.wanted(s.CgroupLimit)
+	l.backOffLocked(s)
+	want := l.wantedLocked(s.CgroupLimit)
 	switch {
 	case want == l.set:
 	case want == 0:
@@ -145,12 +172,28 @@ func (l *Limit) refresh() error {
 	return nil
 }
 
-// wanted returns the runtime's limit for one of the control group; 0 for none.
-func (l *Limit) wanted(group int64) int64 {
+// backOffLocked counts a step up for each look that shows a spiral, and one down for
+// each stretch of calm.
+func (l *Limit) backOffLocked(s Stats) {
+	now := time.Now()
+	near := float64(s.HeapLive+s.Stacks) >= spiralUsed*float64(l.set)
+	switch {
+	case l.set > 0 && (s.GCLimited || near && s.GCCPU > busyGCCPU):
+		l.raised = min(l.raised+1, spiralSteps-1)
+		l.since = now
+	case l.raised > 0 && now.Sub(l.since) >= spiralCalm:
+		l.raised--
+		l.since = now
+	}
+}
+
+// wantedLocked returns the runtime's limit for one of the control group; 0 for none.
+func (l *Limit) wantedLocked(group int64) int64 {
 	if group <= 0 {
 		return 0
 	}
 	// With a reserve larger than the group the runtime would do nothing but collect.
-	reserve := min(l.opts.Reserve, group/2)
-	return max(1, min(int64(l.opts.Ratio*float64(group)), group-reserve))
+	most := group - min(l.opts.Reserve, group/2)
+	want := min(int64(l.opts.Ratio*float64(group)), most)
+	return max(1, want+(most-want)/spiralSteps*int64(l.raised))
 }

@@ -22,6 +22,7 @@ const (
 	mForced
 	mLimiter
 	mGCCPU
+	mGCIdleCPU
 	mTotalCPU
 	mGoroutines
 	mCount
@@ -42,6 +43,7 @@ var metricNames = [mCount]string{
 	mForced:       "/gc/cycles/forced:gc-cycles",
 	mLimiter:      "/gc/limiter/last-enabled:gc-cycle",
 	mGCCPU:        "/cpu/classes/gc/total:cpu-seconds",
+	mGCIdleCPU:    "/cpu/classes/gc/mark/idle:cpu-seconds",
 	mTotalCPU:     "/cpu/classes/total:cpu-seconds",
 	mGoroutines:   "/sched/goroutines:goroutines",
 }
@@ -109,7 +111,8 @@ func (r *reader) readRuntime(s *Stats) (overhead int64) {
 		s.GCLimited = s.GCCycles-min(last, s.GCCycles) <= 1
 	}
 	s.Goroutines = int(r.count(mGoroutines))
-	s.GCCPU = r.share.next(r.float(mGCCPU), r.float(mTotalCPU), s.At, runtime.GOMAXPROCS(0))
+	// Marking on processors that had nothing else to do takes nothing from the program.
+	s.GCCPU = r.share.next(r.float(mGCCPU)-r.float(mGCIdleCPU), r.float(mTotalCPU), s.At, runtime.GOMAXPROCS(0))
 	return max(0, s.GoTotal-s.HeapObjects-unused-s.HeapIdle-s.Stacks)
 }
 

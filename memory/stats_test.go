@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,5 +124,29 @@ func TestCgroupReal(t *testing.T) {
 		if s.CgroupLimit != want || s.GoMemLimit == 0 && s.LimitSource != memory.LimitSourceCgroupV1 || s.WorkingSet <= 0 {
 			t.Errorf("limit %d by %v, working set %d; want %d by cgroup1", s.CgroupLimit, s.LimitSource, s.WorkingSet, want)
 		}
+	}
+}
+
+// TestStatsGCCPU: what the collector does on idle processors is not held against it.
+func TestStatsGCCPU(t *testing.T) {
+	ballast := make([]*[64]*int, 1<<15) // something to mark
+	for i := range ballast {
+		ballast[i] = new([64]*int)
+	}
+	runtime.GC()
+	runtime.KeepAlive(ballast)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // no collection between the two readings
+	samples := []metrics.Sample{
+		{Name: "/cpu/classes/gc/mark/assist:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/dedicated:cpu-seconds"},
+		{Name: "/cpu/classes/gc/pause:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"},
+	}
+	s, err := memory.ReadStats()
+	metrics.Read(samples)
+	took, total := 0.0, samples[3].Value.Float64()
+	for _, m := range samples[:3] {
+		took += m.Value.Float64()
+	}
+	if err != nil || math.Abs(s.GCCPU-took/total) > 0.001 {
+		t.Errorf("GCCPU = %v, %v; want %v", s.GCCPU, err, took/total)
 	}
 }
