@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -12,7 +13,11 @@ const (
 	effectiveShare  = 0.05 // a collection that frees less does not pay
 	maxBackOff      = 16   // times CollectInterval
 	busyGCCPU       = 0.25 // above this share more collections make it worse
+	worthShare      = 0.25 // of what the runtime holds, for a collection that nothing presses for
+	worthBytes      = 16 << 20
+	reasonPressure  = "pressure"
 	reasonAfterRun  = "run"
+	reasonQuiet     = "optimize"
 	causeTooSoon    = "too soon"
 	causeBusy       = "collector busy"
 	minRetryBusyGap = time.Second
@@ -123,9 +128,38 @@ func (m *Monitor) collect(run *collection, reason string) {
 		gap := m.collector.backOff(m.opts.CollectInterval)
 		m.finishCollection(gap, gap)
 	}
+	m.log(slog.LevelInfo, "memory: collected", slog.String("reason", reason), slog.Int64("freed", freed),
+		slog.Int64("held", after.GoTotal), slog.Bool("effective", run.result.Effective), slog.Duration("took", took))
 	if f := m.opts.Hooks.Collected; f != nil {
 		m.protect(func() { f(run.result) })
 	}
+}
+
+// worth tells whether n bytes are enough of s to collect for when nothing presses.
+func worth(n int64, s Stats) bool {
+	return n >= worthBytes && float64(n) >= worthShare*float64(s.GoTotal)
+}
+
+// quiet notices that a program which left garbage behind has stopped allocating: no
+// collection would come by itself to take it away. While collections come by
+// themselves, a forced one would be work twice done.
+type quiet struct {
+	interval time.Duration // 0: never
+	since    time.Time     // no collection has ended since then
+	cycles   uint64
+}
+
+// next reports whether a collection after s pays.
+func (q *quiet) next(s Stats) bool {
+	if q.since.IsZero() || s.GCCycles != q.cycles {
+		q.since, q.cycles = s.At, s.GCCycles
+		return false
+	}
+	if q.interval == 0 || s.At.Sub(q.since) < q.interval {
+		return false
+	}
+	q.since = s.At // should it be refused, not again at once
+	return worth(max(0, s.HeapObjects-s.HeapLive)+s.HeapIdle, s)
 }
 
 // backOff returns twice the present gap, within bounds.

@@ -378,3 +378,93 @@ func TestSetLimitBacksOff(t *testing.T) {
 		step(90*time.Second, 468)
 	})
 }
+
+// TestRunCollectsWhatItLeft: an operation after which the runtime holds much more is
+// followed by a collection, with a report; a small one and a disabled one are not.
+func TestRunCollectsWhatItLeft(t *testing.T) {
+	const mib = 1 << 20
+	for _, tc := range []struct {
+		name          string
+		before, after int64
+		opts          memory.MonitorOptions
+		want          int
+	}{
+		{"a burst", 100 * mib, 140 * mib, memory.MonitorOptions{}, 1},
+		{"under a quarter", 100 * mib, 130 * mib, memory.MonitorOptions{}, 0},
+		{"under 16 MiB", 4 * mib, 19 * mib, memory.MonitorOptions{}, 0},
+		{"less than before", 300 * mib, 100 * mib, memory.MonitorOptions{}, 0},
+		{"no collecting", 100 * mib, 140 * mib, memory.MonitorOptions{DisableCollect: true}, 0},
+		{"disabled", 100 * mib, 140 * mib, memory.MonitorOptions{Disabled: true}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGauge(1, 1<<40)
+				var got []string
+				tc.opts.Source = g.read
+				tc.opts.Hooks.Collected = func(r memory.CollectResult) { got = append(got, r.Reason) }
+				m := newMonitor(t, tc.opts)
+				g.change(func(s *memory.Stats) { s.GoTotal = tc.before })
+				if err := m.Run(t.Context(), func(context.Context) error {
+					g.change(func(s *memory.Stats) { s.GoTotal = tc.after })
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if len(got) != tc.want || len(got) > 0 && got[0] != "run" {
+					t.Errorf("collections %v; want %d for run", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// TestMonitorOptimizes: a program that has gone quiet over garbage is collected once
+// in a while, ever more rarely if that does not help; one that collects by itself, or
+// has little to give, is left alone.
+func TestMonitorOptimizes(t *testing.T) {
+	const mib = 1 << 20
+	synctest.Test(t, func(t *testing.T) {
+		g := newGauge(50*mib, 1<<40)
+		g.change(func(s *memory.Stats) { s.HeapLive, s.HeapObjects, s.GoTotal = 50*mib, 150*mib, 400*mib })
+		start := time.Now()
+		var at []time.Duration
+		m := newMonitor(t, memory.MonitorOptions{
+			Source: g.read, OptimizeInterval: 2 * time.Second, CollectInterval: 5 * time.Second,
+			Hooks: memory.MonitorHooks{Collected: func(r memory.CollectResult) {
+				at = append(at, time.Since(start))
+				if r.Reason != "optimize" || r.Freed != 0 {
+					t.Errorf("result %+v; want the reason optimize, nothing freed", r)
+				}
+			}},
+		})
+		m.Start(t.Context())
+		for range 20 { // collections of its own
+			time.Sleep(time.Second)
+			g.change(func(s *memory.Stats) { s.GCCycles++ })
+		}
+		synctest.Wait()
+		if len(at) != 0 {
+			t.Errorf("collected at %v while collections came by themselves", at)
+		}
+		time.Sleep(10 * time.Second)
+		g.change(func(s *memory.Stats) { s.HeapObjects, s.HeapIdle = 60*mib, 89*mib }) // 99 MiB of 400: under a quarter
+		if len(at) != 1 || at[0] < 22*time.Second || at[0] > 24*time.Second {
+			t.Errorf("collected at %v; want once, some 2 s after the last collection at 20 s", at)
+		}
+		time.Sleep(time.Minute)
+		if len(at) != 1 {
+			t.Errorf("collected at %v although there was little to free", at)
+		}
+		g.change(func(s *memory.Stats) { s.HeapIdle = 91 * mib })
+		time.Sleep(time.Minute)
+		for i := 2; i < len(at); i++ {
+			if gap := at[i] - at[i-1]; gap < time.Duration(5<<i)*time.Second {
+				t.Errorf("collected at %v: gap %v after %d that did not help", at, gap, i)
+			}
+		}
+		if len(at) < 3 {
+			t.Errorf("collected at %v; want again and again", at)
+		}
+	})
+}

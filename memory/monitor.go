@@ -36,12 +36,15 @@ type Monitor struct {
 
 	mu        sync.Mutex
 	closed    bool            // guarded by mu
+	profiled  bool            // guarded by mu; the heap profile was begun
 	judge     judge           // guarded by mu
 	pace      pace            // guarded by mu
 	stats     MonitorStats    // guarded by mu
 	changed   chan struct{}   // guarded by mu; closed at the next change of level
 	events    []ChangeEvent   // guarded by mu; not yet told
 	relieve   bool            // guarded by mu; shrinkers are to be asked
+	optimize  bool            // guarded by mu; a collection pays although nothing presses
+	quiet     quiet           // guarded by mu
 	calm      time.Duration   // guarded by mu; time at LevelNormal not yet told
 	observers []*observer     // guarded by mu; replaced, never modified
 	shrinkers []*registration // guarded by mu; replaced, never modified
@@ -83,7 +86,8 @@ func NewMonitor(o MonitorOptions) (*Monitor, error) {
 			high: o.High, critical: o.Critical, hysteresis: o.Hysteresis,
 			dwell: o.Dwell, usePSI: !o.DisablePSI,
 		},
-		pace: pace{interval: o.Interval, high: o.High, critical: o.Critical},
+		pace:  pace{interval: o.Interval, high: o.High, critical: o.Critical},
+		quiet: quiet{interval: o.OptimizeInterval},
 	}
 	m.stats.Since = time.Now()
 	if m.source == nil {
@@ -250,6 +254,7 @@ func (m *Monitor) tick() (Stats, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.relieve = m.judge.level > LevelNormal
+	m.optimize = m.quiet.next(s) && !m.opts.DisableCollect
 	return s, err
 }
 
@@ -347,7 +352,7 @@ func (m *Monitor) workLoop(ctx context.Context) {
 func (m *Monitor) rest() {
 	m.mu.Lock()
 	m.stop = nil
-	m.relieve = false
+	m.relieve, m.optimize = false, false
 	m.judge.calmSince = time.Time{}
 	if from := m.judge.level; from != LevelNormal {
 		m.changeLocked(ChangeEvent{From: from, To: LevelNormal, Reason: "stopped", Stats: m.stats.Memory})

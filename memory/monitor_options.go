@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -68,6 +69,11 @@ type MonitorOptions struct {
 	// CollectInterval is the least time between two forced collections; it doubles,
 	// up to 16 times, while they free less than 5 %. Default 10 s; negative means 0.
 	CollectInterval time.Duration
+	// OptimizeInterval lets the monitor force a collection, at any level, when the
+	// program has gone quiet: when no collection has ended for that long, and garbage
+	// and free memory are 16 MiB and a quarter of what the Go runtime holds. Hooks, Stats and the
+	// Logger tell what was freed. Default 0: never; negative is an error.
+	OptimizeInterval time.Duration
 	// MaxPause is the longest that one [Checkpoint] waits at LevelCritical. Default
 	// 5 s; negative means not at all.
 	MaxPause time.Duration
@@ -77,11 +83,17 @@ type MonitorOptions struct {
 	// DisablePSI leaves the kernel's stall information out of the levels.
 	DisablePSI bool
 	// DisableCollect keeps the monitor from forcing collections by itself, after
-	// shrinking and after Run. Collect still works when called.
+	// shrinking, after Run and for OptimizeInterval. Collect still works when called.
 	DisableCollect bool
+	// HeapProfile opens the place for one heap profile (see runtime/pprof), which is
+	// written at the first LevelCritical and never again, on a goroutine of its own, at
+	// most 16 MiB of it. What it returns is closed after that; its failures are logged.
+	// nil means no profile. For a file: func() (io.WriteCloser, error) { return
+	// os.Create(name) }.
+	HeapProfile func() (io.WriteCloser, error)
 	// Hooks observes the monitor. A nil func costs one branch.
 	Hooks MonitorHooks
-	// Logger receives changes of level, and failures that nobody else sees. nil
+	// Logger receives changes of level, forced collections, and failures that nobody else sees. nil
 	// means silence.
 	Logger *slog.Logger
 	// Disabled keeps the level at LevelNormal for ever: nothing is sampled, shrunk
@@ -102,6 +114,7 @@ func (o MonitorOptions) withDefaults() (MonitorOptions, error) {
 	setDefault(&o.Interval, defaultInterval)
 	p.check(o.Interval >= time.Millisecond, "Interval %v is below 1ms", o.Interval)
 	setDefault(&o.CollectInterval, defaultCollectInterval)
+	p.check(o.OptimizeInterval >= 0, "OptimizeInterval %v is negative", o.OptimizeInterval)
 	setDefault(&o.MaxPause, defaultMaxPause)
 	o.Hysteresis, o.Dwell = max(0, o.Hysteresis), max(0, o.Dwell)
 	o.CollectInterval, o.MaxPause = max(0, o.CollectInterval), max(0, o.MaxPause)
@@ -155,7 +168,8 @@ type ShrinkEvent struct {
 
 // CollectResult describes one forced collection.
 type CollectResult struct {
-	// Reason is the caller's text.
+	// Reason is the caller's text, or of the monitor's own "pressure", "run" or
+	// "optimize".
 	Reason string
 	// Freed is how much less memory the Go runtime held afterwards, in bytes; 0 if
 	// it grew meanwhile.

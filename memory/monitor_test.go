@@ -62,7 +62,7 @@ func TestNewMonitorRejects(t *testing.T) {
 		{"above one", opts{Critical: 1.1}, []string{"Critical 1.1"}},
 		{"negative", opts{High: -1}, []string{"High -1"}},
 		{"hysteresis", opts{Hysteresis: 0.7}, []string{"Hysteresis 0.7"}},
-		{"all at once", opts{Limit: -1, Interval: 1}, []string{"Limit -1", "Interval 1ns"}},
+		{"all at once", opts{Limit: -1, Interval: 1, OptimizeInterval: -1}, []string{"Limit -1", "Interval 1ns", "OptimizeInterval -1ns"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := memory.NewMonitor(tc.opts)

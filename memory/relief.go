@@ -25,7 +25,7 @@ func (m *Monitor) drain(ctx context.Context) {
 func (m *Monitor) due() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.events) > 0 || m.relieve || m.calm > 0
+	return len(m.events) > 0 || m.relieve || m.optimize || m.calm > 0
 }
 
 // step does one thing that is due and reports whether there was one.
@@ -38,13 +38,14 @@ func (m *Monitor) step(ctx context.Context) bool {
 		m.mu.Unlock()
 		m.log(slog.LevelInfo, "memory: level changed", slog.String("from", e.From.String()),
 			slog.String("to", e.To.String()), slog.String("reason", e.Reason), slog.Any("memory", e.Stats))
+		m.profileOnce(e.To)
 		for _, o := range observers {
 			m.protect(func() { o.f(e) })
 		}
 		return true
 	}
-	relieve, calm, level, s := m.relieve, m.calm, m.judge.level, m.stats.Memory
-	m.relieve, m.calm = false, 0
+	relieve, optimize, calm, level, s := m.relieve, m.optimize, m.calm, m.judge.level, m.stats.Memory
+	m.relieve, m.optimize, m.calm = false, false, 0
 	need := m.needLocked(s)
 	m.mu.Unlock()
 	switch {
@@ -56,10 +57,11 @@ func (m *Monitor) step(ctx context.Context) bool {
 				r.holder.growBack(calm)
 			}
 		}
-	default:
-		return false
 	}
-	return true
+	if optimize && !relieve { // relief has had its own
+		m.collectFor(ctx, reasonQuiet)
+	}
+	return relieve || optimize || calm > 0
 }
 
 // needLocked returns the bytes to free so that usage falls below LevelHigh for
@@ -88,7 +90,11 @@ func (m *Monitor) relief(ctx context.Context, shrinkers []*registration, level L
 	if freed == 0 && level < LevelCritical || m.opts.DisableCollect || ctx.Err() != nil {
 		return
 	}
-	if _, err := m.Collect(ctx, "pressure"); err != nil {
+	m.collectFor(ctx, reasonPressure)
+}
+
+func (m *Monitor) collectFor(ctx context.Context, reason string) {
+	if _, err := m.Collect(ctx, reason); err != nil {
 		m.log(slog.LevelDebug, "memory: collect", slog.String("error", err.Error()))
 	}
 }

@@ -9,10 +9,12 @@ import (
 type monitorKey struct{}
 
 // Run runs a long operation with regard to memory: at LevelCritical it first waits
-// as [Checkpoint] does, fn's ctx lets Checkpoint find the monitor, and if memory is
-// short when fn has returned, a collection of what it left behind starts in the
-// background (see Collect for its limits). It returns fn's error; a panic of fn
-// passes through. If ctx ends during the wait, fn does not run.
+// as [Checkpoint] does, and fn's ctx lets Checkpoint find the monitor. If memory is
+// short when fn has returned, or the Go runtime then holds 16 MiB and a quarter more
+// than before, a collection of what it left behind starts in the background (see
+// Collect for its limits, and MonitorHooks.Collected for what it freed). It returns
+// fn's error; a panic of fn passes through. If ctx ends during the wait, fn does not
+// run. It costs two samples: use it for operations of milliseconds and more.
 func (m *Monitor) Run(ctx context.Context, fn func(context.Context) error) error {
 	if m.opts.Disabled {
 		return fn(ctx)
@@ -22,14 +24,29 @@ func (m *Monitor) Run(ctx context.Context, fn func(context.Context) error) error
 			return err
 		}
 	}
-	defer m.afterRun()
+	defer m.afterRun(m.look().GoTotal)
 	return fn(context.WithValue(ctx, monitorKey{}, m))
 }
 
-func (m *Monitor) afterRun() {
-	if m.Level() > LevelNormal && !m.opts.DisableCollect {
-		_, _ = m.startCollection(reasonAfterRun) // refusals are counted
+// afterRun collects if that pays, given what the runtime held before.
+func (m *Monitor) afterRun(before int64) {
+	if m.opts.DisableCollect {
+		return
 	}
+	if m.Level() == LevelNormal {
+		if now := m.look(); !worth(now.GoTotal-before, now) {
+			return
+		}
+	}
+	_, _ = m.startCollection(reasonAfterRun) // refusals are counted
+}
+
+// look takes a sample that is not judged.
+func (m *Monitor) look() Stats {
+	m.sampling <- struct{}{}
+	defer func() { <-m.sampling }()
+	s, _ := m.readSource() // what could not be read is zero, and not worth anything
+	return s
 }
 
 // Checkpoint is for the loops of a long operation inside [Monitor.Run]: it returns
