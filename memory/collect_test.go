@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -428,11 +429,14 @@ func TestMonitorOptimizes(t *testing.T) {
 		g := newGauge(50*mib, 1<<40)
 		g.change(func(s *memory.Stats) { s.HeapLive, s.HeapObjects, s.GoTotal = 50*mib, 150*mib, 400*mib })
 		start := time.Now()
-		var at []time.Duration
+		var mu sync.Mutex
+		var times []time.Duration
 		m := newMonitor(t, memory.MonitorOptions{
 			Source: g.read, OptimizeInterval: 2 * time.Second, CollectInterval: 5 * time.Second,
 			Hooks: memory.MonitorHooks{Collected: func(r memory.CollectResult) {
-				at = append(at, time.Since(start))
+				mu.Lock()
+				defer mu.Unlock()
+				times = append(times, time.Since(start))
 				if r.Reason != "optimize" || r.Freed != 0 {
 					t.Errorf("result %+v; want the reason optimize, nothing freed", r)
 				}
@@ -443,21 +447,26 @@ func TestMonitorOptimizes(t *testing.T) {
 			time.Sleep(time.Second)
 			g.change(func(s *memory.Stats) { s.GCCycles++ })
 		}
-		synctest.Wait()
-		if len(at) != 0 {
+		wait := func(d time.Duration) []time.Duration {
+			time.Sleep(d)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(times)
+		}
+		if at := wait(0); len(at) != 0 {
 			t.Errorf("collected at %v while collections came by themselves", at)
 		}
-		time.Sleep(10 * time.Second)
+		at := wait(10 * time.Second)
 		g.change(func(s *memory.Stats) { s.HeapObjects, s.HeapIdle = 60*mib, 89*mib }) // 99 MiB of 400: under a quarter
 		if len(at) != 1 || at[0] < 22*time.Second || at[0] > 24*time.Second {
 			t.Errorf("collected at %v; want once, some 2 s after the last collection at 20 s", at)
 		}
-		time.Sleep(time.Minute)
-		if len(at) != 1 {
+		if at = wait(time.Minute); len(at) != 1 {
 			t.Errorf("collected at %v although there was little to free", at)
 		}
 		g.change(func(s *memory.Stats) { s.HeapIdle = 91 * mib })
-		time.Sleep(time.Minute)
+		at = wait(time.Minute)
 		for i := 2; i < len(at); i++ {
 			if gap := at[i] - at[i-1]; gap < time.Duration(5<<i)*time.Second {
 				t.Errorf("collected at %v: gap %v after %d that did not help", at, gap, i)
