@@ -2,6 +2,8 @@ package memory
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -27,6 +29,12 @@ type files func(name string) ([]byte, error)
 type hierarchy struct {
 	version int // 1, 2, or 0 when there is no memory controller
 	groups  []groupFiles
+
+	// What the last look at all limits found, and for which effective limit by the
+	// kernel's word; 0 if there is no such word.
+	binding groupFiles
+	limit   int64
+	told    int64
 }
 
 // groupFiles are the names of one group's files, put together once so that a
@@ -205,26 +213,67 @@ func within(root, group string) (string, bool) {
 	return "", false
 }
 
+// prune forgets the files that are not there, such as the limit of the root group,
+// so that no reading tries to open them.
+func (h *hierarchy) prune(read files) {
+	for i := range h.groups {
+		g := &h.groups[i]
+		for _, name := range []*string{&g.limit, &g.high, &g.usage, &g.stat, &g.pressure} {
+			if _, err := read(*name); errors.Is(err, fs.ErrNotExist) {
+				*name = ""
+			}
+		}
+	}
+}
+
 // read returns the state of the group with the lowest limit. Groups without a
 // readable limit, such as the root of version 2, are passed over.
-func (h hierarchy) read(read files) cgroupReading {
+func (h *hierarchy) read(read files) cgroupReading {
 	r := cgroupReading{version: h.version}
 	if len(h.groups) == 0 {
 		return r
 	}
-	binding := h.groups[0]
-	for _, g := range h.groups {
-		if limit := g.readLimit(read); limit > 0 && (r.limit == 0 || limit <= r.limit) {
-			r.limit, binding = limit, g
-		}
+	own := h.groups[0]
+	stat := own.readStat(read, h.version)
+	// Version 1 tells the lowest limit of group and parents in one place: while it
+	// stays, the group that sets it stays too.
+	if stat.limit == 0 || stat.limit != h.told {
+		h.findLimit(read)
+		h.told = stat.limit
 	}
-	h.readUsage(read, binding, &r)
-	if own := h.groups[0].pressure; own != "" {
-		if data, err := read(own); err == nil {
-			r.psi, r.hasPSI = parsePSI(data)
-		}
+	if h.binding != own {
+		stat = h.binding.readStat(read, h.version)
+	}
+	r.limit = h.limit
+	if stat.limit > 0 && stat.limit < noLimit && (r.limit == 0 || stat.limit < r.limit) {
+		r.limit = stat.limit // of a parent that is not mounted here
+	}
+	r.inactiveFile, r.activeFl = stat.inactiveFile, stat.activeFile
+	if data, err := readNamed(read, h.binding.usage); err == nil {
+		r.usage, _ = parseInt(bytes.TrimSpace(data))
+	}
+	if data, err := readNamed(read, own.pressure); err == nil {
+		r.psi, r.hasPSI = parsePSI(data)
 	}
 	return r
+}
+
+// findLimit reads the limits of all groups and remembers the lowest.
+func (h *hierarchy) findLimit(read files) {
+	h.limit, h.binding = 0, h.groups[0]
+	for _, g := range h.groups {
+		if limit := g.readLimit(read); limit > 0 && (h.limit == 0 || limit <= h.limit) {
+			h.limit, h.binding = limit, g
+		}
+	}
+}
+
+// readNamed reads a file unless its name is empty.
+func readNamed(read files, name string) ([]byte, error) {
+	if name == "" {
+		return nil, fs.ErrNotExist
+	}
+	return read(name)
 }
 
 // readLimit returns the limit that the group itself sets, or 0.
@@ -240,19 +289,20 @@ func (g groupFiles) readLimit(read files) int64 {
 	return limit
 }
 
-// readUsage fills in the usage of g. In version 1 memory.stat also tells of limits
-// in parents that are not mounted here.
-func (h hierarchy) readUsage(read files, g groupFiles, r *cgroupReading) {
+// groupStat is what memory.stat tells of a group.
+type groupStat struct {
+	inactiveFile, activeFile int64
+	limit                    int64 // version 1: the lowest of the group and its parents; 0: not told
+}
+
+func (g groupFiles) readStat(read files, version int) (s groupStat) {
 	prefix := ""
-	if h.version == 1 {
+	if version == 1 {
 		prefix = "total_"
 	}
-	if data, err := read(g.usage); err == nil {
-		r.usage, _ = parseInt(bytes.TrimSpace(data))
-	}
-	data, err := read(g.stat)
+	data, err := readNamed(read, g.stat)
 	if err != nil {
-		return
+		return s
 	}
 	for line := range bytes.Lines(data) {
 		key, value, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
@@ -264,23 +314,22 @@ func (h hierarchy) readUsage(read files, g groupFiles, r *cgroupReading) {
 			continue
 		}
 		switch {
-		case h.version == 1 && string(key) == "hierarchical_memory_limit":
-			if n > 0 && n < noLimit && (r.limit == 0 || n < r.limit) {
-				r.limit = n
-			}
+		case version == 1 && string(key) == "hierarchical_memory_limit":
+			s.limit = max(1, n)
 		case len(key) <= len(prefix) || string(key[:len(prefix)]) != prefix:
 		case string(key[len(prefix):]) == "inactive_file":
-			r.inactiveFile = n
+			s.inactiveFile = n
 		case string(key[len(prefix):]) == "active_file":
-			r.activeFl = n
+			s.activeFile = n
 		}
 	}
+	return s
 }
 
 // readLimit reads one limit; "max", absent files and the version 1 value for "no
 // limit" give 0. A limit of 0 bytes, which can be set, gives 1.
 func readLimit(read files, name string) int64 {
-	data, err := read(name)
+	data, err := readNamed(read, name)
 	if err != nil {
 		return 0
 	}

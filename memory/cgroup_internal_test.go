@@ -199,3 +199,73 @@ func FuzzCgroup(f *testing.F) {
 		}
 	})
 }
+
+// TestCgroupFollows: one hierarchy that is read again and again sees every change of
+// a limit, and with version 1 does not read the limits while none has changed.
+func TestCgroupFollows(t *testing.T) {
+	const own, pod = "/sys/fs/cgroup/memory/pod/a/", "/sys/fs/cgroup/memory/pod/"
+	stat := func(limit string) string { return "hierarchical_memory_limit " + limit + "\ntotal_inactive_file 1\n" }
+	files := tree{
+		selfCgroup: "5:memory:/pod/a\n", selfMountinfo: v1Mount,
+		own + "memory.limit_in_bytes": none1, own + "memory.usage_in_bytes": "10\n", own + "memory.stat": stat(none1),
+		pod + "memory.limit_in_bytes": none1, pod + "memory.usage_in_bytes": "30\n", pod + "memory.stat": stat(none1),
+		"/sys/fs/cgroup/memory/memory.limit_in_bytes": none1,
+	}
+	reads := 0
+	read := func(name string) ([]byte, error) {
+		if strings.HasSuffix(name, "limit_in_bytes") {
+			reads++
+		}
+		return files.read(name)
+	}
+	h, err := findHierarchy(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.prune(read)
+	for i, step := range []struct {
+		own, pod, told string
+		limit, usage   int64
+	}{
+		{none1, none1, none1, 0, 10},
+		{"900", none1, "900", 900, 10},
+		{"900", "500", "500", 500, 30},
+		{"900", "600", "600", 600, 30},
+		{"400", "600", "400", 400, 10},
+		{none1, none1, none1, 0, 10},
+	} {
+		files[own+"memory.limit_in_bytes"], files[own+"memory.stat"] = step.own, stat(step.told)
+		files[pod+"memory.limit_in_bytes"] = step.pod
+		for again := range 3 {
+			reads = 0
+			if r := h.read(read); r.limit != step.limit || r.usage != step.usage {
+				t.Errorf("step %d: limit %d, usage %d; want %d, %d", i, r.limit, r.usage, step.limit, step.usage)
+			}
+			if again > 0 && reads != 0 {
+				t.Errorf("step %d: %d limits read again although none changed", i, reads)
+			}
+		}
+	}
+}
+
+// TestCgroupPrune: files that are not there are not asked for again.
+func TestCgroupPrune(t *testing.T) {
+	files := tree{
+		selfCgroup: "0::/a\n", selfMountinfo: v2Mount,
+		"/sys/fs/cgroup/a/memory.max": "100\n", "/sys/fs/cgroup/a/memory.current": "40\n",
+	}
+	h, err := findHierarchy(files.read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.prune(files.read)
+	r := h.read(func(name string) ([]byte, error) {
+		if _, ok := files[name]; !ok {
+			t.Errorf("%s was asked for", name)
+		}
+		return files.read(name)
+	})
+	if want := (cgroupReading{version: 2, limit: 100, usage: 40}); r != want {
+		t.Errorf("read = %+v; want %+v", r, want)
+	}
+}

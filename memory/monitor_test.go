@@ -422,6 +422,9 @@ func TestMonitorAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = m.Level() }); n != 0 {
 		t.Errorf("Level allocates %v; want 0", n)
 	}
+	if n := testing.AllocsPerRun(100, func() { m.Check(t.Context()) }); n != 0 {
+		t.Errorf("Check allocates %v; want 0", n)
+	}
 	ctx := t.Context()
 	err := m.Run(ctx, func(ctx context.Context) error {
 		if n := testing.AllocsPerRun(100, func() { memory.Checkpoint(ctx) }); n != 0 {

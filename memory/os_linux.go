@@ -3,11 +3,13 @@ package memory
 import (
 	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 )
+
+const hostPressure = "/proc/pressure/memory"
 
 // osReader reads /proc and the control groups. A keeping one holds the files open
 // and reads them again from their start, which the kernel answers afresh.
@@ -19,6 +21,7 @@ type osReader struct {
 
 	groups  hierarchy
 	foundAt time.Time // when groups was found; zero: never
+	hostPSI bool      // there was a file of the host's stalls then
 	total   int64     // memory of the machine
 }
 
@@ -52,16 +55,28 @@ func (o *osReader) file(name string) ([]byte, error) {
 	}
 	n := 0
 	for {
-		m, err := f.ReadAt(o.buf[n:], int64(n))
-		n += m
-		if n < len(o.buf) {
-			if err != nil && err != io.EOF {
-				o.forget(name)
-				return nil, err
-			}
+		m, err := pread(f, o.buf[n:], int64(n))
+		if err != nil {
+			o.forget(name)
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		}
+		// A second read only to be told of the end would have the kernel put the whole
+		// text together again: most files come whole or not at all.
+		if n += m; m == 0 || n < len(o.buf) && name != selfMountinfo {
 			return o.buf[:n], nil
 		}
-		o.buf = append(o.buf, make([]byte, len(o.buf))...)
+		if n == len(o.buf) {
+			o.buf = append(o.buf, make([]byte, len(o.buf))...)
+		}
+	}
+}
+
+// pread reads once, where f.ReadAt would go on to the end.
+func pread(f *os.File, buf []byte, at int64) (n int, err error) {
+	for {
+		if n, err = syscall.Pread(int(f.Fd()), buf, at); err != syscall.EINTR {
+			return max(0, n), err
+		}
 	}
 }
 
@@ -91,8 +106,8 @@ func (o *osReader) read(now time.Time) (osReading, error) {
 	if o.groups.version > 0 {
 		r.cgroup = o.groups.read(o.file)
 	}
-	if !r.cgroup.hasPSI {
-		if data, err := o.file("/proc/pressure/memory"); err == nil {
+	if !r.cgroup.hasPSI && o.hostPSI {
+		if data, err := o.file(hostPressure); err == nil {
 			r.hostPSI, _ = parsePSI(data)
 			r.hostPSI.Host = true
 		}
@@ -106,8 +121,11 @@ func (o *osReader) discover(now time.Time) error {
 	groups, err := findHierarchy(o.file)
 	o.foundAt = now
 	if err == nil {
+		groups.prune(o.file)
 		o.groups = groups
 	}
+	_, psi := o.file(hostPressure)
+	o.hostPSI = psi == nil
 	if data, err := o.file("/proc/meminfo"); err == nil {
 		o.total = parseMemTotal(data)
 	}
