@@ -349,7 +349,7 @@ func TestSetLimitBacksOff(t *testing.T) {
 		const gib = 1 << 30
 		g := newGauge(0, 0)
 		g.change(func(s *memory.Stats) { s.CgroupLimit = 1000 * gib })
-		l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: g.read, Reserve: 20 * gib})
+		l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Source: g.read, Reserve: 20 * gib, Refresh: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,6 +393,7 @@ func TestRunCollectsWhatItLeft(t *testing.T) {
 		{"a burst", 100 * mib, 140 * mib, memory.MonitorOptions{}, 1},
 		{"under a quarter", 100 * mib, 130 * mib, memory.MonitorOptions{}, 0},
 		{"under 16 MiB", 4 * mib, 19 * mib, memory.MonitorOptions{}, 0},
+		{"goal unknown", 0, 140 * mib, memory.MonitorOptions{}, 0},
 		{"less than before", 300 * mib, 100 * mib, memory.MonitorOptions{}, 0},
 		{"no collecting", 100 * mib, 140 * mib, memory.MonitorOptions{DisableCollect: true}, 0},
 		{"disabled", 100 * mib, 140 * mib, memory.MonitorOptions{Disabled: true}, 0},
@@ -404,9 +405,9 @@ func TestRunCollectsWhatItLeft(t *testing.T) {
 				tc.opts.Source = g.read
 				tc.opts.Hooks.Collected = func(r memory.CollectResult) { got = append(got, r.Reason) }
 				m := newMonitor(t, tc.opts)
-				g.change(func(s *memory.Stats) { s.GoTotal = tc.before })
+				g.change(func(s *memory.Stats) { s.HeapGoal, s.GoTotal = tc.before, 30*mib })
 				if err := m.Run(t.Context(), func(context.Context) error {
-					g.change(func(s *memory.Stats) { s.GoTotal = tc.after })
+					g.change(func(s *memory.Stats) { s.HeapGoal, s.GoTotal = 2*tc.after, tc.after })
 					return nil
 				}); err != nil {
 					t.Fatal(err)

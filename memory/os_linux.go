@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-const hostPressure = "/proc/pressure/memory"
+const (
+	hostPressure = "/proc/pressure/memory"
+	psiSpan      = 2 * time.Second
+)
 
 // osReader reads /proc and the control groups. A keeping one holds the files open
 // and reads them again from their start, which the kernel answers afresh.
@@ -22,6 +25,8 @@ type osReader struct {
 	groups  hierarchy
 	foundAt time.Time // when groups was found; zero: never
 	hostPSI bool      // there was a file of the host's stalls then
+	psi     PSI       // the host's, as of psiAt
+	psiAt   time.Time
 	total   int64     // memory of the machine
 }
 
@@ -107,12 +112,22 @@ func (o *osReader) read(now time.Time) (osReading, error) {
 		r.cgroup = o.groups.read(o.file)
 	}
 	if !r.cgroup.hasPSI && o.hostPSI {
-		if data, err := o.file(hostPressure); err == nil {
-			r.hostPSI, _ = parsePSI(data)
-			r.hostPSI.Host = true
-		}
+		r.hostPSI = o.readHostPSI(now)
 	}
 	return r, failed
+}
+
+// readHostPSI reads what the kernel works out anew every two seconds, and nobody
+// judges by, no more often than that.
+func (o *osReader) readHostPSI(now time.Time) PSI {
+	if o.psiAt.IsZero() || now.Sub(o.psiAt) >= psiSpan {
+		if data, err := o.file(hostPressure); err == nil {
+			o.psi, _ = parsePSI(data)
+			o.psi.Host = true
+			o.psiAt = now
+		}
+	}
+	return o.psi
 }
 
 // discover finds the control groups of the process and the size of the machine.

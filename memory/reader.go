@@ -116,26 +116,32 @@ func (r *reader) readRuntime(s *Stats) (overhead int64) {
 	return max(0, s.GoTotal-s.HeapObjects-unused-s.HeapIdle-s.Stacks)
 }
 
-// gcShare computes the collector's share of processor time. The runtime moves its
-// counters only at the end of a collection, so the time since then is added: while
-// no collection ends the share falls.
+// shareSpan is the time over which a share is averaged: a single burst that makes the
+// collector work for some tenths of a second is no reason to leave its garbage.
+const shareSpan = 2 * time.Second
+
+// gcShare computes the collector's share of processor time as a moving average. The
+// runtime moves its counters only at the end of a collection; until then the share
+// falls as if none was under way.
 type gcShare struct {
 	gc, total float64   // the counters when they last moved, in seconds
-	spent, of float64   // how far they moved then
 	at        time.Time // when that was seen
+	share     float64   // as of then
 }
 
-// next returns the share as of now, from 0 to 1.
+// next returns the share as of now, from 0 to 1. The first one is since the start of
+// the process.
 func (g *gcShare) next(gc, total float64, now time.Time, procs int) float64 {
 	if total > g.total {
-		g.spent, g.of = gc-g.gc, total-g.total
+		share := min(1, max(0, (gc-g.gc)/(total-g.total)))
+		old := math.Exp(-(total - g.total) / float64(procs) / shareSpan.Seconds())
+		if g.at.IsZero() {
+			old = 0
+		}
+		g.share = g.share*old + share*(1-old)
 		g.gc, g.total, g.at = gc, total, now
 	}
-	of := g.of + max(0, now.Sub(g.at).Seconds())*float64(procs)
-	if of <= 0 {
-		return 0
-	}
-	return min(1, max(0, g.spent/of))
+	return g.share * math.Exp(-max(0, now.Sub(g.at).Seconds())/shareSpan.Seconds())
 }
 
 func (r *reader) count(i int) uint64 {

@@ -11,7 +11,7 @@ type monitorKey struct{}
 // Run runs a long operation with regard to memory: at LevelCritical it first waits
 // as [Checkpoint] does, and fn's ctx lets Checkpoint find the monitor. If memory is
 // short when fn has returned, or the Go runtime then holds 16 MiB and a quarter more
-// than before, a collection of what it left behind starts in the background (see
+// than it aimed at before (Stats.HeapGoal), a collection of what it left behind starts in the background (see
 // Collect for its limits, and MonitorHooks.Collected for what it freed). It returns
 // fn's error; a panic of fn passes through. If ctx ends during the wait, fn does not
 // run. It costs two samples: use it for operations of milliseconds and more.
@@ -24,17 +24,19 @@ func (m *Monitor) Run(ctx context.Context, fn func(context.Context) error) error
 			return err
 		}
 	}
-	defer m.afterRun(m.look().GoTotal)
+	defer m.afterRun(m.look().HeapGoal)
 	return fn(context.WithValue(ctx, monitorKey{}, m))
 }
 
-// afterRun collects if that pays, given what the runtime held before.
-func (m *Monitor) afterRun(before int64) {
+// afterRun collects if that pays, given the heap that the runtime aimed at before. The
+// goal is twice the live heap, usually: what is above it now is the operation's, while
+// the garbage below comes back by itself in any program that goes on allocating.
+func (m *Monitor) afterRun(goal int64) {
 	if m.opts.DisableCollect {
 		return
 	}
 	if m.Level() == LevelNormal {
-		if now := m.look(); !worth(now.GoTotal-before, now) {
+		if now := m.look(); goal == 0 || !worth(now.GoTotal-goal, now) {
 			return
 		}
 	}

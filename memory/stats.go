@@ -111,9 +111,9 @@ type Stats struct {
 	// PSI is the pressure stall information, zero if there is none.
 	PSI PSI
 	// GCCPU is the collector's share of the program's processor time, 0 to 1, without
-	// its work on processors that were idle otherwise: in a Monitor about that of the
-	// last collection, falling until the next one ends; in ReadStats since the start of
-	// the process.
+	// its work on processors that were idle otherwise: in a Monitor over the last two
+	// seconds or so, as of the last collection that ended, and falling since; in
+	// ReadStats since the start of the process.
 	GCCPU float64
 	// GCLimited tells that the runtime just had to limit the collector's
 	// processor time, the sign that Limit is too near to the live heap.

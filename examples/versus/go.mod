@@ -6,6 +6,7 @@ replace github.com/perfblocks/perfblocks => ../..
 
 require (
 	connectrpc.com/connect v1.21.1
+	github.com/DmitriyVTitov/size v1.5.0
 	github.com/aws/aws-sdk-go-v2 v1.47.0
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.113.2
 	github.com/cenkalti/backoff/v5 v5.0.3
@@ -14,6 +15,7 @@ require (
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/golang-migrate/migrate/v4 v4.20.1
 	github.com/hashicorp/go-retryablehttp v0.7.8
+	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/lib/pq v1.12.3
 	github.com/perfblocks/perfblocks v0.0.0-00010101000000-000000000000

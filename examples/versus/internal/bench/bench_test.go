@@ -52,3 +52,21 @@ func TestUnequalWorkIsRefused(t *testing.T) {
 		t.Error("two sides with different results were timed")
 	}
 }
+
+func TestAbsoluteGoals(t *testing.T) {
+	r := report()
+	r.Suite("x")
+	side := []Side{{Name: "a", Op: func(n int) { work(n, 64) }}}
+	for _, g := range []Goal{{MaxCPU: 1e9}, {MaxCPU: 1e-9}} {
+		if err := r.Compare(Comparison{Measure: "m", Sides: side}, g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.AtMost("m", "MB", 1, 1)
+	r.AtMost("m", "MB", 1.01, 1)
+	r.AtLeast("m", "share", 0.9, 0.9)
+	r.AtLeast("m", "share", 0.89, 0.9)
+	if n := r.Missed(); n != 3 {
+		t.Errorf("%d goals missed; want 3", n)
+	}
+}

@@ -59,8 +59,9 @@ func (r *Report) Suite(name string) {
 // Add adds a row.
 func (r *Report) Add(row Row) { r.rows[r.suite] = append(r.rows[r.suite], row) }
 
-// Goal bounds our cost by that of a peer. Zero fields are not judged.
+// Goal bounds our cost, by that of a peer or by itself. Zero fields are not judged.
 type Goal struct {
+	MaxCPU    float64 // nanoseconds per operation
 	Peer      string
 	MaxRatio  float64 // of CPU time
 	MaxAllocs float64 // per operation; negative means none at all
@@ -82,6 +83,10 @@ func (r *Report) Compare(c Comparison, goals ...Goal) error {
 	}
 	var cpuGoals, allocGoals []string
 	for _, g := range goals {
+		if g.MaxCPU > 0 {
+			cpu.OK = cpu.OK && ours.Median.CPU <= g.MaxCPU
+			cpuGoals = append(cpuGoals, fmt.Sprintf("≤ %.6g", g.MaxCPU))
+		}
 		for _, p := range results[1:] {
 			if p.Name == g.Peer && g.MaxRatio > 0 {
 				cpu.Ratio = Ratio(ours, p)
@@ -99,6 +104,16 @@ func (r *Report) Compare(c Comparison, goals ...Goal) error {
 	r.Add(cpu)
 	r.Add(allocs)
 	return nil
+}
+
+// AtMost adds a row whose figure is to be at most limit.
+func (r *Report) AtMost(measure, unit string, figure, limit float64, peers ...Value) {
+	r.Add(Row{Measure: measure, Unit: unit, Ours: figure, Goal: fmt.Sprintf("≤ %.4g", limit), OK: figure <= limit, Peers: peers})
+}
+
+// AtLeast adds a row whose figure is to be at least limit.
+func (r *Report) AtLeast(measure, unit string, figure, limit float64, peers ...Value) {
+	r.Add(Row{Measure: measure, Unit: unit, Ours: figure, Goal: fmt.Sprintf("≥ %.4g", limit), OK: figure >= limit, Peers: peers})
 }
 
 // Missed is the number of rows whose goal was missed.
