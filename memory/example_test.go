@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -119,16 +121,77 @@ func ExampleMonitor_Run() {
 }
 
 func ExampleMonitor_Collect() {
-	m, err := memory.NewMonitor(memory.MonitorOptions{})
+	m, err := memory.NewMonitor(memory.MonitorOptions{CollectInterval: time.Hour})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer m.Close()
-	_, err = m.Collect(context.Background(), "after import")
+	r, err := m.Collect(context.Background(), "after import")
+	fmt.Println(r.Reason, r.After.GCForced > r.Before.GCForced, err)
+	_, err = m.Collect(context.Background(), "again")
 	if limit, ok := errors.AsType[*memory.RateLimitError](err); ok {
-		fmt.Println("not now, in", limit.RetryAfter())
+		fmt.Println(limit.Cause, limit.RetryAfter() > time.Minute)
 	}
+	// Output:
+	// after import true <nil>
+	// too soon true
+}
+
+func ExampleMonitor_Register() {
+	used := int64(800 << 20)
+	m, err := memory.NewMonitor(memory.MonitorOptions{
+		Source:         func() (memory.Stats, error) { return memory.Stats{Used: used, Limit: 1 << 30}, nil },
+		DisableCollect: true,
+		Hooks: memory.MonitorHooks{Shrunk: func(e memory.ShrinkEvent) {
+			fmt.Printf("%s gave %d MiB at %v\n", e.Name, e.Freed>>20, e.Level)
+		}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	unregister := m.Register("thumbnails", pool{size: 100 << 20})
+	defer unregister()
+	m.Register("sessions", memory.WithPriority(pool{size: 300 << 20}, 1)) // only if that was not enough
+	m.Check(context.Background())
+	used = 900 << 20
+	m.Check(context.Background())
+	// Output:
+	// thumbnails gave 25 MiB at high
+	// sessions gave 75 MiB at high
+	// thumbnails gave 60 MiB at critical
+	// sessions gave 180 MiB at critical
+}
+
+// pool stands for anything that can drop memory.
+type pool struct{ size float64 }
+
+func (p pool) Shrink(_ context.Context, target float64) int64 { return int64(p.size * (1 - target)) }
+
+func ExampleMonitorOptions_optimizeInterval() {
+	// A program that has gone quiet over garbage, as the source tells it.
+	now := time.Now()
+	m, err := memory.NewMonitor(memory.MonitorOptions{
+		Source: func() (memory.Stats, error) {
+			now = now.Add(time.Second)
+			return memory.Stats{At: now, HeapLive: 64 << 20, HeapObjects: 264 << 20, GoTotal: 300 << 20}, nil
+		},
+		OptimizeInterval: 2 * time.Second,
+		Hooks: memory.MonitorHooks{Collected: func(r memory.CollectResult) {
+			fmt.Println("collected to", r.Reason, "- effective:", r.Effective)
+		}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	for range 3 { // Start does this by itself
+		m.Check(context.Background())
+	}
+	// Output: collected to optimize - effective: false
 }
 
 func ExampleNewSemaphore() {
@@ -208,11 +271,50 @@ func ExampleReadStats() {
 }
 
 func ExampleSetLimit() {
-	l, err := memory.SetLimit(context.Background(), memory.LimitOptions{Ratio: 0.85})
+	l, err := memory.SetLimit(context.Background(), memory.LimitOptions{
+		Ratio: 0.8,
+		// A group of 64 GiB, for the example. Default: that of the process.
+		Source:   func() (memory.Stats, error) { return memory.Stats{CgroupLimit: 64 << 30}, nil },
+		Override: true, // even if GOMEMLIMIT is in the environment
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("the runtime's limit is", l.Bytes())
-	l.Close()
+	defer l.Close() // puts back what was there before
+	fmt.Printf("%.1f GiB\n", float64(l.Bytes())/(1<<30))
+	// Output: 51.2 GiB
+}
+
+func ExampleLog() {
+	l := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		// Only what is the same on every machine, for the example.
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || len(groups) > 0 {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	memory.Log(l, "import finished") // and memory.used=… memory.limit=… memory.heap_live=…
+	// Output: level=INFO msg="import finished"
+}
+
+func ExampleCheckpoint() {
+	ctx, cancel := context.WithCancel(context.Background())
+	fmt.Println(memory.Checkpoint(ctx)) // no monitor, nothing to wait for
+	cancel()
+	fmt.Println(errors.Is(memory.Checkpoint(ctx), context.Canceled))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleIsHigh() {
+	if memory.IsHigh() {
+		fmt.Println("not now")
+		return
+	}
+	fmt.Println("room for a report")
+	// Output: room for a report
 }

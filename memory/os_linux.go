@@ -27,7 +27,7 @@ type osReader struct {
 	hostPSI bool      // there was a file of the host's stalls then
 	psi     PSI       // the host's, as of psiAt
 	psiAt   time.Time
-	total   int64     // memory of the machine
+	total   int64 // memory of the machine
 }
 
 func newOSReader(keep bool) osReader {
