@@ -80,8 +80,8 @@
 //   - Keys must be equal to themselves: a NaN can be set but never found.
 //   - A program can fill its memory faster than a Monitor looks: bound what is held
 //     with a Cache and a Semaphore, and let the Monitor move those bounds.
-//   - A limit that is cut below what is in use kills the process at once (version 2) or
-//     is refused by the kernel (version 1): there is nothing to see before it.
+//   - A limit that is cut below what cannot be reclaimed kills the process at once
+//     (version 2) or is refused by the kernel (version 1): nothing is to be seen before.
 //   - A Semaphore and the streams bound what is declared, not what is allocated.
 //   - Outside Linux there is no RSS, control group or stall information: set
 //     MonitorOptions.Limit or GOMEMLIMIT.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perfblocks/perfblocks/memory"
 )
@@ -113,6 +114,11 @@ func TestCgroupReal(t *testing.T) {
 		t.Skipf("cannot enter the group: %v", err)
 	}
 	m := newMonitor(t, memory.MonitorOptions{})
+	runtimeLimit, err := memory.SetLimit(t.Context(), memory.LimitOptions{Override: true, Ratio: 0.5, Refresh: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runtimeLimit.Close()
 	for _, want := range []int64{limit, limit / 2} {
 		if err := write(filepath.Join(dir, "memory.limit_in_bytes"), strconv.FormatInt(want, 10)); err != nil {
 			t.Fatal(err)
@@ -124,6 +130,16 @@ func TestCgroupReal(t *testing.T) {
 		if s.CgroupLimit != want || s.GoMemLimit == 0 && s.LimitSource != memory.LimitSourceCgroupV1 || s.WorkingSet <= 0 {
 			t.Errorf("limit %d by %v, working set %d; want %d by cgroup1", s.CgroupLimit, s.LimitSource, s.WorkingSet, want)
 		}
+		tick, late := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+		for runtimeLimit.Bytes() != want/2 {
+			select {
+			case <-tick.C: // the kernel has no event to wait for
+				continue
+			case <-late:
+				t.Fatalf("the runtime's limit is %d; want half of %d", runtimeLimit.Bytes(), want)
+			}
+		}
+		tick.Stop()
 	}
 }
 
