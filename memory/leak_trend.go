@@ -11,12 +11,12 @@ const (
 	leakWindows = 10 // windows of growth that make a case
 	leakHistory = 47 // windows remembered: two days of hours
 
+	leakUsual     = 1.5  // of the upper median: the most that counts of a window's growth
 	leakRose      = 7    // windows that must have risen
 	leakRise      = 0.2  // of the mean rate: what counts as risen
 	leakEdge      = 0.25 // of the mean rate: the first and the last window
-	leakStep      = 0.3  // of the growth: the largest single window
 	leakThird     = 0.6  // of the mean rate: each third
-	leakNoise     = 0.3  // of the mean rate: deviation from a smooth course
+	leakNoise     = 0.25 // of the mean rate: deviation from a smooth course
 	leakEndSlope  = 0.9  // of the mean rate: slope at the end of a parabola
 	leakEndCubic  = 0.85 // the same of a cubic
 	leakHeadCubic = 0.5  // of the mean rate: slope at the beginning of a cubic
@@ -40,7 +40,7 @@ func judgeTrend(h []float64, minShare, minGrowth float64) (trend, bool) {
 		return trend{}, false
 	}
 	y := h[len(h)-leakWindows-1:]
-	s := kept(y)
+	s := steady(kept(y))
 	t := trend{growth: s[leakWindows] - s[0]}
 	t.rate = t.growth / leakWindows
 	if t.growth <= 0 || t.growth < minGrowth || t.growth < minShare*s[0] {
@@ -75,21 +75,35 @@ func kept(y []float64) []float64 {
 	return s
 }
 
+// steady cuts windows that grew far more than half of them did down to what is
+// usual: tables that double in size on top of a leak are not its rate, and a step on
+// top of nothing is nothing.
+func steady(s []float64) []float64 {
+	steps := make([]float64, len(s)-1)
+	for i := range steps {
+		steps[i] = s[i+1] - s[i]
+	}
+	sorted := slices.Sorted(slices.Values(steps))
+	most := leakUsual * sorted[len(sorted)/2]
+	c := slices.Clone(s)
+	for i, g := range steps {
+		c[i+1] = c[i] + min(g, most)
+	}
+	return c
+}
+
 // spread tells in how many windows s rose, and whether its growth is spread over
 // all of them rather than in steps, at the beginning or at the end.
 func spread(s []float64, rate float64) (rose int, even bool) {
 	const n, third = leakWindows, leakWindows / 3
-	largest := 0.0
 	for i := range n {
-		g := s[i+1] - s[i]
-		largest = max(largest, g)
-		if g >= leakRise*rate {
+		if s[i+1]-s[i] >= leakRise*rate {
 			rose++
 		}
 	}
 	head, tail := (s[third]-s[0])/third, (s[n]-s[n-third])/third
 	middle := (s[n-third] - s[third]) / (n - 2*third)
-	even = rose >= leakRose && largest <= leakStep*n*rate &&
+	even = rose >= leakRose &&
 		min(s[1]-s[0], s[n]-s[n-1]) >= leakEdge*rate &&
 		min(head, middle, tail) >= leakThird*rate
 	return rose, even
