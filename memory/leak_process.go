@@ -217,7 +217,7 @@ func (p *leakProcess) sites(st *leakState, suspected []*Suspect) {
 // liveSites reads the sampled heap profile, nil if it is too large.
 func liveSites() siteBase {
 	n, _ := runtime.MemProfile(nil, false)
-	if n == 0 || n > maxSites {
+	if n > maxSites {
 		return nil
 	}
 	records := make([]runtime.MemProfileRecord, n+n/8+16)
