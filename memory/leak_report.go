@@ -3,6 +3,7 @@ package memory
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -99,11 +100,12 @@ func (s Suspect) String() string {
 	if s.Kind == LeakProven {
 		return fmt.Sprintf("proven: %s: %d %s blocked for ever", what, s.Now, unit)
 	}
-	line := fmt.Sprintf("%s: +%.0f %s a window, rose in %d of %d, now %d", what, s.Rate, unit, s.Rose, s.Windows, s.Now)
+	var line strings.Builder
+	fmt.Fprintf(&line, "%s: +%.0f %s a window, rose in %d of %d, now %d", what, s.Rate, unit, s.Rose, s.Windows, s.Now)
 	for _, site := range s.Sites {
-		line += fmt.Sprintf("; %s (%s) +%d", site.Function, site.Line, site.Grown)
+		fmt.Fprintf(&line, "; %s (%s) +%d", site.Function, site.Line, site.Grown)
 	}
-	return line
+	return line.String()
 }
 
 // LogValue returns the figures as a group of attributes.
