@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"runtime"
 	"strings"
@@ -262,10 +263,7 @@ func TestLeakDetectorMetrics(t *testing.T) {
 		return memory.LeakSample{HeapLive: int64(w+10) << 20, Groups: []memory.GoroutineGroup{}}
 	}}).read})
 	sampled(t, d, 11)
-	got := map[string]float64{}
-	for name, v := range d.Metrics() {
-		got[name] = v
-	}
+	got := maps.Collect(d.Metrics())
 	for name, want := range map[string]float64{
 		`memory_leak_suspects{detector="x",kind="heap"}`:       1,
 		`memory_leak_suspects{detector="x",kind="goroutines"}`: 0,
