@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -11,6 +13,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 	"github.com/failsafe-go/failsafe-go/timeout"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/perfblocks/perfblocks/examples/versus/internal/bench"
@@ -22,9 +25,6 @@ const ours = "perfblocks"
 var errDown = errors.New("upstream is down")
 
 func works(context.Context) (int, error) { return 42, nil }
-
-// fails is a failure that every side repeats.
-func fails(context.Context) (int, error) { return 0, resilience.ErrTimeout }
 
 // resilienceSuite compares the cost of a call that succeeds, is rejected, or fails,
 // through the same policies on all sides.
@@ -199,6 +199,8 @@ func openRejection(r *bench.Report) error {
 	return r.Compare(bench.Comparison{Measure: "rejection by an open breaker (ours: whole pipeline)", Sides: sides}, bench.Goal{Peer: "gobreaker", MaxRatio: 0.6, MaxAllocs: -1})
 }
 
+// failingAttempts lets four attempts fail, with a sentinel and with an error that says
+// nothing but its text.
 func failingAttempts(r *bench.Report) error {
 	ctx := context.Background()
 	p, err := resilience.New(resilience.Options{Retry: resilience.RetryOptions{MaxAttempts: 4, BaseDelay: -1}, DisableBudget: true})
@@ -206,32 +208,54 @@ func failingAttempts(r *bench.Report) error {
 		return err
 	}
 	exec := failsafe.With[int](retrypolicy.NewBuilder[int]().WithMaxRetries(3).Build()).WithContext(ctx)
-	calls := 0
-	count := func(ctx context.Context) (int, error) { calls++; return fails(ctx) }
-	four := func(op func() (int, error)) func() (any, error) {
-		return func() (any, error) { calls = 0; op(); return calls, nil }
+	compare := func(name string, failure error, peers int, goals ...bench.Goal) error {
+		calls := 0
+		count := func(context.Context) (int, error) { calls++; return 0, failure }
+		side := func(name string, op func() (int, error)) bench.Side {
+			s := side(name, op)
+			s.Check = func() (any, error) { calls = 0; op(); return calls, nil }
+			return s
+		}
+		sides := []bench.Side{
+			side(ours, func() (int, error) { return resilience.Do(ctx, p, count) }),
+			side("failsafe-go", func() (int, error) {
+				return exec.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return count(e.Context()) })
+			}),
+			side("backoff", func() (int, error) {
+				return backoff.Retry(ctx, func() (int, error) { return count(ctx) }, backoff.WithMaxTries(4), backoff.WithBackOff(&backoff.ZeroBackOff{}))
+			}),
+		}
+		return r.Compare(bench.Comparison{Measure: "four failing attempts without delay, " + name + " (ours classifies each)", Sides: sides[:peers]}, goals...)
 	}
-	us := func() (int, error) { return resilience.Do(ctx, p, count) }
-	fs := func() (int, error) {
-		return exec.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return count(e.Context()) })
-	}
-	bo := func() (int, error) {
-		return backoff.Retry(ctx, func() (int, error) { return count(ctx) }, backoff.WithMaxTries(4), backoff.WithBackOff(&backoff.ZeroBackOff{}))
-	}
-	sides := []bench.Side{side(ours, us), side("failsafe-go", fs), side("backoff", bo)}
-	sides[0].Check, sides[1].Check, sides[2].Check = four(us), four(fs), four(bo)
-	return r.Compare(bench.Comparison{Measure: "four failing attempts without delay (ours classifies each)", Sides: sides}, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2})
+	return errors.Join(
+		compare("a timeout", resilience.ErrTimeout, 3, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2}),
+		compare("errors.New", errDown, 2, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2}))
 }
 
+// classify measures what it costs to know an error: of a context, of a dial that was
+// refused, and of a PostgreSQL driver, each wrapped as clients do.
 func classify(r *bench.Report) error {
-	wrapped := fmt.Errorf("call: %w", fmt.Errorf("read: %w", context.DeadlineExceeded))
-	return r.Compare(bench.Comparison{Measure: "classify a wrapped deadline", Sides: []bench.Side{
-		{Name: ours, Op: func(n int) {
-			for range n {
-				if resilience.Classify(wrapped).Class != resilience.ClassTimeout {
-					panic("a deadline is no timeout")
+	_, refused := net.DialTimeout("tcp", "127.0.0.1:1", time.Second)
+	var joined []error
+	for _, c := range []struct {
+		name string
+		err  error
+		want resilience.Class
+	}{
+		{"a deadline, wrapped twice", fmt.Errorf("call: %w", fmt.Errorf("read: %w", context.DeadlineExceeded)), resilience.ClassTimeout},
+		{"a refused dial", &url.Error{Op: "Get", URL: "http://127.0.0.1:1", Err: refused}, resilience.ClassUnavailable},
+		{"a serialization failure of pgx", fmt.Errorf("transfer: %w", &pgconn.PgError{Code: "40001"}), resilience.ClassConflict},
+	} {
+		joined = append(joined, r.Compare(bench.Comparison{Measure: "classify " + c.name, Sides: []bench.Side{{
+			Name: ours,
+			Op: func(n int) {
+				for range n {
+					if got := resilience.Classify(c.err).Class; got != c.want {
+						panic(fmt.Sprintf("%s is %v", c.name, got))
+					}
 				}
-			}
-		}},
-	}}, bench.Goal{MaxAllocs: -1})
+			},
+		}}}, bench.Goal{MaxCPU: 200, MaxAllocs: -1}))
+	}
+	return errors.Join(joined...)
 }
