@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/bits"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type Cache[K comparable, V any] struct {
 	opts   CacheOptions[K, V]
 	seed   maphash.Seed
 	sizeOf func(K, V) int64
+	extra  int64 // charged for each entry beside what sizeOf says
 	start  time.Time
 	shards []shard[K, V]
 	budget budget
@@ -52,6 +54,9 @@ func NewCache[K comparable, V any](o CacheOptions[K, V]) (*Cache[K, V], error) {
 	c := &Cache[K, V]{opts: o, seed: maphash.MakeSeed(), start: time.Now(), sizeOf: o.SizeOf}
 	if c.sizeOf == nil {
 		c.sizeOf = defaultSizer[K, V]()
+		if o.Policy == PolicyScanResistant {
+			c.extra = sketchBytes
+		}
 	}
 	c.publish(int64(o.MaxItems), o.MaxBytes)
 	c.budget.capItems.Store(min(maxArena, c.budget.maxItems.Load()))
@@ -60,6 +65,9 @@ func NewCache[K comparable, V any](o CacheOptions[K, V]) (*Cache[K, V], error) {
 	shift := chunkShift(entryBytes[K, V]())
 	for i := range c.shards {
 		c.shards[i].shift = shift
+		if o.Policy == PolicyScanResistant {
+			c.shards[i].scan = newScan()
+		}
 	}
 	if o.Monitor != nil && !o.Disabled {
 		c.unregister = o.Monitor.Register(o.Name, c)
@@ -175,7 +183,7 @@ func (c *Cache[K, V]) Set(key K, value V) error {
 	return err
 }
 
-func (c *Cache[K, V]) charge(key K, value V) int64 { return max(1, c.sizeOf(key, value)) }
+func (c *Cache[K, V]) charge(key K, value V) int64 { return max(1, c.sizeOf(key, value)+c.extra) }
 
 // Delete removes key and reports whether it was there, expired or not. A load of
 // the key that is in flight is still handed to its callers, but not stored.
@@ -270,7 +278,7 @@ func (c *Cache[K, V]) Purge() {
 		old := s.detach()
 		c.budget.release(int64(old.count), old.bytes())
 		s.mu.Unlock()
-		for idx := old.oldest(); idx != 0; idx = old.at(idx).prev {
+		for idx := range old.each {
 			c.note(&out, old.at(idx), EvictDeleted)
 		}
 	}
@@ -284,8 +292,8 @@ func (c *Cache[K, V]) Len() int { return int(c.budget.items.Load()) }
 // Bytes returns what the entries are charged, in bytes. It is one atomic load.
 func (c *Cache[K, V]) Bytes() int64 { return c.budget.bytes.Load() }
 
-// All iterates over the entries, in a small cache from the most to the least
-// recently used. No lock is held meanwhile: entries that come or go during the
+// All iterates over the entries, in a small cache under [PolicyLRU] from the most to
+// the least recently used. No lock is held meanwhile: entries that come or go during the
 // iteration may be seen or not. It does not count as a use.
 func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	type pair struct {
@@ -300,15 +308,13 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 			clear(pairs)
 			pairs = pairs[:0]
 			s.mu.Lock()
-			if s.count > 0 {
-				for idx := s.at(0).next; idx != 0; idx = s.at(idx).next {
-					if e := s.at(idx); !e.expired(now) {
-						pairs = append(pairs, pair{e.key, e.value})
-					}
+			for idx := range s.each {
+				if e := s.at(idx); !e.expired(now) {
+					pairs = append(pairs, pair{e.key, e.value})
 				}
 			}
 			s.mu.Unlock()
-			for _, p := range pairs {
+			for _, p := range slices.Backward(pairs) {
 				if !yield(p.key, p.value) {
 					return
 				}

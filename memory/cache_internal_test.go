@@ -43,21 +43,28 @@ func TestResizeWaitsForOldReservations(t *testing.T) {
 func checkShard[K comparable, V any](t *testing.T, s *shard[K, V]) (bytes int64) {
 	t.Helper()
 	count := 0
-	if s.count > 0 {
-		prev := uint32(0)
-		for idx := s.at(0).next; idx != 0; idx = s.at(idx).next {
+	for ring := range s.ends {
+		prev, held := uint32(0), int64(0)
+		for idx := s.ends[ring].first; idx != 0; idx = s.at(idx).next {
 			e := s.at(idx)
-			if e.prev != prev {
-				t.Fatalf("entry %d: prev %d; want %d", idx, e.prev, prev)
+			if e.prev != prev || e.ring() != ring {
+				t.Fatalf("entry %d: prev %d, ring %d; want %d, %d", idx, e.prev, e.ring(), prev, ring)
 			}
 			if got := s.find(e.hash, e.key); got != idx {
 				t.Fatalf("find(%v) = %d; want %d", e.key, got, idx)
 			}
 			bytes += e.size()
+			held += e.size()
 			prev = idx
 			if count++; count > s.count {
-				t.Fatalf("the ring has more than %d entries", s.count)
+				t.Fatalf("the rings have more than %d entries", s.count)
 			}
+		}
+		if s.ends[ring].last != prev {
+			t.Fatalf("ring %d ends with %d; want %d", ring, s.ends[ring].last, prev)
+		}
+		if s.scan != nil && s.scan.bytes[ring] != held {
+			t.Fatalf("ring %d holds %d bytes; it says %d", ring, held, s.scan.bytes[ring])
 		}
 	}
 	used := 0

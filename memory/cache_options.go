@@ -9,34 +9,56 @@ import (
 // is [PolicyLRU].
 type Policy uint8
 
-// PolicyLRU evicts the entry that was not used for the longest time: exactly so
-// in a small cache, by shard in a large one.
-const PolicyLRU Policy = 0
+const (
+	// PolicyLRU evicts the entry that was not used for the longest time: exactly so
+	// in a small cache, by shard in a large one.
+	PolicyLRU Policy = iota
+	// PolicyScanResistant keeps what is used often, so that a pass over many keys
+	// that are used once does not push it out. It is W-TinyLFU with an adaptive
+	// window. Newcomers stand in a window, in order of recency; when there is no
+	// room, the last of the window is compared with the last of the others, and the
+	// one that was used less goes. The window is 1 % of a shard at first and moves in
+	// [1, 80] % to where the hit ratio is better.
+	//
+	// A value that was set is there when Set returns, and as the newest of its
+	// window it outlives the oldest; but the Sets of as many other keys as the window
+	// holds, in a small or busy cache very few, can evict it while older entries
+	// stay. Use PolicyLRU where a value must survive the next few Sets.
+	//
+	// It costs 8 bytes for each entry, charged with the default SizeOf, for the
+	// sketch that estimates how often keys were used, and one more cache line for
+	// each use. Sizes count for the bounds and the rings, not in the comparison.
+	PolicyScanResistant
+)
 
-// String returns "lru".
+var policyNames = [...]string{PolicyLRU: "lru", PolicyScanResistant: "scan-resistant"}
+
+// String returns "lru" or "scan-resistant".
 func (p Policy) String() string {
-	if p == PolicyLRU {
-		return "lru"
+	if int(p) < len(policyNames) {
+		return policyNames[p]
 	}
 	return fmt.Sprintf("Policy(%d)", uint8(p))
 }
 
 // MarshalText returns the name as String does; unknown policies are an error.
 func (p Policy) MarshalText() ([]byte, error) {
-	if p != PolicyLRU {
+	if int(p) >= len(policyNames) {
 		return nil, fmt.Errorf("memory: marshal policy: unknown value %d", uint8(p))
 	}
 	return []byte(p.String()), nil
 }
 
-// UnmarshalText accepts "lru" in lower case, and leaves the policy as it was on
-// any other text.
+// UnmarshalText accepts the names that String gives, in lower case, and leaves the
+// policy as it was on any other text.
 func (p *Policy) UnmarshalText(text []byte) error {
-	if string(text) != PolicyLRU.String() {
-		return fmt.Errorf("memory: unmarshal policy: unknown name %.32q", text)
+	for i, name := range policyNames {
+		if string(text) == name {
+			*p = Policy(i)
+			return nil
+		}
 	}
-	*p = PolicyLRU
-	return nil
+	return fmt.Errorf("memory: unmarshal policy: unknown name %.32q", text)
 }
 
 // Defaults and limits of a Cache.
@@ -67,7 +89,7 @@ type CacheOptions[K comparable, V any] struct {
 	// TTL is how long an entry can be read after it was set. 0 means for ever;
 	// negative is an error. Expired entries leave when they are touched or evicted.
 	TTL time.Duration
-	// Policy chooses what to evict. Default [PolicyLRU], the only one so far.
+	// Policy chooses what to evict. Default [PolicyLRU].
 	Policy Policy
 	// OnEvict is told of each value that leaves the cache, whatever the reason, on
 	// the goroutine whose call removed it, outside all locks. It may use the cache.
@@ -93,7 +115,7 @@ func (o CacheOptions[K, V]) withDefaults() (CacheOptions[K, V], error) {
 	p.check(o.MaxItems >= 0 && int64(o.MaxItems) <= maxCacheItems, "MaxItems %d is not in [0, 2^31]", o.MaxItems)
 	p.check(o.MaxBytes >= 0 || o.MaxItems != 0, "neither MaxItems nor MaxBytes bounds the cache")
 	p.check(o.TTL >= 0, "TTL %v is negative", o.TTL)
-	p.check(o.Policy == PolicyLRU, "Policy %d is unknown", o.Policy)
+	p.check(int(o.Policy) < len(policyNames), "Policy %d is unknown", o.Policy)
 	p.check(o.Floor >= 0, "Floor %d is negative", o.Floor)
 	if o.MaxBytes == 0 {
 		o.MaxBytes = defaultCacheBytes

@@ -36,18 +36,20 @@ func (c *Cache[K, V]) drop(s *shard[K, V], idx uint32, reason EvictReason, out *
 	}
 }
 
-// dropOldest removes the least recently used entry of s other than keep, and
-// reports whether there was one.
-func (c *Cache[K, V]) dropOldest(s *shard[K, V], keep uint32, now int64, reason EvictReason, out *leavers[K, V]) bool {
-	idx := s.oldest()
-	if idx == 0 || idx == keep {
-		return false
+// dropVictim removes the entry of s other than keep that the policy chooses, and
+// returns the bytes freed, 0 if there was none.
+func (c *Cache[K, V]) dropVictim(s *shard[K, V], keep uint32, now int64, reason EvictReason, out *leavers[K, V]) (freed int64) {
+	idx := s.victim(keep)
+	if idx == 0 {
+		return 0
 	}
-	if s.at(idx).expired(now) {
+	e := s.at(idx)
+	if e.expired(now) {
 		reason = EvictExpired
 	}
+	freed = e.size()
 	c.drop(s, idx, reason, out)
-	return true
+	return freed
 }
 
 // store puts a value into s, which is locked; it may unlock s for a while to find
@@ -90,46 +92,54 @@ func (c *Cache[K, V]) place(s *shard[K, V], hash uint32, key K, value V, size in
 		s.touch(idx) // the last of this shard to be evicted for its own update
 		e := s.at(idx)
 		grown := size - e.size()
-		if grown > 0 && !c.reserve(s, idx, 0, grown, now, out) {
-			return false
+		if grown > 0 {
+			if ok, _ := c.reserve(s, idx, 0, grown, now, out); !ok {
+				return false
+			}
 		}
 		c.note(out, e, EvictReplaced)
-		e.set(value, size, c.deadline())
+		s.update(idx, value, size, c.deadline())
 		if grown < 0 {
 			c.budget.release(0, -grown)
 		}
 		return true
 	}
 	if now > 0 { // expired entries at the cold end leave before they are in the way
-		for range 2 {
-			if old := s.oldest(); old != 0 && s.at(old).expired(now) {
+		for _, ring := range [...]int{ringWindow, ringWindow, ringProbation, ringProtected} {
+			if old := s.ends[ring].last; old != 0 && s.at(old).expired(now) {
 				c.drop(s, old, EvictExpired, out)
 			}
 		}
 	}
-	if !c.reserve(s, 0, 1, size, now, out) {
+	ok, full := c.reserve(s, 0, 1, size, now, out)
+	if !ok {
 		return false
 	}
-	s.insert(hash, key, value, size, c.deadline())
+	idx = s.insert(hash, key, value, size, c.deadline(), ringWindow)
+	if s.scan != nil {
+		s.scanInsert(idx, full)
+	}
 	return true
 }
 
 // reserve takes room for an entry of s, which is locked, evicting until there is.
-// A shard with less than its share takes the room from one with more.
-func (c *Cache[K, V]) reserve(s *shard[K, V], keep uint32, items, bytes, now int64, out *leavers[K, V]) bool {
+// A shard with less than its share takes the room from one with more. full tells
+// that something had to be evicted.
+func (c *Cache[K, V]) reserve(s *shard[K, V], keep uint32, items, bytes, now int64, out *leavers[K, V]) (ok, full bool) {
 	for !c.budget.reserve(items, bytes) {
+		full = true
 		mean := int(c.budget.items.Load() / int64(len(c.shards)))
 		if s.count < mean && c.dropElsewhere(s, mean, now, out) {
 			continue
 		}
-		if c.dropOldest(s, keep, now, EvictCapacity, out) {
+		if c.dropVictim(s, keep, now, EvictCapacity, out) > 0 {
 			continue
 		}
 		if !c.dropElsewhere(s, 1, now, out) {
-			return false
+			return false, full
 		}
 	}
-	return true
+	return true, full
 }
 
 // dropElsewhere evicts one entry from another shard that holds at least fill
@@ -140,7 +150,7 @@ func (c *Cache[K, V]) dropElsewhere(s *shard[K, V], fill int, now int64, out *le
 		if other == s || !other.mu.TryLock() {
 			continue
 		}
-		dropped := other.count >= max(1, fill) && c.dropOldest(other, 0, now, EvictCapacity, out)
+		dropped := other.count >= max(1, fill) && c.dropVictim(other, 0, now, EvictCapacity, out) > 0
 		other.unlock()
 		if dropped {
 			return true
@@ -165,18 +175,17 @@ func (c *Cache[K, V]) makeRoom(size int64, out *leavers[K, V]) {
 	}
 }
 
-// evictSome evicts the oldest entries of s, which is locked, until that many items
+// evictSome evicts entries of s, in the policy's order, which is locked, until that many items
 // and bytes are gone, and at most evictPerLock. It returns the bytes freed.
 func (c *Cache[K, V]) evictSome(s *shard[K, V], items, bytes, now int64, reason EvictReason, out *leavers[K, V]) (freed int64) {
 	var gone int64
 	for gone < evictPerLock && (gone < items || freed < bytes) {
-		idx := s.oldest()
-		if idx == 0 {
+		n := c.dropVictim(s, 0, now, reason, out)
+		if n == 0 {
 			break
 		}
-		freed += s.at(idx).size()
+		freed += n
 		gone++
-		c.dropOldest(s, 0, now, reason, out)
 	}
 	return freed
 }

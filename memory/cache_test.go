@@ -417,14 +417,20 @@ func TestCacheAllocations(t *testing.T) {
 }
 
 func TestPolicyText(t *testing.T) {
-	var p memory.Policy
-	if err := p.UnmarshalText([]byte("lru")); err != nil || p != memory.PolicyLRU {
-		t.Errorf("UnmarshalText(lru) = %v, %v", p, err)
+	for want, name := range map[memory.Policy]string{memory.PolicyLRU: "lru", memory.PolicyScanResistant: "scan-resistant"} {
+		var p memory.Policy
+		if err := p.UnmarshalText([]byte(name)); err != nil || p != want {
+			t.Errorf("UnmarshalText(%s) = %v, %v", name, p, err)
+		}
+		if b, err := want.MarshalText(); string(b) != name || err != nil {
+			t.Errorf("MarshalText = %s, %v; want %s", b, err, name)
+		}
 	}
-	if err := p.UnmarshalText([]byte("mru")); err == nil {
-		t.Error("UnmarshalText(mru) accepted")
+	p := memory.PolicyScanResistant
+	if err := p.UnmarshalText([]byte("mru")); err == nil || p != memory.PolicyScanResistant {
+		t.Errorf("UnmarshalText(mru) = %v, and the policy is %v", err, p)
 	}
-	if b, err := p.MarshalText(); string(b) != "lru" || err != nil {
-		t.Errorf("MarshalText = %s, %v", b, err)
+	if b, err := memory.Policy(7).MarshalText(); err == nil {
+		t.Errorf("MarshalText of 7 = %s; want an error", b)
 	}
 }

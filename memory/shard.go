@@ -26,7 +26,7 @@ type entry[K comparable, V any] struct {
 	prev, next uint32
 	hash       uint32 // the low half, which places the entry in the table
 	sizeLow    uint32
-	meta       uint64 // deadline in µs since the cache's start << 8 | size >> 32
+	meta       uint64 // deadline in µs since the cache's start << 10 | ring << 8 | size >> 32
 	key        K
 	value      V
 }
@@ -34,12 +34,16 @@ type entry[K comparable, V any] struct {
 func (e *entry[K, V]) size() int64 { return int64(e.meta&0xff)<<32 | int64(e.sizeLow) }
 
 // deadline is 0 for an entry that does not expire.
-func (e *entry[K, V]) deadline() int64 { return int64(e.meta >> 8) }
+func (e *entry[K, V]) deadline() int64 { return int64(e.meta >> 10) }
+
+func (e *entry[K, V]) ring() int { return int(e.meta >> 8 & 3) }
+
+func (e *entry[K, V]) setRing(ring int) { e.meta = e.meta&^(3<<8) | uint64(ring)<<8 }
 
 func (e *entry[K, V]) set(value V, size, deadline int64) {
 	e.value = value
 	e.sizeLow = uint32(size)
-	e.meta = uint64(deadline)<<8 | uint64(size)>>32
+	e.meta = uint64(deadline)<<10 | e.meta&(3<<8) | uint64(size)>>32
 }
 
 func (e *entry[K, V]) expired(now int64) bool {
@@ -47,8 +51,8 @@ func (e *entry[K, V]) expired(now int64) bool {
 	return d != 0 && now >= d
 }
 
-// shard is one independent part of a cache. Entry 0 of its arena is the anchor of
-// the recency ring: next is the most recently used entry, prev the least.
+// shard is one independent part of a cache. Entry 0 of its arena is not used, so
+// that 0 can stand for no entry.
 type shard[K comparable, V any] struct {
 	mu sync.Mutex
 
@@ -58,6 +62,8 @@ type shard[K comparable, V any] struct {
 	used     uint32
 	free     uint32 // head of the free list through next; 0: none
 	count    int
+	ends     [rings]ends
+	scan     *scan   // nil under PolicyLRU
 	tags     []uint8 // 0: empty
 	slots    []uint32
 	calls    map[K]*call[V]
@@ -66,6 +72,10 @@ type shard[K comparable, V any] struct {
 
 	_ [64]byte // keeps neighbours' locks off this cache line
 }
+
+// ends are those of a ring: prev of the first entry, the most recently used, and
+// next of the last are 0.
+type ends struct{ first, last uint32 }
 
 // shardCounts are the counters behind CacheStats.
 type shardCounts struct {
@@ -89,7 +99,7 @@ func entryBytes[K comparable, V any]() int64 {
 
 // chunkShift returns log2 of the chunk length for entries of size bytes.
 func chunkShift(size int64) uint {
-	shift := uint(1) // the first chunk holds the anchor and an entry
+	shift := uint(1) // the first chunk holds an entry beside the unused one
 	for 1<<shift < maxChunk && size<<(shift+1) <= chunkBytes {
 		shift++
 	}
@@ -121,8 +131,8 @@ func (s *shard[K, V]) find(hash uint32, key K) uint32 {
 // tagOf takes bits that do not place the entry unless the table is huge.
 func tagOf(hash uint32) uint8 { return uint8(hash>>25) + 1 }
 
-// insert adds an entry that is not there yet, as the most recently used.
-func (s *shard[K, V]) insert(hash uint32, key K, value V, size, deadline int64) {
+// insert adds an entry that is not there yet, as the most recently used of its ring.
+func (s *shard[K, V]) insert(hash uint32, key K, value V, size, deadline int64, ring int) uint32 {
 	if 4*(s.count+1) > 3*len(s.tags) {
 		s.retable(max(minTable, 2*len(s.tags)))
 	}
@@ -130,9 +140,10 @@ func (s *shard[K, V]) insert(hash uint32, key K, value V, size, deadline int64) 
 	e := s.at(idx)
 	e.hash, e.key = hash, key
 	e.set(value, size, deadline)
-	s.link(idx)
+	s.link(idx, ring)
 	s.slot(idx, hash)
 	s.count++
+	return idx
 }
 
 // alloc returns the index of an unused entry.
@@ -143,7 +154,7 @@ func (s *shard[K, V]) alloc() uint32 {
 		return idx
 	}
 	if s.used == 0 {
-		s.used = 1 // the anchor, linked to itself
+		s.used = 1
 	}
 	length := 1 << s.shift
 	last := len(s.chunks) - 1
@@ -172,33 +183,85 @@ func (s *shard[K, V]) remove(idx uint32) {
 	s.count--
 }
 
-func (s *shard[K, V]) link(idx uint32) {
-	anchor, e := s.at(0), s.at(idx)
-	e.prev, e.next = 0, anchor.next
-	s.at(anchor.next).prev = idx
-	anchor.next = idx
+func (s *shard[K, V]) link(idx uint32, ring int) {
+	e, r := s.at(idx), &s.ends[ring]
+	e.setRing(ring)
+	e.prev, e.next = 0, r.first
+	if r.first != 0 {
+		s.at(r.first).prev = idx
+	} else {
+		r.last = idx
+	}
+	r.first = idx
+	if s.scan != nil {
+		s.scan.bytes[ring] += e.size()
+	}
 }
 
 func (s *shard[K, V]) unlink(idx uint32) {
 	e := s.at(idx)
-	s.at(e.prev).next = e.next
-	s.at(e.next).prev = e.prev
+	ring := e.ring()
+	if e.prev != 0 {
+		s.at(e.prev).next = e.next
+	} else {
+		s.ends[ring].first = e.next
+	}
+	if e.next != 0 {
+		s.at(e.next).prev = e.prev
+	} else {
+		s.ends[ring].last = e.prev
+	}
+	if s.scan != nil {
+		s.scan.bytes[ring] -= e.size()
+	}
 }
 
-// touch makes an entry the most recently used.
-func (s *shard[K, V]) touch(idx uint32) {
-	if s.at(0).next != idx {
+// move makes an entry the most recently used of a ring.
+func (s *shard[K, V]) move(idx uint32, ring int) {
+	if s.ends[ring].first != idx {
 		s.unlink(idx)
-		s.link(idx)
+		s.link(idx, ring)
 	}
 }
 
-// oldest returns the least recently used entry, or 0.
-func (s *shard[K, V]) oldest() uint32 {
-	if s.count == 0 {
-		return 0
+// touch notes a use of an entry.
+func (s *shard[K, V]) touch(idx uint32) {
+	if s.scan != nil {
+		s.scanHit(idx)
+		return
 	}
-	return s.at(0).prev
+	s.move(idx, 0)
+}
+
+// update gives an entry another value.
+func (s *shard[K, V]) update(idx uint32, value V, size, deadline int64) {
+	e := s.at(idx)
+	if s.scan != nil {
+		s.scan.bytes[e.ring()] += size - e.size()
+	}
+	e.set(value, size, deadline)
+}
+
+// victim returns the entry to evict next other than keep, or 0.
+func (s *shard[K, V]) victim(keep uint32) uint32 {
+	if s.scan != nil {
+		return s.scanVictim(keep)
+	}
+	if idx := s.ends[0].last; idx != keep {
+		return idx
+	}
+	return 0
+}
+
+// each yields the entries of one ring after another, the least recently used first.
+func (s *shard[K, V]) each(yield func(idx uint32) bool) {
+	for ring := range s.ends {
+		for idx := s.ends[ring].last; idx != 0; idx = s.at(idx).prev {
+			if !yield(idx) {
+				return
+			}
+		}
+	}
 }
 
 // slot enters idx into the table, which has room.
@@ -236,10 +299,7 @@ func (s *shard[K, V]) unslot(idx uint32) {
 // retable rebuilds the table with n slots, a power of two.
 func (s *shard[K, V]) retable(n int) {
 	s.tags, s.slots = make([]uint8, n), make([]uint32, n)
-	if s.count == 0 {
-		return
-	}
-	for idx := s.at(0).next; idx != 0; idx = s.at(idx).next {
+	for idx := range s.each {
 		s.slot(idx, s.at(idx).hash)
 	}
 }
@@ -256,8 +316,11 @@ func (s *shard[K, V]) unlock() {
 
 // detach empties s and returns what it held, for the caller alone to read.
 func (s *shard[K, V]) detach() *shard[K, V] {
-	old := &shard[K, V]{chunks: s.chunks, shift: s.shift, used: s.used, count: s.count}
-	s.chunks, s.used, s.free, s.count, s.tags, s.slots = nil, 0, 0, 0, nil, nil
+	old := &shard[K, V]{chunks: s.chunks, shift: s.shift, used: s.used, count: s.count, ends: s.ends}
+	s.chunks, s.used, s.free, s.count, s.tags, s.slots, s.ends = nil, 0, 0, 0, nil, nil, [rings]ends{}
+	if s.scan != nil { // what was seen often is not known any more, the window's share is
+		s.scan.sketch, s.scan.bytes, s.scan.debt = sketch{}, [rings]int64{}, 0
+	}
 	return old
 }
 
@@ -276,9 +339,12 @@ func (s *shard[K, V]) compact() {
 		return
 	}
 	old := s.detach()
-	for idx := old.oldest(); idx != 0; idx = old.at(idx).prev {
+	if s.scan != nil {
+		s.scan.fit(old.count)
+	}
+	for idx := range old.each {
 		e := old.at(idx)
-		s.insert(e.hash, e.key, e.value, e.size(), e.deadline())
+		s.insert(e.hash, e.key, e.value, e.size(), e.deadline(), e.ring())
 	}
 }
 

@@ -13,7 +13,7 @@ func repositoryVars() map[string]Var {
 		"dbindex.constraintNames", "dbindex.familyNames", "dbindex.methodNames", "dbindex.kindNames", "dbindex.nullsNames",
 		"dbindex.opNames", "dbindex.severityNames", "dbindex/live.outcomeNames",
 		"imageopt.anchorNames", "imageopt.filterNames", "imageopt.fitNames", "imageopt.formatNames", "imageopt.placeholderNames",
-		"resilience.classNames", "resilience.jitterNames", "resilience.stateNames", "resilience.stopNames")
+		"memory.policyNames", "resilience.classNames", "resilience.jitterNames", "resilience.stateNames", "resilience.stopNames")
 	permit(Table, "CRC-32C, which the standard library builds at run time only",
 		"cache.castagnoli", "cdn.castagnoli")
 	permit(Table, "media types and their file name extensions",
