@@ -2,7 +2,9 @@ package memory_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/perfblocks/perfblocks/memory"
 )
@@ -20,7 +22,7 @@ func benchCache(b *testing.B, items int) (*memory.Cache[string, []byte], []strin
 }
 
 func BenchmarkCacheGet(b *testing.B) {
-	for _, items := range []int{1000, 100_000} {
+	for _, items := range []int{1000, 1_000_000} {
 		b.Run(fmt.Sprintf("items=%d", items), func(b *testing.B) {
 			c, keys := benchCache(b, items)
 			b.ReportAllocs()
@@ -32,7 +34,7 @@ func BenchmarkCacheGet(b *testing.B) {
 }
 
 func BenchmarkCacheSetEvict(b *testing.B) {
-	for _, items := range []int{1000, 100_000} {
+	for _, items := range []int{1000, 1_000_000} {
 		b.Run(fmt.Sprintf("items=%d", items), func(b *testing.B) {
 			c, keys := benchCache(b, items)
 			v := []byte("value")
@@ -42,6 +44,30 @@ func BenchmarkCacheSetEvict(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkCacheGrow fills an empty cache with a million entries and tells how long
+// single Sets took: what grows must not grow all at once.
+func BenchmarkCacheGrow(b *testing.B) {
+	const items = 1_000_000
+	took := make([]time.Duration, items)
+	b.ReportAllocs()
+	for b.Loop() {
+		c := newCache(b, memory.CacheOptions[uint64, uint64]{MaxItems: items, MaxBytes: -1})
+		last := time.Now()
+		for i := range took {
+			if err := c.Set(uint64(i), 0); err != nil {
+				b.Fatal(err)
+			}
+			now := time.Now()
+			took[i], last = now.Sub(last), now
+		}
+		c.Close()
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[items*999/1000].Nanoseconds()), "p99.9-ns")
+	b.ReportMetric(float64(took[items*99999/100_000].Nanoseconds()), "p99.999-ns")
+	b.ReportMetric(float64(took[items-100].Nanoseconds()), "100th-ns")
 }
 
 func BenchmarkMonitorCheck(b *testing.B) {

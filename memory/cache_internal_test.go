@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -68,10 +69,20 @@ func checkShard[K comparable, V any](t *testing.T, s *shard[K, V]) (bytes int64)
 		}
 	}
 	used := 0
-	for _, tag := range s.tags {
-		if tag != 0 {
-			used++
+	var last *partState
+	for _, p := range s.parts {
+		if p.partState == last {
+			continue
 		}
+		last = p.partState
+		tags := 0
+		for _, g := range p.groups {
+			tags += groupSlots - bits.OnesCount64(g.empty())
+		}
+		if tags != p.count {
+			t.Fatalf("a part holds %d entries; it says %d", tags, p.count)
+		}
+		used += tags
 	}
 	free := 0
 	for idx := s.free; idx != 0; idx = s.at(idx).next {
@@ -86,7 +97,13 @@ func checkShard[K comparable, V any](t *testing.T, s *shard[K, V]) (bytes int64)
 // TestShardInvariants checks the structure between many random operations on
 // a cache of several shards.
 func TestShardInvariants(t *testing.T) {
-	c, err := NewCache(CacheOptions[int, string]{MaxBytes: 40 << 20, SizeOf: func(_ int, v string) int64 { return int64(len(v)) << 10 }})
+	for _, p := range []Policy{PolicyLRU, PolicyScanResistant} {
+		t.Run(p.String(), func(t *testing.T) { testShardInvariants(t, p) })
+	}
+}
+
+func testShardInvariants(t *testing.T, p Policy) {
+	c, err := NewCache(CacheOptions[int, string]{MaxBytes: 40 << 20, Policy: p, SizeOf: func(_ int, v string) int64 { return int64(len(v)) << 10 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +119,8 @@ func TestShardInvariants(t *testing.T) {
 			if err := c.Set(key, text[:1+rng.IntN(len(text)-1)]); err != nil {
 				t.Fatal(err)
 			}
+		case op < 850:
+			c.Get(key)
 		case op < 990:
 			c.Delete(key)
 		case op < 995:
@@ -151,5 +170,71 @@ func TestShardTakesFromFuller(t *testing.T) {
 	}
 	if poor.count < 180 || c.Len() != bound {
 		t.Errorf("the shard kept %d of 200 entries with %d in all; want most of them", poor.count, c.Len())
+	}
+}
+
+// TestTableSplits: a table grows in parts, and finds each of its entries at any size.
+func TestTableSplits(t *testing.T) {
+	c, err := NewCache(CacheOptions[int, int]{MaxItems: 1 << 20, MaxBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 60_000
+	for k := range n {
+		if err := c.Set(k, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range c.shards {
+		s := &c.shards[i]
+		checkShard(t, s)
+		for _, p := range s.parts {
+			if len(p.groups) > partGroups {
+				t.Fatalf("a part has %d groups; want at most %d", len(p.groups), partGroups)
+			}
+		}
+	}
+	for k := range n {
+		if v, ok := c.Get(k); !ok || v != k {
+			t.Fatalf("Get(%d) = %d, %t", k, v, ok)
+		}
+		if k%3 != 0 {
+			c.Delete(k)
+		}
+	}
+	for k := range n {
+		if v, ok := c.Get(k); ok != (k%3 == 0) || ok && v != k {
+			t.Fatalf("Get(%d) after deletes = %d, %t", k, v, ok)
+		}
+	}
+}
+
+// TestGroupMatches compares the bit tricks with a plain look at each byte.
+func TestGroupMatches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	for range 20_000 {
+		var g group
+		var tags [groupSlots]uint8
+		for range rng.IntN(2 * groupSlots) {
+			slot := rng.IntN(groupSlots)
+			g.clearTag(slot)
+			if tags[slot] = 0; rng.IntN(3) > 0 {
+				tags[slot] = 0x80 | uint8(rng.IntN(4)) // few, so that neighbours meet
+				g.setTag(slot, tags[slot])
+			}
+		}
+		want := 0x80 | uint8(rng.IntN(4))
+		var matches, empties [groupSlots]bool
+		for m := g.match(want); m != 0; m &= m - 1 {
+			matches[slotAt(m)] = true
+		}
+		for m := g.empty(); m != 0; m &= m - 1 {
+			empties[slotAt(m)] = true
+		}
+		for slot, tag := range tags {
+			if empties[slot] != (tag == 0) || tag == want && !matches[slot] || tag == 0 && matches[slot] {
+				t.Fatalf("tags %x, want %x: matches %v, empty %v", tags, want, matches, empties)
+			}
+		}
 	}
 }

@@ -15,16 +15,21 @@ import (
 // many goroutines, with resizes and shrinks, while samplers read what is charged.
 func TestCacheBoundsHoldAtEveryInstant(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
-		items int
-		bytes int64
+		name    string
+		items   int
+		bytes   int64
+		workers int
+		policy  memory.Policy
 	}{
-		{"one shard", 500, 256 << 10},
-		{"many shards", 6000, 5 << 20},
+		{"one shard", 500, 256 << 10, 8, memory.PolicyLRU},
+		{"many shards", 6000, 5 << 20, 8, memory.PolicyLRU},
+		{"many goroutines", 6000, 5 << 20, 64, memory.PolicyLRU},
+		{"scan-resistant, one shard", 500, 256 << 10, 8, memory.PolicyScanResistant},
+		{"scan-resistant, many goroutines", 6000, 5 << 20, 64, memory.PolicyScanResistant},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := memory.NewCache(memory.CacheOptions[uint64, []byte]{
-				MaxItems: tc.items, MaxBytes: tc.bytes,
+				MaxItems: tc.items, MaxBytes: tc.bytes, Policy: tc.policy,
 				SizeOf: func(_ uint64, v []byte) int64 { return int64(len(v)) },
 			})
 			if err != nil {
@@ -43,8 +48,8 @@ func TestCacheBoundsHoldAtEveryInstant(t *testing.T) {
 				}
 			})
 			background.Go(func() { churnBounds(t, c, tc.items, tc.bytes, &stop) })
-			for id := range 8 {
-				workers.Go(func() { hammer(t, c, uint64(id)) })
+			for id := range tc.workers {
+				workers.Go(func() { hammer(t, c, uint64(id), 48_000/tc.workers) })
 			}
 			workers.Wait()
 			stop.Store(true)
@@ -74,9 +79,9 @@ func churnBounds(t *testing.T, c *memory.Cache[uint64, []byte], items int, bytes
 }
 
 // hammer writes values that name their key and version, and reads them back.
-func hammer(t *testing.T, c *memory.Cache[uint64, []byte], id uint64) {
+func hammer(t *testing.T, c *memory.Cache[uint64, []byte], id uint64, steps int) {
 	rng := rand.New(rand.NewPCG(id, 5))
-	for step := range uint64(6000) {
+	for step := range uint64(steps) {
 		key := rng.Uint64N(9000)
 		switch rng.IntN(10) {
 		case 0:
@@ -114,30 +119,42 @@ func checkTotals(t *testing.T, c *memory.Cache[uint64, []byte]) {
 	}
 }
 
-// TestCacheReadsOwnWrites has each goroutine write keys of its own, few enough
-// that nothing is evicted: every one must be read back.
+// TestCacheReadsOwnWrites has each goroutine write keys of its own, with updates,
+// random sizes and resizes beside, in a cache with room for all: every one must be
+// read back at once.
 func TestCacheReadsOwnWrites(t *testing.T) {
-	c, err := memory.NewCache(memory.CacheOptions[uint64, uint64]{MaxItems: 100_000, MaxBytes: 64 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	for id := range uint64(8) {
-		wg.Go(func() {
-			for i := range uint64(5000) {
-				key := id<<32 | i%1000
-				if err := c.Set(key, i); err != nil {
-					t.Errorf("Set = %v", err)
-				}
-				if v, ok := c.Get(key); !ok || v != i {
-					t.Errorf("Get after Set(%d) = %d, %t", i, v, ok)
-				}
+	for _, policy := range []memory.Policy{memory.PolicyLRU, memory.PolicyScanResistant} {
+		for _, goroutines := range []uint64{8, 64} {
+			c, err := memory.NewCache(memory.CacheOptions[uint64, []byte]{MaxItems: 100_000, MaxBytes: 64 << 20, Policy: policy})
+			if err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	wg.Wait()
-	if got, want := c.Len(), 8000; got != want {
-		t.Errorf("Len() = %d; want %d", got, want)
+			var wg sync.WaitGroup
+			for id := range goroutines {
+				wg.Go(func() {
+					rng := rand.New(rand.NewPCG(id, 3))
+					for i := range 40_000 / goroutines {
+						key := id<<32 | i%100
+						v := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+rng.IntN(1000)), i)
+						if err := c.Set(key, v); err != nil {
+							t.Errorf("Set = %v", err)
+						}
+						if got, ok := c.Get(key); !ok || binary.LittleEndian.Uint64(got) != i {
+							t.Errorf("%v: Get after Set(%d) = %v, %t", policy, i, got, ok)
+						}
+						if i%1000 == 0 {
+							if err := c.Resize(100_000, int64(40+i%20)<<20); err != nil {
+								t.Error(err)
+							}
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if got, want := c.Len(), int(100*goroutines); got != want {
+				t.Errorf("Len() = %d; want %d", got, want)
+			}
+		}
 	}
 }
 

@@ -409,10 +409,12 @@ func TestCacheAllocations(t *testing.T) {
 			t.Errorf("%s allocates %v; want 0", tc.name, n)
 		}
 	}
-	full := newCache(t, memory.CacheOptions[int, int]{MaxItems: 100})
-	next := 0
-	if n := testing.AllocsPerRun(2000, func() { full.Set(next, next); next++ }); n != 0 {
-		t.Errorf("Set with eviction allocates %v; want 0", n)
+	for _, policy := range []memory.Policy{memory.PolicyLRU, memory.PolicyScanResistant} {
+		full := newCache(t, memory.CacheOptions[int, int]{MaxItems: 100, Policy: policy})
+		next := 0
+		if n := testing.AllocsPerRun(2000, func() { full.Set(next, next); full.Get(next); next++ }); n != 0 {
+			t.Errorf("%v: Set with eviction and Get allocate %v; want 0", policy, n)
+		}
 	}
 }
 

@@ -12,7 +12,6 @@ const (
 	firstChunk    = 8
 	maxChunk      = 1024
 	chunkBytes    = 64 << 10
-	minTable      = 8
 	slotBytes     = 7 // tag and index at the mean load of the table
 	slack         = 4 // times the entries that an arena may be sized for
 	evictPerLock  = 1024
@@ -57,15 +56,14 @@ type shard[K comparable, V any] struct {
 	mu sync.Mutex
 
 	// All guarded by mu.
-	chunks   [][]entry[K, V]
-	shift    uint // log2 of the chunk length
-	used     uint32
-	free     uint32 // head of the free list through next; 0: none
-	count    int
-	ends     [rings]ends
-	scan     *scan   // nil under PolicyLRU
-	tags     []uint8 // 0: empty
-	slots    []uint32
+	chunks [][]entry[K, V]
+	shift  uint // log2 of the chunk length
+	used   uint32
+	free   uint32 // head of the free list through next; 0: none
+	count  int
+	ends   [rings]ends
+	scan   *scan // nil under PolicyLRU
+	table
 	calls    map[K]*call[V]
 	watchers []*watcher[K]
 	counts   shardCounts
@@ -110,32 +108,8 @@ func (s *shard[K, V]) at(i uint32) *entry[K, V] {
 	return &s.chunks[i>>s.shift][i&(1<<s.shift-1)]
 }
 
-// find returns the index of key's entry, or 0.
-func (s *shard[K, V]) find(hash uint32, key K) uint32 {
-	if s.count == 0 {
-		return 0
-	}
-	tag, mask := tagOf(hash), uint32(len(s.tags)-1)
-	for i := hash & mask; ; i = (i + 1) & mask {
-		switch s.tags[i] {
-		case 0:
-			return 0
-		case tag:
-			if e := s.at(s.slots[i]); e.hash == hash && e.key == key {
-				return s.slots[i]
-			}
-		}
-	}
-}
-
-// tagOf takes bits that do not place the entry unless the table is huge.
-func tagOf(hash uint32) uint8 { return uint8(hash>>25) + 1 }
-
 // insert adds an entry that is not there yet, as the most recently used of its ring.
 func (s *shard[K, V]) insert(hash uint32, key K, value V, size, deadline int64, ring int) uint32 {
-	if 4*(s.count+1) > 3*len(s.tags) {
-		s.retable(max(minTable, 2*len(s.tags)))
-	}
 	idx := s.alloc()
 	e := s.at(idx)
 	e.hash, e.key = hash, key
@@ -264,46 +238,6 @@ func (s *shard[K, V]) each(yield func(idx uint32) bool) {
 	}
 }
 
-// slot enters idx into the table, which has room.
-func (s *shard[K, V]) slot(idx, hash uint32) {
-	mask := uint32(len(s.tags) - 1)
-	i := hash & mask
-	for s.tags[i] != 0 {
-		i = (i + 1) & mask
-	}
-	s.tags[i], s.slots[i] = tagOf(hash), idx
-}
-
-// unslot takes idx out of the table and closes the gap, so that no tombstones
-// slow down later lookups.
-func (s *shard[K, V]) unslot(idx uint32) {
-	mask := uint32(len(s.tags) - 1)
-	i := s.at(idx).hash & mask
-	for s.tags[i] == 0 || s.slots[i] != idx {
-		i = (i + 1) & mask
-	}
-	for j := i; ; {
-		j = (j + 1) & mask
-		if s.tags[j] == 0 {
-			s.tags[i] = 0
-			return
-		}
-		home := s.at(s.slots[j]).hash & mask
-		if (j-home)&mask >= (j-i)&mask { // may stand at i without being passed over
-			s.tags[i], s.slots[i] = s.tags[j], s.slots[j]
-			i = j
-		}
-	}
-}
-
-// retable rebuilds the table with n slots, a power of two.
-func (s *shard[K, V]) retable(n int) {
-	s.tags, s.slots = make([]uint8, n), make([]uint32, n)
-	for idx := range s.each {
-		s.slot(idx, s.at(idx).hash)
-	}
-}
-
 // unlock unlocks s after entries may have left it. An arena far too large for the
 // rest is packed first: it is not in what the cache counts. That costs less than
 // the removals that led to it. No index may be used across unlock.
@@ -317,7 +251,7 @@ func (s *shard[K, V]) unlock() {
 // detach empties s and returns what it held, for the caller alone to read.
 func (s *shard[K, V]) detach() *shard[K, V] {
 	old := &shard[K, V]{chunks: s.chunks, shift: s.shift, used: s.used, count: s.count, ends: s.ends}
-	s.chunks, s.used, s.free, s.count, s.tags, s.slots, s.ends = nil, 0, 0, 0, nil, nil, [rings]ends{}
+	s.chunks, s.used, s.free, s.count, s.parts, s.ends = nil, 0, 0, 0, nil, [rings]ends{}
 	if s.scan != nil { // what was seen often is not known any more, the window's share is
 		s.scan.sketch, s.scan.bytes, s.scan.debt = sketch{}, [rings]int64{}, 0
 	}
