@@ -23,7 +23,8 @@ const (
 	// A value that was set is there when Set returns, and as the newest of its
 	// window it outlives the oldest; but the Sets of as many other keys as the window
 	// holds, in a small or busy cache very few, can evict it while older entries
-	// stay. Use PolicyLRU where a value must survive the next few Sets.
+	// stay. Use PolicyLRU where a value must survive the next few Sets, and where keys
+	// drift and do not come back.
 	//
 	// It costs 8 bytes for each entry, charged with the default SizeOf, for the
 	// sketch that estimates how often keys were used, and one more cache line for

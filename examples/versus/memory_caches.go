@@ -1,5 +1,154 @@
 package main
 
-import "github.com/perfblocks/perfblocks/examples/versus/internal/bench"
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
 
-func memoryCaches(*bench.Report) error { return nil }
+	"github.com/perfblocks/perfblocks/examples/versus/internal/bench"
+)
+
+// memoryCaches compares the cache with others of its kind: what calls cost at a
+// million entries, what an entry costs in memory and in marking, whether bounds and
+// writes hold, and how often real traces hit.
+func memoryCaches(r *bench.Report) error {
+	for _, compare := range []func(*bench.Report) error{cacheCalls, cacheFootprint, cacheMarking, cacheBounds, cacheHits} {
+		if err := compare(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	manyEntries = 1_000_000
+	present     = 900_000 // of them stored, so that no bound is in the way of a hit
+)
+
+func userKey(i int) string {
+	b := append(make([]byte, 0, 13), "user:"...)
+	digits := strconv.Itoa(100_000_000 + i)
+	return string(append(b, digits[1:]...))
+}
+
+func userKeys(n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = userKey(i)
+	}
+	return keys
+}
+
+// userValues returns values of 16 to 495 bytes.
+func userValues(n int, seed uint64) [][]byte {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	values := make([][]byte, n)
+	for i := range values {
+		values[i] = make([]byte, 16+rng.IntN(480))
+	}
+	return values
+}
+
+// cacheCalls compares Get of what is there and Set of new keys into a full cache. All
+// sides share keys and values, except those that copy them.
+func cacheCalls(r *bench.Report) error {
+	pool := 4 * manyEntries
+	if r.Full {
+		pool *= 4
+	}
+	keys, values := userKeys(pool), userValues(4096, 7)
+	caches, err := cachePeers(manyEntries)
+	if err != nil {
+		return err
+	}
+	defer closeAll(caches)
+	const batch = 150 * time.Millisecond
+	get := bench.Comparison{Measure: "Cache.Get, 1 M entries", NoGC: true, Batch: batch}
+	insert := bench.Comparison{Measure: "Cache.Set of a new key, full at 1 M entries", NoGC: true, Batch: batch}
+	for _, c := range caches {
+		for i, k := range keys[:present] {
+			c.set(k, values[i%len(values)])
+		}
+		c.settle()
+		get.Sides = append(get.Sides, getSide(c, keys, values))
+	}
+	if err := r.Compare(get, cacheGoals()...); err != nil {
+		return err
+	}
+	for _, c := range caches {
+		for i, k := range keys[present : manyEntries+manyEntries/5] {
+			c.set(k, values[i%len(values)])
+		}
+		c.settle()
+		insert.Sides = append(insert.Sides, insertSide(c, keys, values))
+	}
+	if err := r.Compare(insert, cacheGoals()...); err != nil {
+		return err
+	}
+	return scanResistantCalls(r, get, insert)
+}
+
+func cacheGoals() []bench.Goal {
+	return []bench.Goal{{Peer: "golang-lru", MaxRatio: 0.5}, {Peer: "otter", MaxRatio: 0.5}, {Peer: "theine", MaxRatio: 0.5}}
+}
+
+// scanResistantCalls measures our other policy, beside golang-lru, as of the same rows.
+func scanResistantCalls(r *bench.Report, get, insert bench.Comparison) error {
+	for _, c := range []bench.Comparison{get, insert} {
+		byName := map[string]bench.Side{}
+		for _, s := range c.Sides {
+			byName[s.Name] = s
+		}
+		c.Measure += ", PolicyScanResistant"
+		c.Sides = []bench.Side{byName[oursScan], byName["golang-lru"]}
+		if err := r.Compare(c, bench.Goal{Peer: "golang-lru", MaxRatio: 0.8}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// getSide reads stored keys in an order that no processor foresees.
+func getSide(c *cachePeer, keys []string, values [][]byte) bench.Side {
+	rng := rand.New(rand.NewPCG(3, 3))
+	order := make([]uint32, 1<<20)
+	for i := range order {
+		order[i] = uint32(rng.IntN(present))
+	}
+	at := 0
+	return bench.Side{
+		Name: c.name,
+		Op: func(n int) {
+			for range n {
+				c.get(keys[order[at&(len(order)-1)]])
+				at++
+			}
+		},
+		Check: func() (any, error) {
+			wrong := 0
+			for i := 0; i < present; i += 97 {
+				if v, ok := c.get(keys[i]); !ok || len(v) != len(values[i%len(values)]) {
+					wrong++
+				}
+			}
+			if c.mayRefuse && wrong < present/97/50 {
+				wrong = 0 // ristretto drops some whatever one does
+			}
+			return fmt.Sprintf("%d of the stored keys missed", wrong), nil
+		},
+	}
+}
+
+// insertSide sets keys that were not seen before, while they last.
+func insertSide(c *cachePeer, keys []string, values [][]byte) bench.Side {
+	at := manyEntries + manyEntries/5
+	return bench.Side{Name: c.name, Op: func(n int) {
+		for range n {
+			c.set(keys[at], values[at%len(values)])
+			if at++; at == len(keys) {
+				at = 0
+			}
+		}
+	}}
+}

@@ -25,7 +25,13 @@ type Side struct {
 type Comparison struct {
 	Measure    string
 	Goroutines int // at once; 0 means 1, and then GOMAXPROCS is 1 as well
-	Sides      []Side
+	// NoGC keeps the collector off: for sides that hold so much that it would mark
+	// the others' heaps in each round. What they cost it has to be measured apart.
+	NoGC bool
+	// Batch is the least time that a side works in a round, where it needs some to
+	// have its data at hand again after the others. 0: as the report says.
+	Batch time.Duration
+	Sides []Side
 }
 
 // Sample is what one side cost in one round, for one operation.
@@ -49,8 +55,13 @@ func (c Comparison) Run(rounds int, batch time.Duration) ([]Result, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	batch = max(batch, c.Batch)
 	if c.Goroutines <= 1 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	}
+	if c.NoGC {
+		runtime.GC()
+		defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	}
 	n := make([]int, len(c.Sides))
 	for i, s := range c.Sides {
@@ -118,7 +129,9 @@ func (c Comparison) do(s Side, n int) {
 }
 
 func (c Comparison) measure(s Side, n int) Sample {
-	debug.FreeOSMemory() // the garbage of the side before is not ours to pay for
+	if !c.NoGC {
+		debug.FreeOSMemory() // the garbage of the side before is not ours to pay for
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	cpu, start := cpuTime(), time.Now()

@@ -1,7 +1,6 @@
 package traces
 
 import (
-	"container/heap"
 	"math"
 	"math/rand/v2"
 )
@@ -25,13 +24,20 @@ func Keys(requests []Request) []uint64 {
 	return keys
 }
 
-// Distinct counts the keys that differ.
-func Distinct(keys []uint64) int {
-	seen := make(map[uint64]struct{})
-	for _, k := range keys {
-		seen[k] = struct{}{}
+// Number gives each distinct key a number, from 0 on in the order in which they come,
+// and returns the numbers of keys and how many there are.
+func Number(keys []uint64) (ids []uint32, distinct int) {
+	seen := make(map[uint64]uint32)
+	ids = make([]uint32, len(keys))
+	for i, k := range keys {
+		id, ok := seen[k]
+		if !ok {
+			id = uint32(len(seen))
+			seen[k] = id
+		}
+		ids[i] = id
 	}
-	return len(seen)
+	return ids, len(seen)
 }
 
 // Zipf returns n mixed keys of universe ones, drawn as YCSB does (Gray et al.,
@@ -61,54 +67,78 @@ func Zipf(n, universe int, theta float64, seed uint64) []uint64 {
 }
 
 // Belady returns the hits of the policy that knows the future, for a cache of
-// capacity entries: of those at hand and the newcomer, the one that is needed last
-// goes. No policy has more.
-func Belady(keys []uint64, capacity int) (hits int) {
-	next := make([]int, len(keys))
-	last := make(map[uint64]int)
-	for i := len(keys) - 1; i >= 0; i-- {
-		next[i] = math.MaxInt
-		if j, ok := last[keys[i]]; ok {
-			next[i] = j
-		}
-		last[keys[i]] = i
+// capacity entries and the numbers of Number: of those at hand and the newcomer, the
+// one that is needed last goes. No policy has more.
+func Belady(ids []uint32, distinct, capacity int) (hits int) {
+	n := len(ids)
+	next := make([]int, n) // when the key of an access is used again; n and more: never
+	last := make([]int, distinct)
+	for id := range last {
+		last[id] = n + id
 	}
-	cached := make(map[uint64]int) // to the time of its next use
-	var order farthest
-	for i, k := range keys {
-		if _, ok := cached[k]; ok {
+	for i := n - 1; i >= 0; i-- {
+		next[i], last[ids[i]] = last[ids[i]], i
+	}
+	due := make([]int, distinct) // next use of a cached key, which is not 0
+	var order latest
+	held := 0
+	for i, id := range ids {
+		if due[id] != 0 {
 			hits++
+		} else {
+			held++
 		}
-		// The older note of the key in order is past by now, so that it can be
-		// told from the valid ones: those are all in the future.
-		cached[k] = next[i]
-		heap.Push(&order, use{k, next[i]})
-		for len(cached) > capacity {
-			u := heap.Pop(&order).(use)
-			if at, ok := cached[u.key]; ok && at == u.at {
-				delete(cached, u.key)
+		// The note of the key's last use stays in order, but is past, so that it
+		// comes out after all that are valid.
+		due[id] = next[i]
+		order.push(next[i])
+		if held > capacity {
+			at := order.pop()
+			if at >= n {
+				id = uint32(at - n)
+			} else {
+				id = ids[at]
 			}
+			due[id] = 0
+			held--
 		}
 	}
 	return hits
 }
 
-// use is a coming use of a key.
-type use struct {
-	key uint64
-	at  int
+// latest is a heap whose first is the greatest.
+type latest []int
+
+func (h *latest) push(v int) {
+	s := append(*h, v)
+	i := len(s) - 1
+	for i > 0 && s[(i-1)/2] < v {
+		s[i] = s[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	s[i] = v
+	*h = s
 }
 
-// farthest is a heap whose first is the use that comes last.
-type farthest []use
-
-func (f farthest) Len() int           { return len(f) }
-func (f farthest) Less(i, j int) bool { return f[i].at > f[j].at }
-func (f farthest) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
-func (f *farthest) Push(x any)        { *f = append(*f, x.(use)) }
-func (f *farthest) Pop() any {
-	old := *f
-	u := old[len(old)-1]
-	*f = old[:len(old)-1]
-	return u
+func (h *latest) pop() int {
+	s := *h
+	top, v := s[0], s[len(s)-1]
+	s = s[:len(s)-1]
+	*h = s
+	i := 0
+	for {
+		child := 2*i + 1
+		if child+1 < len(s) && s[child+1] > s[child] {
+			child++
+		}
+		if child >= len(s) || s[child] <= v {
+			break
+		}
+		s[i] = s[child]
+		i = child
+	}
+	if len(s) > 0 {
+		s[i] = v
+	}
+	return top
 }

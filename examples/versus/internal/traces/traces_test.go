@@ -77,7 +77,8 @@ func TestPublishedTraces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, d := len(requests), traces.Distinct(traces.Keys(requests)); n != tc.requests || d != tc.distinct {
+		_, d := traces.Number(traces.Keys(requests))
+		if n := len(requests); n != tc.requests || d != tc.distinct {
 			t.Errorf("%s: %d requests, %d distinct; want %d, %d", tc.name, n, d, tc.requests, tc.distinct)
 		}
 	}
@@ -95,7 +96,8 @@ func TestBeladyIsOptimal(t *testing.T) {
 			keys[i] = rng.Uint64N(5)
 		}
 		capacity := 1 + rng.IntN(3)
-		if got, want := traces.Belady(keys, capacity), best(keys, nil, capacity); got != want {
+		ids, distinct := traces.Number(keys)
+		if got, want := traces.Belady(ids, distinct, capacity), best(keys, nil, capacity); got != want {
 			t.Fatalf("Belady(%v, %d) = %d; want %d", keys, capacity, got, want)
 		}
 	}
@@ -132,7 +134,7 @@ func TestZipfIsSkewed(t *testing.T) {
 	if share := float64(first) / float64(len(keys)); share < 0.12 || share > 0.14 {
 		t.Errorf("the first key has %.3f of the accesses; want 0.13", share)
 	}
-	if n := traces.Distinct(keys); n > 1000 || n < 990 {
+	if _, n := traces.Number(keys); n > 1000 || n < 990 {
 		t.Errorf("%d distinct keys; want nearly 1000", n)
 	}
 }
