@@ -65,7 +65,7 @@ func (v *View[V]) writeRemote(ctx context.Context, it *Item, frame []byte, pos u
 	}
 	now := c.now()
 	rec := &Record{Version: v.core.version, Codec: v.core.codec, Data: frame, Position: pos,
-		Tags:  append(namesOf(it.nodes), v.Tag(it.key.ID)),
+		Tags:  c.tags.namesAbove(it.nodes, v.Tag(it.key.ID)),
 		Fresh: min(time.Duration(it.fresh-now), remoteKeepMax),
 		Keep:  min(time.Duration(it.dead-now), remoteKeepMax)}
 	if rec.Fresh > 0 {

@@ -271,6 +271,37 @@ func (t *tagTable) closure(nodes []*node) []*node {
 	return closureLocked(nodes)
 }
 
+// namesAbove returns the tag self and the names of the nodes, and of all above them:
+// other processes, which do not know these edges, invalidate by any of the names.
+func (t *tagTable) namesAbove(nodes []*node, self string) []string {
+	own := t.find(self)
+	if own == nil {
+		own = &node{name: self}
+	}
+	seen := map[*node]struct{}{own: {}}
+	todo := []*node{own}
+	add := func(n *node) {
+		if _, ok := seen[n]; !ok {
+			seen[n] = struct{}{}
+			todo = append(todo, n)
+		}
+	}
+	for _, n := range nodes {
+		add(n)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := 0; i < len(todo); i++ {
+		for p := range todo[i].parents {
+			add(p)
+		}
+		for p := range todo[i].derived {
+			add(p)
+		}
+	}
+	return namesOf(todo)
+}
+
 // stamp invalidates the nodes and all below them, and returns those. Stamps are
 // written first and the epoch last: whoever sees the epoch sees the stamps.
 func (t *tagTable) stamp(nodes []*node, hard bool) []*node {
