@@ -26,7 +26,11 @@ func (e *Entry[V]) DependsOn(tags ...string) {
 		return
 	}
 	for _, tag := range tags {
-		if tag != "" && e.rec.add(tag) != nil {
+		if tag == "" {
+			continue
+		}
+		if n := e.rec.add(tag); n != nil {
+			e.rec.c.catchUp(e.rec.call, n)
 			e.rec.c.watchEntry(tag)
 		}
 	}

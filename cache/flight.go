@@ -11,7 +11,10 @@ import (
 // A flight is the one load of a key that is running. A call is one run of a loader:
 // it carries one flight, or several for LoadMany.
 
-const flightShards = 128
+const (
+	flightShards   = 128
+	writtenClasses = 1 << 13 // keys of one class vouch for each other: too few cost loads
+)
 
 type flightShard struct {
 	// mu also orders all writes of a key: Set, Delete, Expire and the end of a load.
@@ -23,6 +26,10 @@ type flightShard struct {
 type flightTable struct {
 	seed   maphash.Seed
 	shards [flightShards]flightShard
+
+	// written holds for each class of keys the moment of the last write by hand. It
+	// tells of writes of entries whose tag nobody had named by then.
+	written [writtenClasses]atomic.Int64
 
 	waitMu sync.Mutex
 	waits  map[*call]map[*call]int // guarded by waitMu: who waits for whom inside loaders
@@ -56,9 +63,16 @@ type call struct {
 	ahead      bool // the value is still fresh
 	settled    bool // the loader's goroutine has ended all flights
 	begun      int64
+	missed     atomic.Bool // the loader named an entry that was written after begun
 	rgen       uint64
 	rpos       uint64
 	waiters    atomic.Int32 // 0: abandoned, nobody may join any more
+}
+
+// answers tells whether f may answer a caller that began at the moment begun and read
+// epoch then: not if f may have read what was invalidated before.
+func (f *flight) answers(epoch uint64, begun int64) bool {
+	return f.unmoved || f.stamp >= epoch && (begun <= f.call.begun || !f.call.missed.Load())
 }
 
 func newFlightTable() *flightTable {
@@ -71,6 +85,11 @@ func newFlightTable() *flightTable {
 
 func (t *flightTable) shard(key Key) *flightShard {
 	return &t.shards[maphash.Comparable(t.seed, key)%flightShards]
+}
+
+// lastWrite is the moment of the last write by hand of a key of the same class.
+func (t *flightTable) lastWrite(key Key) *atomic.Int64 {
+	return &t.written[maphash.Comparable(t.seed, key)%writtenClasses]
 }
 
 // supersedeLocked detaches the running load of key: its result goes to those who

@@ -131,8 +131,10 @@ func (c *Cache) dropOlder(n *node) {
 	}
 }
 
-// wrote tells what depends on the entry of key that it was written by hand.
+// wrote tells what depends on the entry of key that it was written by hand. The
+// moment goes first: a loader that names the entry from now on looks for it.
 func (c *Cache) wrote(co *core, key Key, hard bool) {
+	c.flights.lastWrite(key).Store(c.now())
 	if c.tags.entry.Load() == 0 {
 		return
 	}
@@ -147,6 +149,20 @@ func (c *Cache) wrote(co *core, key Key, hard bool) {
 		c.dropEntry(b.name, hard, 0)
 	}
 	c.tags.stamp([]*node{n}, hard)
+}
+
+// catchUp invalidates n, the node of an entry's tag that the loader of cl has named
+// just now, if the entry was written since the loader began, unseen by n.
+func (c *Cache) catchUp(cl *call, n *node) {
+	_, key, ok := c.entryOf(n.name)
+	if !ok {
+		return
+	}
+	if c.flights.lastWrite(key).Load() < cl.begun || !unmoved([]*node{n}, cl.flights[0].stamp) {
+		return
+	}
+	cl.missed.Store(true)
+	c.tags.stamp([]*node{n}, false)
 }
 
 // watchEntry makes sure that, from now on, the tag of an entry is hit by what

@@ -100,7 +100,7 @@ func (v *View[V]) wait(ctx context.Context, rec *recorder, key string, fn Loader
 			v.core.counters.miss(c.now() - begun)
 			return zero, err
 		}
-		if f.stamp < epoch && !f.unmoved {
+		if !f.answers(epoch, begun) {
 			continue // it had begun before an invalidation that this caller knows of
 		}
 		v.core.counters.miss(c.now() - begun)

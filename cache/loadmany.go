@@ -193,7 +193,7 @@ func (m *many[V]) collect(flights []*flight, own *call) (again []string) {
 			}
 			return nil
 		}
-		if f.stamp < m.epoch && !f.unmoved {
+		if !f.answers(m.epoch, m.begun) {
 			again = append(again, f.key.ID)
 			continue
 		}
