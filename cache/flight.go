@@ -20,7 +20,9 @@ type flightShard struct {
 	// mu also orders all writes of a key: Set, Delete, Expire and the end of a load.
 	mu sync.Mutex
 	m  map[Key]*flight // guarded by mu
-	_  [40]byte        // keeps neighbours off one cache line
+	// sets holds the Sets under way of a cache with a second level. Guarded by mu.
+	sets map[Key]*setting
+	_    [40]byte // keeps neighbours off one cache line
 }
 
 type flightTable struct {
@@ -67,6 +69,43 @@ type call struct {
 	rgen       uint64
 	rpos       uint64
 	waiters    atomic.Int32 // 0: abandoned, nobody may join any more
+}
+
+// setting is one or more Sets of a key that have asked the second level for a
+// position and not stored their value yet.
+type setting struct {
+	n   int
+	pos uint64 // highest position at which the key was invalidated meanwhile
+}
+
+// beginSet announces a Set of key.
+func (t *flightTable) beginSet(key Key) {
+	s := t.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sets == nil {
+		s.sets = make(map[Key]*setting)
+	}
+	if s.sets[key] == nil {
+		s.sets[key] = &setting{}
+	}
+	s.sets[key].n++
+}
+
+func (t *flightTable) endSet(key Key) {
+	s := t.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sets[key].n--; s.sets[key].n == 0 {
+		delete(s.sets, key)
+	}
+}
+
+// overtookLocked notes that key was invalidated at a position of the second level.
+func (s *flightShard) overtookLocked(key Key, pos uint64) {
+	if set := s.sets[key]; set != nil {
+		set.pos = max(set.pos, pos)
+	}
 }
 
 // answers tells whether f may answer a caller that began at the moment begun and read

@@ -96,6 +96,7 @@ func (c *Cache) dropKey(key Key, hard bool, pos uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.supersedeLocked(key)
+	s.overtookLocked(key, pos)
 	it, ok := c.engine.Get(key)
 	if !ok || pos != 0 && it.rpos >= pos {
 		return

@@ -8,6 +8,32 @@ import (
 	"github.com/perfblocks/perfblocks/cache"
 )
 
+// TestRemoteSetOvertakenByPush: a Set whose position is older than that of another
+// node's write, of which the push has come already, does not bring its value back.
+func TestRemoteSetOvertakenByPush(t *testing.T) {
+	nodes(t, cache.Strategy[string]{}, func(t *testing.T, r *fakeRemote, a, b *cache.View[string], _, _ *cache.Cache) {
+		r.set(func(r *fakeRemote) {
+			r.after = func() {
+				r.set(func(r *fakeRemote) { r.after = nil })
+				if err := b.Set(t.Context(), "k", "later"); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait()
+			}
+		})
+		if err := a.Set(t.Context(), "k", "earlier"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got, ok := a.Get(t.Context(), "k"); ok && got != "later" {
+			t.Errorf("Get = %q on the node that was overtaken; want a miss or %q", got, "later")
+		}
+		if got, ok := b.Get(t.Context(), "k"); !ok || got != "later" {
+			t.Errorf("Get = %q, %v on the node that wrote last", got, ok)
+		}
+	})
+}
+
 // TestRemoteRecordOfDerived: what depends on an entry by DependsOn alone is hit, on
 // all nodes and in the second level, by what invalidates that entry.
 func TestRemoteRecordOfDerived(t *testing.T) {

@@ -26,7 +26,8 @@ type fakeRemote struct {
 	fail     error
 	hang     bool
 	garble   func(*cache.Record)
-	silent   bool // no push
+	silent   bool   // no push
+	after    func() // runs after an invalidation was taken, before its caller hears
 	calls    map[string]int
 }
 
@@ -118,10 +119,13 @@ func (r *fakeRemote) Invalidate(ctx context.Context, tags []string, soft bool) (
 		r.hard[tag] = r.pos
 	}
 	ev := cache.RemoteEvent{Kind: cache.RemoteInvalidated, Tags: slices.Clone(tags), Soft: soft, Position: r.pos}
-	pos, chans := r.pos, slices.Collect(maps.Values(r.watchers))
+	pos, after, chans := r.pos, r.after, slices.Collect(maps.Values(r.watchers))
 	r.mu.Unlock()
 	for _, ch := range chans {
 		ch <- ev
+	}
+	if after != nil {
+		after()
 	}
 	return pos, nil
 }

@@ -58,6 +58,8 @@ func (v *View[V]) Set(ctx context.Context, key string, val V) error {
 	ld := loaded{value: val, stamp: c.tags.epoch.Load(), begun: c.now()}
 	var remoteErr error
 	if c.remote != nil {
+		c.flights.beginSet(v.key(key))
+		defer c.flights.endSet(v.key(key))
 		ld.rgen = c.remote.gen.Load()
 		ld.rpos, remoteErr = c.remote.invalidateEntry(ctx, v.core, key)
 	}
@@ -198,6 +200,9 @@ func (c *Cache) put(it *Item) error {
 	s.supersedeLocked(it.key)
 	if it.rpos != 0 {
 		// The other nodes know the order of the positions.
+		if set := s.sets[it.key]; set != nil && set.pos > it.rpos {
+			return errOvertaken
+		}
 		if cur, ok := c.engine.Get(it.key); ok && cur.byHand && cur.rpos > it.rpos {
 			return errOvertaken
 		}
