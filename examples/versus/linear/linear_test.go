@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -221,6 +222,7 @@ func run(s subject, n int, start time.Time, values *atomic.Int64, strict bool) (
 	r.mu.Lock() // loads in the background may go on
 	defer r.mu.Unlock()
 	for p, ops := range r.log {
+		markAmid(ops)
 		rl := rules{strict: strict && p.view == plain}
 		if p.view == timed {
 			rl = rules{ttl: ttl, window: window, born: born(ops)}
@@ -233,6 +235,18 @@ func run(s subject, n int, start time.Time, values *atomic.Int64, strict bool) (
 		}
 	}
 	return wrong, undecided
+}
+
+// markAmid marks the Sets that overlap an invalidation: what was there before such a
+// Set may be hit early, and what it stores still be hit late.
+func markAmid(ops []porcupine.Operation) {
+	for i, op := range ops {
+		in := op.Input.(input)
+		in.amid = in.kind == set && slices.ContainsFunc(ops, func(o porcupine.Operation) bool {
+			return o.Input.(input).kind >= drop && o.Call <= op.Return && op.Call <= o.Return
+		})
+		ops[i].Input = in
+	}
 }
 
 // born finds for each value the end of the first operation that gave or took it.
@@ -333,6 +347,7 @@ func TestMutants(t *testing.T) {
 		"tags go after the call":           func(p *perfblocks) subject { return late{p} },
 		"DeleteTag expires":                func(p *perfblocks) subject { return lax{p} },
 		"the first Set wins":               func(p *perfblocks) subject { return first{p} },
+		"a Set in 16 is lost":              func(p *perfblocks) subject { return lossy{p} },
 		"Delete does nothing":              func(p *perfblocks) subject { return forgetful{p} },
 		"DependsOn does nothing":           func(p *perfblocks) subject { p.noTags = true; return p },
 		"nested loads are not recorded":    func(p *perfblocks) subject { p.noCtx = true; return p },

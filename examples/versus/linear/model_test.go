@@ -40,6 +40,7 @@ type input struct {
 	value     value         // of read and set
 	call, ret time.Duration // since the start
 	wait      bool          // a load that does not take a stale value
+	amid      bool          // a set during an invalidation, which may hit it too
 }
 
 // rules says what a cache promises for a key.
@@ -55,6 +56,7 @@ type rules struct {
 // since, is fresh; a write forgets both, or makes both stale.
 type state struct {
 	held  value   // by the last Set, or 0
+	sure  bool    // held is there unless it was hit
 	read  []value // by loaders since the last write, ascending
 	stale []old
 }
@@ -65,7 +67,7 @@ type old struct {
 }
 
 func (s state) equal(o state) bool {
-	return s.held == o.held && slices.Equal(s.read, o.read) && slices.Equal(s.stale, o.stale)
+	return s.held == o.held && s.sure == o.sure && slices.Equal(s.read, o.read) && slices.Equal(s.stale, o.stale)
 }
 
 // model makes the sequential specification. A load answers with what was set last or
@@ -88,7 +90,7 @@ func (r rules) step(s state, in input, out value) (bool, any) {
 		i, _ := slices.BinarySearch(s.read, in.value)
 		s.read = slices.Insert(slices.Clone(s.read), i, in.value)
 	case set:
-		s = state{held: in.value}
+		s = state{held: in.value, sure: r.strict && !in.amid}
 	case drop:
 		s = state{}
 	case dropDyn:
@@ -99,7 +101,7 @@ func (r rules) step(s state, in input, out value) (bool, any) {
 		s = s.soften(func(v value) bool { return v.way() == tagged }, r.window, 0)
 	case get, load:
 		if in.kind == get && out == 0 {
-			return !r.strict || s.held.way() != written, s
+			return !s.sure, s
 		}
 		if r.fresh(s, in, out) {
 			return true, s
@@ -152,7 +154,7 @@ func (r rules) stale(s state, in input, out value) (bool, any) {
 func (s state) without(hit func(value) bool) state {
 	var next state
 	if !hit(s.held) {
-		next.held = s.held
+		next.held, next.sure = s.held, s.sure
 	}
 	for _, v := range s.read {
 		if !hit(v) {

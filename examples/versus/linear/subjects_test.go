@@ -241,6 +241,17 @@ func (m first) setIn(view int, id string, v value) {
 	}
 }
 
+// lossy drops some Sets of new keys, as a full queue would.
+type lossy struct{ *perfblocks }
+
+func (m lossy) setIn(view int, id string, v value) {
+	if v/ways%16 == 0 {
+		m.delIn(view, id, true)
+		return
+	}
+	m.perfblocks.setIn(view, id, v)
+}
+
 // forgetful does not delete one key.
 type forgetful struct{ *perfblocks }
 
