@@ -14,16 +14,23 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// server is a redis-server that can be killed and started again, empty, behind a
-// proxy that can turn its answers into garbage.
+// server is a redis-server that can be killed and started again, empty.
 type server struct {
-	t       *testing.T
-	bin     string
-	addr    string // of Redis itself
-	proxy   net.Listener
+	t    *testing.T
+	bin  string
+	addr string
+	cmd  *exec.Cmd
+}
+
+// proxy stands before a server, and can turn its answers into garbage, or keep them
+// back with the connections open.
+type proxy struct {
+	addr    string // of the server
+	l       net.Listener
 	garbage atomic.Bool
-	cmd     *exec.Cmd
+	hole    atomic.Bool
 	conns   sync.WaitGroup
+	stop    chan struct{}
 }
 
 func newServer(t *testing.T) *server {
@@ -38,21 +45,30 @@ func newServer(t *testing.T) *server {
 	}
 	s := &server{t: t, bin: bin, addr: l.Addr().String()}
 	_ = l.Close()
-	if s.proxy, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
 	s.start()
-	s.conns.Go(s.serve)
-	t.Cleanup(func() {
-		_ = s.proxy.Close()
-		s.kill()
-		s.conns.Wait()
-	})
+	t.Cleanup(s.kill)
 	return s
 }
 
-// url is that of the proxy.
-func (s *server) url() string { return "redis://" + s.proxy.Addr().String() }
+// newProxy makes a way to s that ends with the test, after the nodes.
+func (s *server) newProxy() *proxy {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := &proxy{addr: s.addr, l: l, stop: make(chan struct{})}
+	p.conns.Go(p.serve)
+	s.t.Cleanup(func() {
+		_ = l.Close()
+		close(p.stop)
+		s.kill() // ends what is still connected
+		p.conns.Wait()
+	})
+	return p
+}
+
+func (p *proxy) url() string { return "redis://" + p.l.Addr().String() }
 
 func (s *server) start() {
 	s.t.Helper()
@@ -92,24 +108,24 @@ func (s *server) do(args ...string) {
 	}
 }
 
-func (s *server) serve() {
+func (p *proxy) serve() {
 	for {
-		in, err := s.proxy.Accept()
+		in, err := p.l.Accept()
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", s.addr)
+		out, err := net.Dial("tcp", p.addr)
 		if err != nil {
 			_ = in.Close()
 			continue
 		}
-		s.conns.Go(func() { s.pipe(out, in, false) })
-		s.conns.Go(func() { s.pipe(in, out, true) })
+		p.conns.Go(func() { p.pipe(out, in, false) })
+		p.conns.Go(func() { p.pipe(in, out, true) })
 	}
 }
 
 // pipe copies until one side ends, and then ends both.
-func (s *server) pipe(to io.WriteCloser, from io.ReadCloser, answers bool) {
+func (p *proxy) pipe(to io.WriteCloser, from io.ReadCloser, answers bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 32<<10)
@@ -118,7 +134,14 @@ func (s *server) pipe(to io.WriteCloser, from io.ReadCloser, answers bool) {
 		if err != nil {
 			return
 		}
-		if answers && s.garbage.Load() {
+		for p.hole.Load() {
+			select {
+			case <-p.stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+		if answers && p.garbage.Load() {
 			for i := range n {
 				buf[i] ^= byte(i*7 + 1)
 			}
