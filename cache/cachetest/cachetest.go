@@ -31,10 +31,15 @@ func Run(t *testing.T, factory Factory) {
 		{"NewcomerAmongHot", newcomerAmongHot},
 		{"Concurrent", concurrent},
 		{"CrowdedWriters", crowdedWriters},
+		{"BoundWhileWriting", boundWhileWriting},
+		{"BoundOfCache", boundOfCache},
 		{"Range", rangeAll},
 		{"EvictTo", evictTo},
 		{"Resize", resize},
 		{"WholeCache", wholeCache},
+		{"SweepBesideSet", sweepBesideSet},
+		{"HooksMayCall", hooksMayCall},
+		{"CloseBesideAll", closeBesideAll},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			rule.fn(t, &bench{t: t, factory: factory, mint: newMint(t)})
