@@ -45,7 +45,9 @@ type Options struct {
 	// served from memory before Remote or the loader is asked again. Default 1 s.
 	TagRecheck time.Duration
 	// SweepInterval is the pause between two walks that free expired and
-	// invalidated entries. Default 1 minute; negative: never.
+	// invalidated entries. It is longer where a walk takes long: at least 100 times
+	// its duration, so that walks take 1 % of one core at most. Default 1 minute;
+	// negative: never.
 	SweepInterval time.Duration
 	// Disabled makes the cache a pass-through: Load runs its loader each time, Get
 	// misses, Set and the invalidating verbs do nothing.

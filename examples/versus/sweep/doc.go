@@ -1,0 +1,2 @@
+// Package sweep measures what freeing dead entries costs. It holds only tests.
+package sweep
