@@ -1,5 +1,3 @@
-// Package memoryengine runs a [cache.Cache] over a [memory.Cache], to show how an
-// engine is written.
 package memoryengine
 
 import (
