@@ -223,6 +223,9 @@ func run(s subject, n int, start time.Time, values *atomic.Int64, strict bool) (
 	defer r.mu.Unlock()
 	for p, ops := range r.log {
 		markAmid(ops)
+		if p.view == outer {
+			extendReads(ops)
+		}
 		rl := rules{strict: strict && p.view == plain}
 		if p.view == timed {
 			rl = rules{ttl: ttl, window: window, born: born(ops)}
@@ -246,6 +249,22 @@ func markAmid(ops []porcupine.Operation) {
 			return o.Input.(input).kind >= drop && o.Call <= op.Return && op.Call <= o.Return
 		})
 		ops[i].Input = in
+	}
+}
+
+// extendReads lets what was read during a write count as read until its end: a write
+// reaches an entry first and what was made of it afterwards, and in between a load may
+// answer with the old outer value while the inner one is new already.
+func extendReads(ops []porcupine.Operation) {
+	for i, op := range ops {
+		if op.Input.(input).kind != read {
+			continue
+		}
+		for _, o := range ops {
+			if o.Input.(input).kind >= set && o.Call <= op.Call && op.Call <= o.Return {
+				ops[i].Return = max(ops[i].Return, o.Return)
+			}
+		}
 	}
 }
 
