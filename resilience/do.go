@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -269,7 +270,9 @@ func (p *core) leave(ctx, inner context.Context, c *call, err error) error {
 		c.permit.Success()
 		return nil
 	}
-	p.classify(err, &c.info)
+	if !p.known(c, err) {
+		p.classify(err, &c.info)
+	}
 	if inner.Err() != nil {
 		err = p.ended(ctx, c, err)
 	}
@@ -277,6 +280,13 @@ func (p *core) leave(ctx, inner context.Context, c *call, err error) error {
 		c.permit.done(err, &c.info)
 	}
 	return err
+}
+
+// known reports that err is the failure of the attempt before once more, and of
+// errors.New, so that it is what c.info says of it.
+func (p *core) known(c *call, err error) bool {
+	return c.failures > 0 && p.opts.Classifier == nil && reflect.TypeOf(err) == textType &&
+		err == c.errs[(c.failures-1)%maxKept] //nolint:errorlint // Identity is meant.
 }
 
 // ended corrects what is known of a failure whose context has ended.
