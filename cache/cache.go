@@ -24,6 +24,7 @@ type Cache struct {
 	tags    *tagTable
 	flights *flightTable
 	pack    packer
+	clock   clock
 	remote  *remoteLevel // nil without Options.Remote
 
 	ctx    context.Context // ends with Close; for background work only
@@ -36,8 +37,9 @@ type Cache struct {
 	armed  atomic.Bool    // a sweep is due
 
 	coreMu sync.RWMutex
-	byName map[string]*core // guarded by coreMu
-	cores  []*core          // guarded by coreMu, in the order of Add
+	byName map[string]*core        // guarded by coreMu
+	cores  []*core                 // guarded by coreMu, in the order of Add
+	byID   atomic.Pointer[[]*core] // cores, for those who hold no lock
 
 	resizeMu sync.Mutex // one Shrink at a time
 
@@ -118,6 +120,9 @@ func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
 	if c.byName[s.Name] != nil {
 		return nil, fmt.Errorf("%w: strategy %q: Name is taken", ErrOptions, s.Name)
 	}
+	if len(c.cores) == strategiesMax {
+		return nil, fmt.Errorf("%w: strategy %q: there are %d already", ErrOptions, s.Name, strategiesMax)
+	}
 	if c.remote != nil {
 		s.Tags = append(s.Tags, allTag)
 	}
@@ -130,6 +135,7 @@ func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
 	co.open = func(it *Item) (any, error) { return v.value(it) }
 	co.id = uint32(len(c.cores))
 	c.cores = append(c.cores, co)
+	c.byID.Store(new(slices.Clone(c.cores)))
 	c.byName[s.Name] = co
 	return v, nil
 }
@@ -255,18 +261,18 @@ func (c *Cache) evictTo(limit int64) {
 		return
 	}
 	used := c.liveWeight()
-	var victims []*Item
-	r.Range(func(_ Key, it *Item) bool {
+	var victims []aged
+	r.Range(func(key Key, it *Item) bool {
 		if limit > 0 && used <= limit {
 			return false
 		}
-		used -= it.weight
-		victims = append(victims, it)
+		used -= it.Weight()
+		victims = append(victims, aged{key, it})
 		return true
 	})
-	for _, it := range victims {
-		if c.engine.DeleteIf(it.key, it) {
-			c.removed(it, true)
+	for _, v := range victims {
+		if c.engine.DeleteIf(v.key, v.it) {
+			c.removed(v.it, true)
 		}
 	}
 }
@@ -283,7 +289,7 @@ func (c *Cache) liveWeight() (n int64) {
 		return c.liveBytes()
 	}
 	if r, ok := c.engine.(ranger); ok {
-		r.Range(func(_ Key, it *Item) bool { n += it.weight; return true })
+		r.Range(func(_ Key, it *Item) bool { n += it.Weight(); return true })
 	}
 	return n
 }
@@ -305,11 +311,11 @@ func (c *Cache) Close() error {
 		return nil
 	}
 	if r, ok := c.engine.(ranger); ok {
-		var all []*Item
-		r.Range(func(_ Key, it *Item) bool { all = append(all, it); return true })
-		for _, it := range all {
-			if c.engine.DeleteIf(it.key, it) {
-				c.removed(it, false)
+		var all []aged
+		r.Range(func(key Key, it *Item) bool { all = append(all, aged{key, it}); return true })
+		for _, a := range all {
+			if c.engine.DeleteIf(a.key, a.it) {
+				c.removed(a.it, false)
 			}
 		}
 	}
@@ -338,36 +344,45 @@ func (c *Cache) spawn(fn func()) bool {
 // removed is EngineOptions.OnRemove, and is called for what the cache itself takes
 // out. Locks may be held.
 func (c *Cache) removed(it *Item, evicted bool) {
-	if it.gone.Swap(true) {
+	if !it.leave() {
 		return
 	}
-	s := &it.core.counters
+	co := c.coreOf(it)
+	s := &co.counters
 	s.entries.Add(-1)
-	s.bytes.Add(-it.bytes)
-	if p, ok := it.value.(packed); ok {
-		s.saved.Add(-p.saved)
+	s.bytes.Add(-int64(it.bytes))
+	if it.kind() == kindPacked {
+		s.saved.Add(-held[packed](it).saved)
 	}
 	if evicted {
 		s.evictions.Add(1)
 		if c.opts.Hooks.Evict != nil {
 			c.evictMu.Lock()
-			c.evicted = append(c.evicted, EvictEvent{Strategy: it.core.name, Key: it.key.ID, Bytes: it.bytes})
+			c.evicted = append(c.evicted, EvictEvent{Strategy: co.name, Key: it.full().id, Bytes: int64(it.bytes)})
 			c.pending.Store(true)
 			c.evictMu.Unlock()
 		}
 	}
-	c.tags.release(it.nodes[len(it.core.static):]...)
+	if nodes := it.tags(); len(nodes) > len(co.static) {
+		c.tags.release(nodes[len(co.static):]...)
+	}
 }
 
-// store puts it into the engine. The shard of its key is locked.
-func (c *Cache) store(it *Item) error {
-	s := &it.core.counters
+// coreOf returns the core that it belongs to.
+func (c *Cache) coreOf(it *Item) *core { return (*c.byID.Load())[it.strategy()] }
+
+// store puts it into the engine as the entry of key, whose shard is locked.
+func (c *Cache) store(key Key, it *Item) error {
+	s := &c.coreOf(it).counters
 	s.entries.Add(1)
-	s.bytes.Add(it.bytes)
-	if p, ok := it.value.(packed); ok {
-		s.saved.Add(p.saved)
+	s.bytes.Add(int64(it.bytes))
+	if it.kind() == kindPacked {
+		s.saved.Add(held[packed](it).saved)
 	}
-	err := c.engine.Set(it.key, it)
+	err := ErrTooLarge
+	if it.bytes != tooLarge {
+		err = c.engine.Set(key, it)
+	}
 	if err != nil {
 		c.removed(it, false)
 	}

@@ -85,7 +85,7 @@ func TestDamagedEntryIsAMiss(t *testing.T) {
 	val := strings.Repeat("x", 10_000)
 	_ = v.Set(t.Context(), "k", val)
 	it, _ := c.engine.Get(v.key("k"))
-	frame := it.value.(packed).frame
+	frame := held[packed](it).frame
 	if got, ok := v.Get(t.Context(), "k"); !ok || got != val {
 		t.Fatal("Get of a packed value failed")
 	}

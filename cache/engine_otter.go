@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -20,20 +19,26 @@ type otterEngine struct {
 	setMu sync.RWMutex // held alone by a Set that was refused at first
 }
 
-// An item's place in a running Set: W-TinyLFU may refuse a newcomer at once, which
-// the contract of Engine does not allow.
-const (
-	setIdle int32 = iota
-	setRunning
-	setRefused
-)
+// refuse notes that otter dropped it while its Set runs, and tells whether that is so:
+// W-TinyLFU may refuse a newcomer at once, which the contract of Engine does not allow.
+func (it *Item) refuse() bool {
+	for {
+		m := it.meta.Load()
+		if m&markRunning == 0 {
+			return false
+		}
+		if it.meta.CompareAndSwap(m, m&^markRunning|markRefused) {
+			return true
+		}
+	}
+}
 
 func newOtter(o EngineOptions) (Engine, error) {
 	e := &otterEngine{onRemove: o.OnRemove}
 	e.max.Store(o.MaxWeight)
 	c, err := otter.New(&otter.Options[Key, *Item]{
 		MaximumWeight: uint64(o.MaxWeight),
-		Weigher:       func(_ Key, it *Item) uint32 { return uint32(it.weight) },
+		Weigher:       func(_ Key, it *Item) uint32 { return uint32(it.Weight()) },
 		OnDeletion:    e.deleted,
 		Executor:      func(fn func()) { fn() },
 		Logger:        otterSilence{},
@@ -53,12 +58,12 @@ func (otterSilence) Error(context.Context, string, error) {}
 
 // deleted runs for each item that left, with locks of otter held perhaps.
 func (e *otterEngine) deleted(ev otter.DeletionEvent[Key, *Item]) {
-	e.weight.Add(-ev.Value.weight)
+	e.weight.Add(-ev.Value.Weight())
 	switch ev.Cause {
 	case otter.CauseReplacement:
 		e.onRemove(ev.Value, false)
 	case otter.CauseOverflow:
-		if !ev.Value.setting.CompareAndSwap(setRunning, setRefused) {
+		if !ev.Value.refuse() {
 			e.onRemove(ev.Value, true)
 		}
 	}
@@ -67,7 +72,7 @@ func (e *otterEngine) deleted(ev otter.DeletionEvent[Key, *Item]) {
 func (e *otterEngine) Get(key Key) (*Item, bool) { return e.c.GetIfPresent(key) }
 
 func (e *otterEngine) Set(key Key, it *Item) error {
-	if it.weight > e.max.Load() || it.weight > math.MaxUint32 {
+	if it.Weight() > e.max.Load() {
 		return ErrTooLarge
 	}
 	e.setMu.RLock()
@@ -80,7 +85,7 @@ func (e *otterEngine) Set(key Key, it *Item) error {
 	e.setMu.Lock()
 	defer e.setMu.Unlock()
 	for range 4 {
-		e.evictTo(e.max.Load()-it.weight, nil)
+		e.evictTo(e.max.Load()-it.Weight(), nil)
 		e.correct()
 		if e.enter(key, it) {
 			return nil
@@ -102,8 +107,8 @@ func (e *otterEngine) correct() {
 
 // enter gives it to otter and tells whether otter kept it.
 func (e *otterEngine) enter(key Key, it *Item) bool {
-	it.setting.Store(setRunning)
-	e.weight.Add(it.weight)
+	it.meta.Or(markRunning)
+	e.weight.Add(it.Weight())
 	e.c.Set(key, it)
 	if e.weight.Load() > e.max.Load() {
 		e.c.CleanUp()
@@ -111,7 +116,7 @@ func (e *otterEngine) enter(key Key, it *Item) bool {
 			e.evictTo(limit, it)
 		}
 	}
-	return it.setting.Swap(setIdle) == setRunning
+	return it.meta.And(^uint32(markRunning|markRefused))&markRunning != 0
 }
 
 // EvictTo drops the coldest items until the sum of weights is at most target.
@@ -128,7 +133,7 @@ func (e *otterEngine) evictTo(target int64, keep *Item) {
 		if v.Value == keep {
 			continue
 		}
-		left -= v.Value.weight
+		left -= v.Value.Weight()
 		victims = append(victims, v)
 	}
 	for _, v := range victims {

@@ -56,7 +56,7 @@ func (e *Entry[V]) NotModified() (V, error) {
 	if !ok {
 		return val, fmt.Errorf("cache: not modified: no old value: %w", ErrNotFound)
 	}
-	e.rec.inherit(e.stale.nodes)
+	e.rec.inherit(e.stale.tags())
 	return val, nil
 }
 

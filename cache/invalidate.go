@@ -98,11 +98,11 @@ func (c *Cache) dropKey(key Key, hard bool, pos uint64) {
 	s.supersedeLocked(key)
 	s.overtookLocked(key, pos)
 	it, ok := c.engine.Get(key)
-	if !ok || pos != 0 && it.rpos >= pos {
+	if !ok || pos != 0 && it.position() >= pos {
 		return
 	}
 	if !hard {
-		it.retry.Store(never) // whoever asks for a new value wants it tried
+		it.retryNow() // whoever asks for a new value wants it tried
 		it.expire(c.now())
 		return
 	}
@@ -187,12 +187,12 @@ func (c *Cache) watchEntry(tag string) {
 func (c *Cache) linkEntry(n *node, key Key) {
 	it, ok := c.engine.Get(key)
 	for ok {
-		parents := c.acquireAll(namesOf(it.nodes))
+		parents := c.acquireAll(namesOf(it.tags()))
 		changed := c.tags.link(n, parents)
 		c.tags.release(parents...)
 		if changed {
 			// What depended on the entry also depended on the tags that it had before.
-			c.wrote(it.core, key, true)
+			c.wrote(c.coreOf(it), key, true)
 		}
 		for _, below := range c.tags.closure([]*node{n})[1:] {
 			c.dropOlder(below)
@@ -205,15 +205,15 @@ func (c *Cache) linkEntry(n *node, key Key) {
 }
 
 // stored keeps the derived edges of a newly stored entry up to date.
-func (c *Cache) stored(it *Item) {
+func (c *Cache) stored(co *core, id string) {
 	if c.tags.linked.Load() == 0 {
 		return
 	}
-	n := c.tags.find(it.core.tagPrefix + it.key.ID)
+	n := c.tags.find(co.tagPrefix + id)
 	if n == nil || !n.linked.Load() {
 		return
 	}
 	n = c.tags.acquire(n.name)
-	c.linkEntry(n, it.key)
+	c.linkEntry(n, Key{Strategy: co.id, ID: id})
 	c.tags.release(n)
 }

@@ -3,39 +3,62 @@ package cache
 import (
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // Item is one entry as an [Engine] holds it. Engines keep the pointer and ask for
 // the weight; everything else is the cache's own. An Item never changes its weight.
+//
+// A million entries make every field count, so an Item is the head of one of four
+// layouts, each of which contains the one before it, and the value follows in the same
+// allocation: see layouts.go.
 type Item struct {
-	key    Key
-	core   *core
-	value  any     // a V, a packed or a negative
-	nodes  []*node // what the entry depends on; refs are held until it left
-	stamp  uint64  // the epoch before the value was loaded
-	weight int64
-	bytes  int64
-
-	fresh int64        // moments, in nanoseconds since Cache.start
-	dead  int64        // no stale window reaches further
-	retry atomic.Int64 // when to refresh ahead; below 0: less the moment of the last failed load
-
-	rpos     uint64 // position on the Remote before the load; 0: unknown
-	rgen     uint64 // generation of the push connection at the load; 0: none
-	verified int64  // moment of the load, for TagRecheck
-
-	checked atomic.Uint64 // last epoch at which the stamps were found good
-	soft    atomic.Int64  // moment of the first Expire; 0: none
-	used    atomic.Int64  // moment of the last read, for Idle
-	gone    atomic.Bool   // it left the engine and is accounted for
-	setting atomic.Int32  // used by the otter engine
-	byHand  bool          // by Set
+	stamp uint64        // the epoch before the value was loaded
+	fresh int64         // moment, in nanoseconds since Cache.start
+	bytes uint32        // what it counts for; tooLarge: no engine takes it
+	meta  atomic.Uint32 // strategy, layout, kind, tags and marks, as below
 }
+
+// What meta holds: the strategy in the low 16 bits, then the layout, the kind of the
+// value, the marks, and the number of tags in the high 6 bits.
+const (
+	strategyBits = 16
+	layoutShift  = strategyBits
+	kindShift    = layoutShift + 2
+	tagsShift    = 26
+
+	markGone    = 1 << 20 // it left the engine and is accounted for
+	markSoft    = 1 << 21 // it was expired before its time
+	markMoment  = 1 << 22 // how good it is cannot be told without the moment: see sure
+	markUnit    = 1 << 23 // its weight is 1
+	markRunning = 1 << 24 // of the otter engine: a Set of it runs
+	markRefused = 1 << 25 // of the otter engine: that Set was refused
+
+	strategiesMax = 1 << strategyBits
+	tagsMax       = 1<<(32-tagsShift) - 1 // with more it is a full item
+	tooLarge      = 1<<32 - 1
+)
+
+// kind says what an item holds.
+type kind uint32
+
+const (
+	kindValue    kind = iota // a V
+	kindPacked               // a packed
+	kindNegative             // a negative
+)
 
 // Weight returns what the item counts for in EngineOptions.MaxWeight: its bytes,
 // or 1 when only the number of entries is bounded. Always above 0.
-func (it *Item) Weight() int64 { return it.weight }
+func (it *Item) Weight() int64 {
+	if it.meta.Load()&markUnit != 0 {
+		return 1
+	}
+	return int64(it.bytes)
+}
+
+func (it *Item) strategy() uint32     { return it.meta.Load() & (strategiesMax - 1) }
+func (it *Item) kind() kind           { return kind(it.meta.Load()>>kindShift) & 3 }
+func (it *Item) marked(m uint32) bool { return it.meta.Load()&m != 0 }
 
 // negative is the value of a cached absence.
 type negative struct{ err error }
@@ -45,8 +68,6 @@ type packed struct {
 	frame []byte
 	saved int64 // bytes that compression saved
 }
-
-const itemOverhead = int64(unsafe.Sizeof(Item{})) + 96 // 96: the engine's own node
 
 // state is what a lookup found out about an item.
 type state int
@@ -64,33 +85,62 @@ func (c *Cache) now() int64 { return int64(time.Since(c.start)) + 1 }
 
 // judge tells what it is good for at the moment now. With touch that is a use of it.
 func (c *Cache) judge(it *Item, now int64, touch bool) state {
-	if now >= it.dead || it.gone.Load() {
+	m := it.meta.Load()
+	if m&markGone != 0 || now >= it.fresh && now >= c.deadOf(it) {
 		return stateMiss
 	}
-	if epoch := c.tags.epoch.Load(); it.checked.Load() != epoch {
-		if !c.recheck(it, epoch, now) {
+	l := layoutOf(m)
+	if l >= layoutTagged {
+		if epoch := c.tags.epoch.Load(); it.tagged().checked.Load() != epoch && !c.recheck(it, epoch, now) {
 			return stateMiss
 		}
 	}
-	if idle := it.core.idle; idle > 0 {
-		used := it.used.Load()
-		if now-used >= idle {
-			return stateMiss
-		}
-		if touch && now-used > idle/16 {
-			it.used.Store(now)
-		}
-	}
-	if c.remote != nil && !c.remote.trusts(it, now) {
+	if l == layoutFull && !c.judgeFull(it.full(), now, touch) {
 		return stateMiss
 	}
-	if now >= it.fresh || it.soft.Load() != 0 {
+	if now >= it.fresh || it.marked(markSoft) {
 		return stateStale
 	}
-	if at := it.retry.Load(); at >= 0 && now >= at || at < 0 && !it.resting(now) {
-		return stateAhead
+	if l >= layoutWindowed {
+		if at := it.windowed().retry.Load(); at >= 0 && now >= at || at < 0 && !it.resting(now) {
+			return stateAhead
+		}
 	}
 	return stateFresh
+}
+
+// judgeFull tells whether f was read often enough and whether the remote lets it be
+// served.
+func (c *Cache) judgeFull(f *full, now int64, touch bool) bool {
+	if idle := c.coreOf(&f.Item).idle; idle > 0 {
+		used := f.used.Load()
+		if now-used >= idle {
+			return false
+		}
+		if touch && now-used > idle/16 {
+			f.used.Store(now)
+		}
+	}
+	return c.remote == nil || c.remote.trusts(&f.Item, now)
+}
+
+// deadOf returns the moment that no stale window of it reaches beyond.
+func (c *Cache) deadOf(it *Item) int64 {
+	switch it.layout() {
+	case layoutFull:
+		return it.full().dead
+	case layoutWindowed:
+		return c.coreOf(it).deadline(it)
+	}
+	return it.fresh
+}
+
+// deadline returns the end of the stale windows of an item of co.
+func (co *core) deadline(it *Item) int64 {
+	if it.kind() == kindNegative {
+		return it.fresh
+	}
+	return addMoment(it.fresh, max(co.swr, co.sie))
 }
 
 // A load that fails while an old value may answer is not tried again for failRest;
@@ -100,25 +150,41 @@ const (
 	failGrace = int64(time.Minute)
 )
 
-// failed notes that a load of the entry failed at the moment now.
-func (it *Item) failed(now int64) { it.retry.Store(-now) }
+// failed notes that a load of the entry failed at the moment now. It means nothing to
+// an entry that has no windows and is not refreshed ahead.
+func (it *Item) failed(now int64) {
+	if it.layout() >= layoutWindowed {
+		it.windowed().retry.Store(-now)
+		it.meta.Or(markMoment)
+	}
+}
+
+// retryNow forgets that a load of the entry failed: the next one is wanted.
+func (it *Item) retryNow() {
+	if it.layout() >= layoutWindowed {
+		it.windowed().retry.Store(never)
+	}
+}
+
+// failedFor tells for how long ago at most a load of the entry failed.
+func (it *Item) failedWithin(d, now int64) bool {
+	if it.layout() < layoutWindowed {
+		return false
+	}
+	at := it.windowed().retry.Load()
+	return at < 0 && now+at < d
+}
 
 // resting tells whether a load failed just now, so that another one waits.
-func (it *Item) resting(now int64) bool {
-	at := it.retry.Load()
-	return at < 0 && now+at < failRest
-}
+func (it *Item) resting(now int64) bool { return it.failedWithin(failRest, now) }
 
 // failing tells whether the next load of the entry will presumably fail too.
-func (it *Item) failing(now int64) bool {
-	at := it.retry.Load()
-	return at < 0 && now+at < failGrace
-}
+func (it *Item) failing(now int64) bool { return it.failedWithin(failGrace, now) }
 
-// servable tells whether the stale it may answer without waiting for a load: within
-// StaleWhileRevalidate if revalidate, or within StaleIfError after a failure.
-func (it *Item) servable(now int64, revalidate bool) bool {
-	return revalidate && it.within(it.core.swr, now) || it.failing(now) && it.within(it.core.sie, now)
+// servable tells whether the stale it, of co, may answer without waiting for a load:
+// within StaleWhileRevalidate if revalidate, or within StaleIfError after a failure.
+func (it *Item) servable(co *core, now int64, revalidate bool) bool {
+	return revalidate && it.within(co.swr, now) || it.failing(now) && it.within(co.sie, now)
 }
 
 // within tells whether the stale it is within a window. Another reader, with a later
@@ -132,7 +198,7 @@ func (it *Item) within(window, now int64) bool {
 // epoch was read before, so that what is published later is looked at again.
 func (c *Cache) recheck(it *Item, epoch uint64, now int64) bool {
 	soft := false
-	for _, n := range it.nodes {
+	for _, n := range it.tags() {
 		if n.hard.Load() > it.stamp {
 			return false
 		}
@@ -141,17 +207,36 @@ func (c *Cache) recheck(it *Item, epoch uint64, now int64) bool {
 	if soft {
 		it.expire(now)
 	}
-	it.checked.Store(epoch)
+	it.tagged().checked.Store(epoch)
 	return true
 }
 
-// expire ends the freshness of it at the moment now, unless that was done before.
-func (it *Item) expire(now int64) { it.soft.CompareAndSwap(0, now) }
+// expire ends the freshness of it at the moment now, unless that was done before. The
+// moment comes before the mark: who sees the mark asks for it.
+func (it *Item) expire(now int64) {
+	if it.layout() >= layoutWindowed {
+		it.windowed().soft.CompareAndSwap(0, now)
+	}
+	it.meta.Or(markSoft)
+}
 
 // staleSince returns the moment when freshness ended or will end.
 func (it *Item) staleSince() int64 {
-	if s := it.soft.Load(); s != 0 {
-		return min(s, it.fresh)
+	if it.layout() >= layoutWindowed {
+		if s := it.windowed().soft.Load(); s != 0 {
+			return min(s, it.fresh)
+		}
 	}
 	return it.fresh
 }
+
+// position returns what the Remote's position was before the load; 0: unknown.
+func (it *Item) position() uint64 {
+	if it.layout() == layoutFull {
+		return it.full().rpos
+	}
+	return 0
+}
+
+// leave marks it as gone and tells whether it was not.
+func (it *Item) leave() bool { return it.meta.Or(markGone)&markGone == 0 }

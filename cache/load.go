@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 )
 
@@ -28,33 +29,32 @@ func (v *View[V]) Load(ctx context.Context, key string, fn Loader[V]) (V, error)
 	if c.bypass() {
 		return v.direct(ctx, key, fn)
 	}
-	now := c.now()
 	rec := recorderOf(ctx, c)
 	if rec != nil {
 		rec.add(v.Tag(key))
 	}
-	it, st := c.lookup(v.key(key), now)
+	it, st, vis := v.find(key)
 	switch st {
 	case stateFresh, stateAhead:
-		if val, err, ok := v.serve(it, rec, now); ok {
+		if val, err, ok := v.serve(key, it, rec, vis); ok {
 			if st == stateAhead {
-				v.refresh(ctx, it, fn)
+				v.refresh(ctx, key, it, fn)
 			}
 			return val, err
 		}
 	case stateStale:
-		if it.servable(now, rec == nil) {
-			if val, err, ok := v.serve(it, rec, now); ok {
+		if it.servable(v.core, vis.now, rec == nil) {
+			if val, err, ok := v.serve(key, it, rec, vis); ok {
 				v.core.counters.stale.Add(1)
 				if rec != nil {
 					rec.taint()
 				}
-				v.refresh(ctx, it, fn)
+				v.refresh(ctx, key, it, fn)
 				return val, err
 			}
 		}
 	}
-	return v.wait(ctx, rec, key, fn, now)
+	return v.wait(ctx, rec, key, fn, vis.begun(c))
 }
 
 // direct runs fn without the cache.
@@ -91,7 +91,7 @@ func (v *View[V]) wait(ctx context.Context, rec *recorder, key string, fn Loader
 			return v.closedMeanwhile(ctx, key, fn, err)
 		}
 		if it != nil {
-			if val, err, ok := v.serve(it, rec, begun); ok {
+			if val, err, ok := v.serve(key, it, rec, visit{rand.Uint32(), begun}); ok {
 				return val, err
 			}
 			continue
@@ -190,26 +190,27 @@ func (v *View[V]) join(ctx context.Context, rec *recorder, key Key, fn Loader[V]
 	return f, nil, nil
 }
 
-// refresh starts a background load of the key of it, unless one is running.
-func (v *View[V]) refresh(ctx context.Context, it *Item, fn Loader[V]) {
-	c := v.core.c
+// refresh starts a background load of the key id, which it is the entry of, unless one
+// is running.
+func (v *View[V]) refresh(ctx context.Context, id string, it *Item, fn Loader[V]) {
+	c, key := v.core.c, v.key(id)
 	if it.resting(c.now()) {
 		return
 	}
-	s := c.flights.shard(it.key)
+	s := c.flights.shard(key)
 	s.mu.Lock()
-	if s.m[it.key] != nil {
+	if s.m[key] != nil {
 		s.mu.Unlock()
 		return
 	}
 	stamp, now := c.tags.epoch.Load(), c.now()
-	if cur, st := c.lookup(it.key, now); cur != it || st == stateMiss || st == stateFresh {
+	if cur, st := c.lookup(key, now); cur != it || st == stateMiss || st == stateFresh {
 		s.mu.Unlock()
 		return // refreshed or deleted meanwhile
 	}
 	cl := c.newCall(ctx, v.core, true)
-	cl.ahead = it.soft.Load() == 0 && now < it.fresh
-	cl.addLocked(s, it.key, stamp)
+	cl.ahead = !it.marked(markSoft) && now < it.fresh
+	cl.addLocked(s, key, stamp)
 	s.mu.Unlock()
 	if !c.spawn(func() { v.run(cl, it, fn) }) {
 		c.abort(cl)

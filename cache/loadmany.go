@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -81,7 +82,13 @@ type many[V any] struct {
 	err   error
 	begun int64
 	epoch uint64
-	stale []*Item // served because of an earlier failure
+	stale []aged // served because of an earlier failure
+}
+
+// aged is an entry that was served although it is stale.
+type aged struct {
+	key Key
+	it  *Item
 }
 
 // fromMemory takes what is fresh and returns the other keys.
@@ -95,9 +102,9 @@ func (m *many[V]) fromMemory(keys []string) (todo []string) {
 		it, st := c.lookup(m.v.key(k), begun)
 		switch {
 		case (st == stateFresh || st == stateAhead) && m.take(k, it, begun):
-		case st == stateStale && it.servable(begun, false) && m.take(k, it, begun):
+		case st == stateStale && it.servable(m.v.core, begun, false) && m.take(k, it, begun):
 			m.v.core.counters.stale.Add(1)
-			m.stale = append(m.stale, it)
+			m.stale = append(m.stale, aged{m.v.key(k), it})
 			if m.rec != nil {
 				m.rec.taint()
 			}
@@ -113,16 +120,17 @@ func (m *many[V]) refresh() {
 	v := m.v
 	c := v.core.c
 	var cl *call
-	for _, it := range m.stale {
-		s := c.flights.shard(it.key)
+	for _, old := range m.stale {
+		key, it := old.key, old.it
+		s := c.flights.shard(key)
 		s.mu.Lock()
 		stamp, now := c.tags.epoch.Load(), c.now()
-		cur, st := c.lookup(it.key, now)
-		if s.m[it.key] == nil && cur == it && st == stateStale && !it.resting(now) {
+		cur, st := c.lookup(key, now)
+		if s.m[key] == nil && cur == it && st == stateStale && !it.resting(now) {
 			if cl == nil {
 				cl = c.newCall(m.ctx, v.core, true)
 			}
-			cl.addLocked(s, it.key, stamp)
+			cl.addLocked(s, key, stamp)
 		}
 		s.mu.Unlock()
 	}
@@ -133,7 +141,7 @@ func (m *many[V]) refresh() {
 
 // take serves key from it, unless its bytes are damaged.
 func (m *many[V]) take(key string, it *Item, begun int64) bool {
-	val, err, ok := m.v.serve(it, m.rec, begun)
+	val, err, ok := m.v.serve(key, it, m.rec, visit{rand.Uint32(), begun})
 	if ok && err == nil {
 		m.found[key] = val
 	}
@@ -245,7 +253,7 @@ func (v *View[V]) runMany(cl *call, fn ManyLoader[V]) {
 		stored, res := v.settle(cl, f, settled[V]{val: val, err: err, nodes: nodes, tainted: tainted})
 		if stored {
 			anyStored = true
-			v.writeRemote(context.WithoutCancel(cl.ctx), res.item, res.frame, cl.rpos)
+			v.writeRemote(context.WithoutCancel(cl.ctx), f.key.ID, res.item, res.frame, cl.rpos)
 		}
 	}
 	cl.settled = true

@@ -1,18 +1,83 @@
 package cache
 
-import "math/rand/v2"
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// engineBytes is what an engine keeps for an entry, about: otter's node is 64 bytes
+// with the key, and its table and sketch take some 30.
+const engineBytes = 96
 
 // newItem makes the item of a value, and its frame if the second level takes it.
 func (v *View[V]) newItem(id string, ld loaded) (*Item, []byte) {
 	c, co := v.core.c, v.core
-	now := c.now()
-	it := &Item{key: Key{Strategy: co.id, ID: id}, core: co, value: ld.value, nodes: ld.nodes, stamp: ld.stamp,
-		rpos: ld.rpos, rgen: ld.rgen, verified: ld.begun}
-	if it.nodes == nil {
-		it.nodes = co.static
+	nodes := ld.nodes
+	if nodes == nil {
+		nodes = co.static
 	}
-	it.checked.Store(ld.stamp)
-	it.used.Store(now)
+	if own := nodes[len(co.static):]; len(own) > 0 && cap(nodes) > len(nodes) {
+		nodes = append(make([]*node, 0, len(nodes)), nodes...) // for as long as the entry lives
+	}
+	l := v.layoutFor(ld, len(nodes))
+	it, bytes, frame := v.hold(l, ld.value)
+	it.meta.Or(co.id)
+	it.attach(nodes)
+	it.stamp = ld.stamp
+	v.date(it, ld)
+	bytes += engineBytes + int64(len(id)) + int64(len(nodes)-len(co.static))*8
+	it.weigh(c, bytes)
+	if l == layoutFull {
+		f := it.full()
+		f.rpos, f.rgen, f.verified, f.id = ld.rpos, ld.rgen, ld.begun, id
+	}
+	return it, frame
+}
+
+// layoutFor returns the smallest layout that will do.
+func (v *View[V]) layoutFor(ld loaded, tags int) layout {
+	c, co := v.core.c, v.core
+	switch {
+	case c.remote != nil || c.opts.Hooks.Evict != nil || co.idle > 0 || ld.keep > 0 || tags > tagsMax:
+		return layoutFull
+	case co.swr > 0 || co.sie > 0 || co.ahead > 0:
+		return layoutWindowed
+	case tags > 0:
+		return layoutTagged
+	}
+	return layoutPlain
+}
+
+// hold puts what was loaded into an item, in the form that the strategy asks for, and
+// counts its bytes.
+func (v *View[V]) hold(l layout, loaded any) (it *Item, bytes int64, frame []byte) {
+	if neg, ok := loaded.(negative); ok {
+		it, size := makeItem(l, kindNegative, neg)
+		return it, int64(size) + 64, nil
+	}
+	val, _ := loaded.(V) // a nil interface is a value too
+	live := v.sizeOf(val)
+	c := v.core.c
+	if v.s.Codec != nil && (v.s.Compression != None || c.remote != nil) {
+		f, plain, compressed, err := v.encode(val)
+		if err == nil {
+			if c.remote != nil {
+				frame = f
+			}
+			if compressed {
+				it, size := makeItem(l, kindPacked, packed{frame: f, saved: int64(plain - len(f))})
+				return it, int64(size) + int64(cap(f)), frame
+			}
+		}
+	}
+	it, size := makeItem(l, kindValue, val)
+	return it, addMoment(int64(size), live), frame
+}
+
+// date sets the moments of it.
+func (v *View[V]) date(it *Item, ld loaded) {
+	co := v.core
+	now := co.c.now()
 	ttl := co.ttl
 	if ld.ttl > 0 {
 		ttl = ld.ttl
@@ -21,59 +86,44 @@ func (v *View[V]) newItem(id string, ld loaded) (*Item, []byte) {
 		ttl -= int64(float64(ttl) * co.jitter * rand.Float64())
 	}
 	it.fresh = addMoment(now, max(ttl, 1))
-	it.dead = it.fresh
-	it.retry.Store(never)
-	it.bytes = itemOverhead + int64(len(id)) + int64(cap(it.nodes)-len(co.static))*8
-	val, _ := ld.value.(V) // a nil interface is a value too
-	if _, neg := ld.value.(negative); neg {
-		it.bytes += 64
-		it.weigh(c)
-		return it, nil
+	l := it.layout()
+	if l >= layoutTagged {
+		it.tagged().checked.Store(ld.stamp)
 	}
-	it.dead = addMoment(it.fresh, max(co.swr, co.sie))
-	if ld.keep > 0 {
-		it.dead = addMoment(now, ld.keep)
+	if l >= layoutWindowed {
+		at := int64(never)
+		if co.ahead > 0 && ttl < never && it.kind() != kindNegative {
+			at = now + int64(float64(ttl)*co.ahead)
+			it.meta.Or(markMoment)
+		}
+		it.windowed().retry.Store(at)
 	}
-	if co.ahead > 0 && ttl < never {
-		it.retry.Store(now + int64(float64(ttl)*co.ahead))
-	}
-	frame := v.fit(it, val)
-	it.weigh(c)
-	return it, frame
-}
-
-// fit chooses how it holds val, and counts its bytes.
-func (v *View[V]) fit(it *Item, val V) (frame []byte) {
-	c := v.core.c
-	live := v.sizeOf(val)
-	if v.s.Codec != nil && (v.s.Compression != None || c.remote != nil) {
-		f, plain, compressed, err := v.encode(val)
-		if err == nil {
-			if c.remote != nil {
-				frame = f
-			}
-			if compressed {
-				saved := int64(plain - len(f))
-				it.value = packed{frame: f, saved: saved}
-				it.bytes += int64(cap(f)) + 40
-				return frame
-			}
+	if l == layoutFull {
+		f := it.full()
+		f.used.Store(now)
+		f.dead = co.deadline(it)
+		if ld.keep > 0 {
+			f.dead = addMoment(now, ld.keep)
+		}
+		if co.idle > 0 || co.c.remote != nil {
+			it.meta.Or(markMoment)
 		}
 	}
-	it.bytes += live
-	return frame
 }
 
 // weigh sets what it counts for.
-func (it *Item) weigh(c *Cache) {
-	it.weight = it.bytes
+func (it *Item) weigh(c *Cache, bytes int64) {
 	if n := int64(c.opts.MaxEntries); n > 0 {
 		if c.opts.MaxBytes == 0 {
-			it.weight = 1
-			return
+			it.meta.Or(markUnit)
+		} else {
+			bytes = max(bytes, (c.opts.MaxBytes+n-1)/n)
 		}
-		it.weight = max(it.weight, (c.opts.MaxBytes+n-1)/n)
 	}
+	if bytes < 0 || bytes > math.MaxUint32 {
+		bytes = tooLarge
+	}
+	it.bytes = uint32(bytes)
 }
 
 // addMoment adds a duration to a moment without overflow.

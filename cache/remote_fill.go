@@ -58,18 +58,18 @@ func (v *View[V]) nodesOf(tags []string, id string) []*node {
 }
 
 // writeRemote gives a stored value to the second level.
-func (v *View[V]) writeRemote(ctx context.Context, it *Item, frame []byte, pos uint64) {
+func (v *View[V]) writeRemote(ctx context.Context, id string, it *Item, frame []byte, pos uint64) {
 	c := v.core.c
 	if c.remote == nil || frame == nil || pos == 0 || !c.remote.usable(ctx) {
 		return
 	}
 	now := c.now()
 	rec := &Record{Version: v.core.version, Codec: v.core.codec, Data: frame, Position: pos,
-		Tags:  c.tags.namesAbove(it.nodes, v.Tag(it.key.ID)),
+		Tags:  c.tags.namesAbove(it.tags(), v.Tag(id)),
 		Fresh: min(time.Duration(it.fresh-now), remoteKeepMax),
-		Keep:  min(time.Duration(it.dead-now), remoteKeepMax)}
+		Keep:  min(time.Duration(c.deadOf(it)-now), remoteKeepMax)}
 	if rec.Fresh > 0 {
-		c.remote.set(ctx, v.core, it.key.ID, rec)
+		c.remote.set(ctx, v.core, id, rec)
 	}
 }
 

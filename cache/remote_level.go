@@ -65,7 +65,8 @@ func newRemoteLevel(c *Cache, r Remote) *remoteLevel {
 // trusts tells whether it may be served without asking the remote: the push
 // connection has missed nothing since it was loaded, or that was just now.
 func (rl *remoteLevel) trusts(it *Item, now int64) bool {
-	return it.rgen != 0 && it.rgen == rl.gen.Load() || now-it.verified < rl.recheck
+	f := it.full() // as all items of a cache with a remote are
+	return f.rgen != 0 && f.rgen == rl.gen.Load() || now-f.verified < rl.recheck
 }
 
 // resting tells whether the circuit is open.

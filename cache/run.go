@@ -79,7 +79,7 @@ func (v *View[V]) run(cl *call, old *Item, fn Loader[V]) {
 	cl.settled = true
 	v.tellLoad(cl, []string{f.key.ID}, LoadEvent{Stored: stored, Err: err})
 	if stored {
-		v.writeRemote(context.WithoutCancel(cl.ctx), res.item, res.frame, cl.rpos)
+		v.writeRemote(context.WithoutCancel(cl.ctx), f.key.ID, res.item, res.frame, cl.rpos)
 	}
 }
 
@@ -212,7 +212,7 @@ func (c *Cache) finish(f *flight, res result, nodes []*node) (stored bool) {
 		c.tags.release(own...)
 	}
 	if stored {
-		c.stored(res.item)
+		c.stored(co, f.key.ID)
 	}
 	close(f.done)
 	c.tellEvictions()
@@ -226,7 +226,7 @@ func (c *Cache) keepLocked(f *flight, res result) (kept, stored bool) {
 	case f.superseded || !f.unmoved:
 		f.call.core.counters.discarded.Add(1)
 	case res.item != nil:
-		stored = c.store(res.item) == nil
+		stored = c.store(f.key, res.item) == nil
 		if stored {
 			c.armSweep()
 		} else {
@@ -269,13 +269,13 @@ func (c *Cache) fallbackLocked(f *flight) *Item {
 // answerWith makes f answer with the value of it. No lock is held.
 func (c *Cache) answerWith(f *flight, it *Item) {
 	var val any
-	if err := capture(func() (err error) { val, err = it.core.open(it); return err }); err != nil {
+	if err := capture(func() (err error) { val, err = f.call.core.open(it); return err }); err != nil {
 		f.stale = false
 		return
 	}
-	f.value, f.err, f.nodes = val, nil, it.nodes
+	f.value, f.err, f.nodes = val, nil, it.tags()
 	if f.stale {
-		it.core.counters.stale.Add(1)
+		f.call.core.counters.stale.Add(1)
 	}
 }
 

@@ -10,7 +10,8 @@ const (
 	mapSlot    = 16 // bookkeeping of a map per element, about
 )
 
-// sizeOf returns the bytes that val keeps alive.
+// sizeOf returns the bytes that val keeps alive outside of its own memory, which is
+// part of the item. What the user tells is taken for that, in doubt too much.
 func (v *View[V]) sizeOf(val V) int64 {
 	if v.s.SizeOf != nil {
 		return max(v.s.SizeOf(val), 0)
@@ -20,13 +21,13 @@ func (v *View[V]) sizeOf(val V) int64 {
 	}
 	switch x := any(val).(type) {
 	case string:
-		return 16 + int64(len(x))
+		return int64(len(x))
 	case []byte:
-		return 24 + int64(cap(x))
+		return int64(cap(x))
 	}
 	rv := reflect.ValueOf(&val).Elem()
 	e := estimator{budget: sizeBudget}
-	return int64(rv.Type().Size()) + e.beyond(rv, 0)
+	return e.beyond(rv, 0)
 }
 
 // estimator walks a value and adds up what it points to. It looks at no more than

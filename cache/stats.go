@@ -2,7 +2,6 @@ package cache
 
 import (
 	"math/bits"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
@@ -127,13 +126,15 @@ type counters struct {
 	hist                                                   [histBuckets]atomic.Int64
 }
 
-// hit counts a lookup from memory that began at the moment begun.
-func (s *counters) hit(c *Cache, begun int64) {
-	r := rand.Uint32()
-	stripe := &s.stripes[r%hitStripes]
+// timed tells whether the hit is one of the few whose time is taken.
+func (v visit) timed() bool { return (v.dice>>8)%hitSampling == 0 }
+
+// hit counts a lookup from memory.
+func (s *counters) hit(c *Cache, v visit) {
+	stripe := &s.stripes[v.dice%hitStripes]
 	stripe.hits.Add(1)
-	if (r>>8)%hitSampling == 0 {
-		stripe.nanos.Add(hitSampling * (c.now() - begun))
+	if v.timed() {
+		stripe.nanos.Add(hitSampling * (c.now() - v.now))
 	}
 }
 

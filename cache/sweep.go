@@ -52,19 +52,19 @@ func (c *Cache) sweep(ctx context.Context) {
 		return
 	}
 	now := c.now()
-	var dead []*Item
+	var dead []aged
 	n := 0
-	r.Range(func(_ Key, it *Item) bool {
+	r.Range(func(key Key, it *Item) bool {
 		if c.judge(it, now, false) == stateMiss {
-			dead = append(dead, it)
+			dead = append(dead, aged{key, it})
 		}
 		n++
 		return n%1024 != 0 || ctx.Err() == nil
 	})
-	for _, it := range dead {
-		if c.engine.DeleteIf(it.key, it) {
-			it.core.counters.swept.Add(1)
-			c.removed(it, false)
+	for _, d := range dead {
+		if c.engine.DeleteIf(d.key, d.it) {
+			c.coreOf(d.it).counters.swept.Add(1)
+			c.removed(d.it, false)
 		}
 	}
 }

@@ -24,18 +24,17 @@ func (v *View[V]) Get(ctx context.Context, key string) (V, bool) {
 	if c.bypass() {
 		return zero, false
 	}
-	now := c.now()
 	rec := recorderOf(ctx, c)
 	if rec != nil {
 		rec.add(v.Tag(key))
 	}
-	it, st := c.lookup(v.key(key), now)
+	it, st, vis := v.find(key)
 	if st == stateFresh || st == stateAhead {
-		if val, err, ok := v.serve(it, rec, now); ok {
+		if val, err, ok := v.serve(key, it, rec, vis); ok {
 			return val, err == nil
 		}
 	}
-	v.core.counters.miss(c.now() - now)
+	v.core.counters.miss(c.now() - vis.begun(c))
 	return zero, false
 }
 
@@ -71,13 +70,15 @@ func (v *View[V]) Set(ctx context.Context, key string, val V) error {
 		return nil
 	}
 	it, frame := v.newItem(key, ld)
-	it.byHand = true
-	err := c.put(it)
+	if it.layout() == layoutFull {
+		it.full().byHand = true
+	}
+	err := c.put(v.key(key), it)
 	if err == errOvertaken {
 		return nil // the later Set did all the rest
 	}
-	c.wrote(v.core, it.key, true)
-	c.stored(it)
+	c.wrote(v.core, v.key(key), true)
+	c.stored(v.core, key)
 	c.tellEvictions()
 	if err != nil {
 		return fmt.Errorf("cache: set: %w", err)
@@ -85,7 +86,7 @@ func (v *View[V]) Set(ctx context.Context, key string, val V) error {
 	if remoteErr != nil {
 		return fmt.Errorf("cache: set: %w", remoteErr)
 	}
-	v.writeRemote(ctx, it, frame, ld.rpos)
+	v.writeRemote(ctx, key, it, frame, ld.rpos)
 	return nil
 }
 
@@ -127,8 +128,8 @@ func (v *View[V]) Tag(key string) string { return v.core.tagPrefix + key }
 // It does not count as use. It yields nothing with an engine that has no Range.
 func (v *View[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
-		for it := range v.items() {
-			if val, err := v.value(it); err == nil && !yield(it.key.ID, val) {
+		for id, it := range v.items() {
+			if val, err := v.value(it); err == nil && !yield(id, val) {
 				return
 			}
 		}
@@ -138,34 +139,34 @@ func (v *View[V]) All() iter.Seq2[string, V] {
 // Keys yields the keys of all fresh values in memory, like [View.All].
 func (v *View[V]) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for it := range v.items() {
-			if !yield(it.key.ID) {
+		for id := range v.items() {
+			if !yield(id) {
 				return
 			}
 		}
 	}
 }
 
-func (v *View[V]) items() iter.Seq[*Item] {
-	return func(yield func(*Item) bool) {
+func (v *View[V]) items() iter.Seq2[string, *Item] {
+	return func(yield func(string, *Item) bool) {
 		c := v.core.c
 		r, ok := c.engine.(ranger)
 		if !ok || c.bypass() {
 			return
 		}
-		var mine []*Item // the engine may hold locks during Range
-		r.Range(func(_ Key, it *Item) bool {
-			if it.core == v.core {
-				mine = append(mine, it)
+		var mine []aged // the engine may hold locks during Range
+		r.Range(func(key Key, it *Item) bool {
+			if key.Strategy == v.core.id {
+				mine = append(mine, aged{key, it})
 			}
 			return true
 		})
 		now := c.now()
-		for _, it := range mine {
-			if _, neg := it.value.(negative); neg {
+		for _, m := range mine {
+			if m.it.kind() == kindNegative {
 				continue
 			}
-			if st := c.judge(it, now, false); (st == stateFresh || st == stateAhead) && !yield(it) {
+			if st := c.judge(m.it, now, false); (st == stateFresh || st == stateAhead) && !yield(m.key.ID, m.it) {
 				return
 			}
 		}
@@ -183,7 +184,7 @@ func (v *View[V]) key(id string) Key { return Key{Strategy: v.core.id, ID: id} }
 // lookup asks the engine for key and judges what it holds.
 func (c *Cache) lookup(key Key, now int64) (*Item, state) {
 	it, ok := c.engine.Get(key)
-	if !ok || it.key != key {
+	if !ok {
 		return nil, stateMiss
 	}
 	return it, c.judge(it, now, true)
@@ -191,59 +192,59 @@ func (c *Cache) lookup(key Key, now int64) (*Item, state) {
 
 var errOvertaken = errors.New("overtaken by a later Set")
 
-// put writes it by hand: over a load that is running. It returns errOvertaken, and
+// put writes the entry of key by hand: over a load that is running. It returns errOvertaken, and
 // changes nothing, if the remote took a later Set that is in memory already.
-func (c *Cache) put(it *Item) error {
-	s := c.flights.shard(it.key)
+func (c *Cache) put(key Key, it *Item) error {
+	s := c.flights.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.supersedeLocked(it.key)
-	if it.rpos != 0 {
+	s.supersedeLocked(key)
+	if it.position() != 0 {
 		// The other nodes know the order of the positions.
-		if set := s.sets[it.key]; set != nil && set.pos > it.rpos {
+		if set := s.sets[key]; set != nil && set.pos > it.position() {
 			return errOvertaken
 		}
-		if cur, ok := c.engine.Get(it.key); ok && cur.byHand && cur.rpos > it.rpos {
+		if cur, ok := c.engine.Get(key); ok && cur.full().byHand && cur.position() > it.position() {
 			return errOvertaken
 		}
 	}
-	err := c.store(it)
+	err := c.store(key, it)
 	if err == nil {
 		c.armSweep()
 		return nil
 	}
-	c.dropLocked(it.key)
+	c.dropLocked(key)
 	return err
 }
 
 // serve counts a hit and returns what it holds: a value, or the error of a cached
 // absence. ok is false if its bytes are damaged; then it is gone.
-func (v *View[V]) serve(it *Item, rec *recorder, begun int64) (val V, err error, ok bool) {
+func (v *View[V]) serve(key string, it *Item, rec *recorder, vis visit) (val V, err error, ok bool) {
 	c := v.core.c
-	if n, neg := it.value.(negative); neg {
+	if it.kind() == kindNegative {
 		v.core.counters.negative.Add(1)
-		err = n.err
+		err = held[negative](it).err
 	} else if val, err = v.value(it); err != nil {
-		v.damaged(it)
+		v.damaged(v.key(key), it)
 		return val, nil, false
 	}
 	if rec != nil {
-		rec.inherit(it.nodes)
+		rec.inherit(it.tags())
 	}
-	v.core.counters.hit(c, begun)
+	v.core.counters.hit(c, vis)
 	return val, err, true
 }
 
 // value returns the value of it for a caller.
 func (v *View[V]) value(it *Item) (V, error) {
 	var zero V
-	switch x := it.value.(type) {
-	case packed:
-		return v.decode(x.frame)
-	case negative:
+	switch it.kind() {
+	case kindPacked:
+		return v.decode(held[packed](it).frame)
+	case kindNegative:
 		return zero, ErrDecode
 	}
-	x, _ := it.value.(V) // a nil interface is a value too
+	x := *held[V](it)
 	if v.s.Clone != nil {
 		x = v.s.Clone(x)
 	}
@@ -282,14 +283,14 @@ func (v *View[V]) encode(val V) (frame []byte, plain int, compressed bool, err e
 	return frame, len(b), compressed, nil
 }
 
-// damaged removes an item whose bytes cannot be decoded.
-func (v *View[V]) damaged(it *Item) {
+// damaged removes the entry of key, whose bytes cannot be decoded.
+func (v *View[V]) damaged(key Key, it *Item) {
 	c := v.core.c
 	v.core.counters.decodeErrors.Add(1)
-	s := c.flights.shard(it.key)
+	s := c.flights.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.engine.DeleteIf(it.key, it) {
+	if c.engine.DeleteIf(key, it) {
 		c.removed(it, false)
 	}
 }

@@ -191,13 +191,14 @@ func TestUpdatesEvict(t *testing.T) {
 func TestHugeBound(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	e := newEngine(t, 1<<50, nil)
+	const bound = 1<<32 - 2 // no item is larger
+	e := newEngine(t, bound, nil)
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 2<<20 {
 		t.Errorf("an empty engine took %d bytes", n)
 	}
-	mustSet(t, e, key(1), ristrettocache.NewMint(t).Item(1<<49))
-	mustSet(t, e, key(2), ristrettocache.NewMint(t).Item(1<<50))
+	mustSet(t, e, key(1), ristrettocache.NewMint(t).Item(bound/2))
+	mustSet(t, e, key(2), ristrettocache.NewMint(t).Item(bound))
 	if _, ok := e.Get(key(1)); ok {
 		t.Error("both fit although one of them is the bound")
 	}

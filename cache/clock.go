@@ -1,0 +1,94 @@
+package cache
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// Reading the clock costs as much as all the rest of a hit. So while a cache is busy a
+// timer keeps the moment for those hits that do not need it to the second.
+const (
+	clockTick  = 10 * time.Millisecond
+	clockTicks = 100                // then the timer rests until hits start it again
+	clockSlack = int64(time.Second) // by how much the kept moment may be behind
+)
+
+// clock is the kept moment.
+type clock struct {
+	moment  atomic.Int64 // 0: none is kept
+	running atomic.Bool
+	ticks   int // of the timer, which is the only one to use it
+}
+
+// keep starts the timer unless it runs. now is the moment.
+func (k *clock) keep(c *Cache, now int64) {
+	if k.running.Load() || k.running.Swap(true) {
+		return
+	}
+	k.ticks = 0
+	k.moment.Store(now)
+	time.AfterFunc(clockTick, func() { k.tick(c) })
+}
+
+func (k *clock) tick(c *Cache) {
+	if k.ticks++; k.ticks >= clockTicks || c.closed.Load() {
+		k.moment.Store(0)
+		k.running.Store(false)
+		return
+	}
+	k.moment.Store(c.now())
+	time.AfterFunc(clockTick, func() { k.tick(c) })
+}
+
+// sure tells whether it is fresh, as far as that can be told without reading the
+// clock: by much more than the kept moment can be behind.
+func (c *Cache) sure(it *Item) bool {
+	moment := c.clock.moment.Load()
+	if moment == 0 || it.fresh-moment < clockSlack {
+		return false
+	}
+	m := it.meta.Load()
+	if m&(markGone|markSoft|markMoment) != 0 {
+		return false
+	}
+	return layoutOf(m) == layoutPlain || it.tagged().checked.Load() == c.tags.epoch.Load()
+}
+
+// visit is one lookup, as its hit is counted.
+type visit struct {
+	dice uint32 // spreads the counting, and picks what is timed
+	now  int64  // moment when it began; 0: it was not needed
+}
+
+// begun returns the moment when the lookup began, or now if it was taken for a hit.
+func (v visit) begun(c *Cache) int64 {
+	if v.now == 0 {
+		return c.now()
+	}
+	return v.now
+}
+
+// find looks key up for a caller of v, and counts as a use. The visit has the moment
+// unless the state is stateFresh.
+func (v *View[V]) find(key string) (*Item, state, visit) {
+	c := v.core.c
+	vis := visit{dice: rand.Uint32()}
+	if vis.timed() {
+		vis.now = c.now()
+	}
+	it, ok := c.engine.Get(v.key(key))
+	if ok && c.sure(it) {
+		return it, stateFresh, vis
+	}
+	if vis.now == 0 {
+		vis.now = c.now()
+	}
+	if !ok {
+		return nil, stateMiss, vis
+	}
+	if vis.timed() {
+		c.clock.keep(c, vis.now)
+	}
+	return it, c.judge(it, vis.now, true), vis
+}
