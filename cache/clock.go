@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
@@ -57,8 +56,9 @@ func (c *Cache) sure(it *Item) bool {
 
 // visit is one lookup, as its hit is counted.
 type visit struct {
-	dice uint32 // spreads the counting, and picks what is timed
-	now  int64  // moment when it began; 0: it was not needed
+	stripe *hitStripe
+	now    int64 // moment when it began; 0: it was not needed
+	timed  bool  // it is one of the few whose time is counted
 }
 
 // begun returns the moment when the lookup began, or now if it was taken for a hit.
@@ -73,8 +73,8 @@ func (v visit) begun(c *Cache) int64 {
 // unless the state is stateFresh.
 func (v *View[V]) find(key string) (*Item, state, visit) {
 	c := v.core.c
-	vis := visit{dice: rand.Uint32()}
-	if vis.timed() {
+	vis := v.core.counters.visit(0)
+	if vis.timed {
 		vis.now = c.now()
 	}
 	it, ok := c.engine.Get(v.key(key))
@@ -87,7 +87,7 @@ func (v *View[V]) find(key string) (*Item, state, visit) {
 	if !ok {
 		return nil, stateMiss, vis
 	}
-	if vis.timed() {
+	if vis.timed {
 		c.clock.keep(c, vis.now)
 	}
 	return it, c.judge(it, vis.now, true), vis

@@ -8,13 +8,21 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// otterEngine is the default Engine. Otter's maintenance runs on the goroutines
-// that write, so there is nothing to join, and an eviction is done when Set returns.
+// otterEngine is the default Engine. Otter's maintenance runs on the goroutines that
+// write, so that an eviction is done when Set returns; what only reads have to tell the
+// policy is left to a goroutine of its own, and reads beside it are not told, as otter
+// itself does it: ranking costs more than a hit.
 type otterEngine struct {
 	c        *otter.Cache[Key, *Item]
 	max      atomic.Int64 // the bound now
 	weight   atomic.Int64 // the sum of weights now, ahead of otter's own view
 	onRemove func(it *Item, evicted bool)
+
+	inside atomic.Int32 // writers, and the maintenance itself: what they cause runs at once
+
+	drainMu sync.Mutex
+	drains  sync.WaitGroup // Add under drainMu
+	closed  bool           // guarded by drainMu
 
 	setMu sync.RWMutex // held alone by a Set that was refused at first
 }
@@ -40,7 +48,7 @@ func newOtter(o EngineOptions) (Engine, error) {
 		MaximumWeight: uint64(o.MaxWeight),
 		Weigher:       func(_ Key, it *Item) uint32 { return uint32(it.Weight()) },
 		OnDeletion:    e.deleted,
-		Executor:      func(fn func()) { fn() },
+		Executor:      e.execute,
 		Logger:        otterSilence{},
 	})
 	if err != nil {
@@ -55,6 +63,37 @@ type otterSilence struct{}
 
 func (otterSilence) Warn(context.Context, string, error)  {}
 func (otterSilence) Error(context.Context, string, error) {}
+
+// execute runs a task of otter's maintenance.
+func (e *otterEngine) execute(task func()) {
+	if e.inside.Load() > 0 || !e.drainLater(task) {
+		task()
+	}
+}
+
+// drainLater runs task in a goroutine, unless the engine is closed.
+func (e *otterEngine) drainLater(task func()) bool {
+	e.drainMu.Lock()
+	defer e.drainMu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.drains.Go(func() {
+		e.inside.Add(1)
+		defer e.inside.Add(-1)
+		task()
+	})
+	return true
+}
+
+// Close waits for maintenance under way. What follows runs on the callers.
+func (e *otterEngine) Close() error {
+	e.drainMu.Lock()
+	e.closed = true
+	e.drainMu.Unlock()
+	e.drains.Wait()
+	return nil
+}
 
 // deleted runs for each item that left, with locks of otter held perhaps.
 func (e *otterEngine) deleted(ev otter.DeletionEvent[Key, *Item]) {
@@ -75,6 +114,8 @@ func (e *otterEngine) Set(key Key, it *Item) error {
 	if it.Weight() > e.max.Load() {
 		return ErrTooLarge
 	}
+	e.inside.Add(1)
+	defer e.inside.Add(-1)
 	e.setMu.RLock()
 	done := e.enter(key, it)
 	e.setMu.RUnlock()
@@ -124,6 +165,8 @@ func (e *otterEngine) EvictTo(target int64) { e.evictTo(target, nil) }
 
 // evictTo is EvictTo that spares the item keep.
 func (e *otterEngine) evictTo(target int64, keep *Item) {
+	e.inside.Add(1)
+	defer e.inside.Add(-1)
 	var victims []otter.Entry[Key, *Item]
 	left := e.weight.Load()
 	for v := range e.c.Coldest() {
@@ -144,6 +187,8 @@ func (e *otterEngine) evictTo(target int64, keep *Item) {
 }
 
 func (e *otterEngine) DeleteIf(key Key, it *Item) (done bool) {
+	e.inside.Add(1)
+	defer e.inside.Add(-1)
 	e.c.ComputeIfPresent(key, func(old *Item) (*Item, otter.ComputeOp) {
 		done = old == it
 		if done {
@@ -157,6 +202,8 @@ func (e *otterEngine) DeleteIf(key Key, it *Item) (done bool) {
 func (e *otterEngine) Range(fn func(Key, *Item) bool) { e.c.All()(fn) }
 
 func (e *otterEngine) Resize(maxWeight int64) {
+	e.inside.Add(1)
+	defer e.inside.Add(-1)
 	e.setMu.Lock()
 	defer e.setMu.Unlock()
 	e.max.Store(maxWeight)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 )
 
@@ -91,7 +90,7 @@ func (v *View[V]) wait(ctx context.Context, rec *recorder, key string, fn Loader
 			return v.closedMeanwhile(ctx, key, fn, err)
 		}
 		if it != nil {
-			if val, err, ok := v.serve(key, it, rec, visit{rand.Uint32(), begun}); ok {
+			if val, err, ok := v.serve(key, it, rec, v.core.counters.visit(begun)); ok {
 				return val, err
 			}
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -141,7 +140,7 @@ func (m *many[V]) refresh() {
 
 // take serves key from it, unless its bytes are damaged.
 func (m *many[V]) take(key string, it *Item, begun int64) bool {
-	val, err, ok := m.v.serve(key, it, m.rec, visit{rand.Uint32(), begun})
+	val, err, ok := m.v.serve(key, it, m.rec, m.v.core.counters.visit(begun))
 	if ok && err == nil {
 		m.found[key] = val
 	}

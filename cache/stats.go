@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // Stats is a snapshot of counters since New or Add, and of sizes now. It is a plain
@@ -103,9 +104,9 @@ func (s *Stats) add(o Stats) {
 }
 
 const (
-	hitStripes  = 8
-	hitSampling = 64     // one hit in so many is timed
-	histBuckets = 2 * 64 // two per power of two nanoseconds
+	hitStripesLog = 4
+	hitSampling   = 64     // one hit in so many of a stripe is timed, the first too
+	histBuckets   = 2 * 64 // two per power of two nanoseconds
 )
 
 // hitStripe counts hits apart from other stripes, so that readers on several cores
@@ -117,7 +118,7 @@ type hitStripe struct {
 
 // counters holds the figures of one strategy.
 type counters struct {
-	stripes [hitStripes]hitStripe
+	stripes [1 << hitStripesLog]hitStripe
 
 	misses, negative, stale, remoteHits, remoteErrors      atomic.Int64
 	loads, loadErrors, refreshes, discarded, invalidations atomic.Int64
@@ -126,15 +127,20 @@ type counters struct {
 	hist                                                   [histBuckets]atomic.Int64
 }
 
-// timed tells whether the hit is one of the few whose time is taken.
-func (v visit) timed() bool { return (v.dice>>8)%hitSampling == 0 }
+// visit begins a lookup at the moment now, 0 if that is not known yet. Goroutines keep
+// to different stripes as their stacks lie apart.
+func (s *counters) visit(now int64) visit {
+	var here byte
+	place := uint32(uintptr(unsafe.Pointer(&here))>>10) * 0x9e3779b1
+	stripe := &s.stripes[place>>(32-hitStripesLog)]
+	return visit{stripe: stripe, now: now, timed: stripe.hits.Load()%hitSampling == 0}
+}
 
 // hit counts a lookup from memory.
-func (s *counters) hit(c *Cache, v visit) {
-	stripe := &s.stripes[v.dice%hitStripes]
-	stripe.hits.Add(1)
-	if v.timed() {
-		stripe.nanos.Add(hitSampling * (c.now() - v.now))
+func (c *Cache) hit(v visit) {
+	v.stripe.hits.Add(1)
+	if v.timed {
+		v.stripe.nanos.Add(hitSampling * (c.now() - v.now))
 	}
 }
 

@@ -220,18 +220,22 @@ func (c *Cache) put(key Key, it *Item) error {
 // serve counts a hit and returns what it holds: a value, or the error of a cached
 // absence. ok is false if its bytes are damaged; then it is gone.
 func (v *View[V]) serve(key string, it *Item, rec *recorder, vis visit) (val V, err error, ok bool) {
-	c := v.core.c
-	if it.kind() == kindNegative {
+	switch it.kind() {
+	case kindValue:
+		val = v.plain(it)
+	case kindNegative:
 		v.core.counters.negative.Add(1)
 		err = held[negative](it).err
-	} else if val, err = v.value(it); err != nil {
-		v.damaged(v.key(key), it)
-		return val, nil, false
+	default:
+		if val, err = v.value(it); err != nil {
+			v.damaged(v.key(key), it)
+			return val, nil, false
+		}
 	}
 	if rec != nil {
 		rec.inherit(it.tags())
 	}
-	v.core.counters.hit(c, vis)
+	v.core.c.hit(vis)
 	return val, err, true
 }
 
@@ -244,11 +248,15 @@ func (v *View[V]) value(it *Item) (V, error) {
 	case kindNegative:
 		return zero, ErrDecode
 	}
-	x := *held[V](it)
+	return v.plain(it), nil
+}
+
+// plain is value for an item that holds a V.
+func (v *View[V]) plain(it *Item) V {
 	if v.s.Clone != nil {
-		x = v.s.Clone(x)
+		return v.s.Clone(*held[V](it))
 	}
-	return x, nil
+	return *held[V](it)
 }
 
 // decode returns the value in a frame. A panic of the codec is an error.
