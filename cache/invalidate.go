@@ -123,11 +123,11 @@ func (c *Cache) dropOlder(n *node) {
 	it, ok := c.engine.Get(key)
 	switch {
 	case !ok:
-	case it.stamp < n.hard.Load():
+	case it.olderThan(n.hard.Load()):
 		if c.engine.DeleteIf(key, it) {
 			c.removed(it, false)
 		}
-	case it.stamp < n.soft.Load():
+	case it.olderThan(n.soft.Load()):
 		it.expire(c.now())
 	}
 }

@@ -12,7 +12,6 @@ import (
 // layouts, each of which contains the one before it, and the value follows in the same
 // allocation: see layouts.go.
 type Item struct {
-	stamp uint64        // the epoch before the value was loaded
 	fresh int64         // moment, in nanoseconds since Cache.start
 	bytes uint32        // what it counts for; tooLarge: no engine takes it
 	meta  atomic.Uint32 // strategy, layout, kind, tags and marks, as below
@@ -194,15 +193,24 @@ func (it *Item) within(window, now int64) bool {
 	return window > 0 && now < addMoment(it.staleSince(), window)
 }
 
+// olderThan tells whether it was loaded before the epoch stamp of its own tag. Of a
+// plain item that is not known: then any stamp makes it old, at the cost of a load.
+func (it *Item) olderThan(stamp uint64) bool {
+	if it.layout() == layoutPlain {
+		return stamp > 0
+	}
+	return it.tagged().stamp < stamp
+}
+
 // recheck compares the stamps of the item's tags with its own; false: hard dead.
 // epoch was read before, so that what is published later is looked at again.
 func (c *Cache) recheck(it *Item, epoch uint64, now int64) bool {
 	soft := false
 	for _, n := range it.tags() {
-		if n.hard.Load() > it.stamp {
+		if n.hard.Load() > it.tagged().stamp {
 			return false
 		}
-		soft = soft || n.soft.Load() > it.stamp
+		soft = soft || n.soft.Load() > it.tagged().stamp
 	}
 	if soft {
 		it.expire(now)

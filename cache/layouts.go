@@ -15,10 +15,11 @@ const (
 	layoutFull                   // a full: what is rare
 )
 
-// tagged is an item that depends on something.
+// tagged is an item that depends on something, or that something may depend on.
 type tagged struct {
 	Item
 	nodes   **node        // first of the nodes, as many as meta says; refs are held until it left
+	stamp   uint64        // the epoch before the value was loaded
 	checked atomic.Uint64 // last epoch at which the stamps were found good
 }
 

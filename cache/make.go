@@ -23,7 +23,6 @@ func (v *View[V]) newItem(id string, ld loaded) (*Item, []byte) {
 	it, bytes, frame := v.hold(l, ld.value)
 	it.meta.Or(co.id)
 	it.attach(nodes)
-	it.stamp = ld.stamp
 	v.date(it, ld)
 	bytes += engineBytes + int64(len(id)) + int64(len(nodes)-len(co.static))*8
 	it.weigh(c, bytes)
@@ -42,7 +41,7 @@ func (v *View[V]) layoutFor(ld loaded, tags int) layout {
 		return layoutFull
 	case co.swr > 0 || co.sie > 0 || co.ahead > 0:
 		return layoutWindowed
-	case tags > 0:
+	case tags > 0 || c.tags.linked.Load() > 0:
 		return layoutTagged
 	}
 	return layoutPlain
@@ -88,6 +87,7 @@ func (v *View[V]) date(it *Item, ld loaded) {
 	it.fresh = addMoment(now, max(ttl, 1))
 	l := it.layout()
 	if l >= layoutTagged {
+		it.tagged().stamp = ld.stamp
 		it.tagged().checked.Store(ld.stamp)
 	}
 	if l >= layoutWindowed {
