@@ -391,9 +391,12 @@ func (c *Cache) store(key Key, it *Item) error {
 
 // tellEvictions calls the Evict hook for what was evicted. No lock is held.
 func (c *Cache) tellEvictions() {
-	if !c.pending.Load() {
-		return
+	if c.pending.Load() {
+		c.drainEvictions()
 	}
+}
+
+func (c *Cache) drainEvictions() {
 	c.evictMu.Lock()
 	events := c.evicted
 	c.evicted = nil

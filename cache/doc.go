@@ -34,7 +34,7 @@
 // with a ctx that has the values of the first caller's, no deadline, and ends when
 // every caller has gone, at HardTimeout, or at Close. Hooks run on the goroutine that
 // did the work, without locks. [New] starts no goroutine, except one for a second
-// level; a sweep runs on one for as long as it takes, and so does the repetition of
+// level. Ranking what only reads have used runs on one for some microseconds; a sweep runs on one for as long as it takes, and so does the repetition of
 // invalidations that the second level refused. [Cache.Close] waits for all.
 //
 // What holds, with every engine: Set is readable when it returns, and the last Set
@@ -56,8 +56,12 @@
 // # Cost
 //
 // A hit allocates nothing (TestHitAllocs, BenchmarkViewLoadHit): it is one read of
-// the engine, one reading of the clock and one atomic comparison; after an
-// invalidation anywhere, each entry compares the stamps of its tags once. Invalidating a tag is O(1) in the
+// the engine and one atomic comparison; after an invalidation anywhere, each entry
+// compares the stamps of its tags once. While a cache is busy, a timer keeps the moment
+// 100 times a second, so that hits read the clock only within a second of an entry's
+// end. An entry is one allocation of 16 bytes beside its value, 40 with tags and 8 more
+// for each tag of its own, 56 with stale windows (TestLayoutSizes), and an engine's
+// node: with otter and a million entries some 100 bytes. Invalidating a tag is O(1) in the
 // number of entries, and O(n) in the tags below it in the graph of [Cache.Depend].
 // A miss costs a goroutine and some allocations besides the loader. Entries with a
 // compressed value decode at each hit. Sizes are estimated once per store, by a
@@ -66,6 +70,8 @@
 // # Limits
 //
 //   - Returned values are shared: do not modify them, or give a Clone.
+//   - An entry is below 4 GiB; with a larger value Set returns ErrTooLarge.
+//   - There are at most 65,536 strategies in a cache.
 //   - Dead entries take room until read, evicted or swept.
 //   - An entry that merely outlives its TTL and is loaded anew does not invalidate
 //     what was built from it.

@@ -317,11 +317,14 @@ func (v *View[V]) locate(cl *call) {
 
 // tellLoad calls the Load hook; ev has what is not known from the call.
 func (v *View[V]) tellLoad(cl *call, keys []string, ev LoadEvent) {
+	if v.core.c.opts.Hooks.Load != nil {
+		v.tell(cl, keys, ev)
+	}
+}
+
+func (v *View[V]) tell(cl *call, keys []string, ev LoadEvent) {
 	c := v.core.c
 	h := c.opts.Hooks.Load
-	if h == nil {
-		return
-	}
 	ev.Strategy, ev.Keys, ev.Background = v.core.name, keys, cl.background
 	ev.Duration = time.Duration(c.now() - cl.begun)
 	c.guard(func() { h(ev) })
