@@ -71,6 +71,12 @@
 //
 //   - Returned values are shared: do not modify them, or give a Clone.
 //   - An entry is below 4 GiB; with a larger value Set returns ErrTooLarge.
+//   - No strategy has priority over another: an engine's weight says how much room an
+//     entry takes, not how much it is wanted. With otter, twice or four times the weight
+//     for half of the keys of a Zipf load lowered the hit ratio of both halves alike
+//     (75.0 and 75.1 % to 71.8 and 71.9, and 68.6 and 68.8). Give what must stay a cache
+//     of its own.
+//   - A strategy is in memory, or with a Codec in the second level too; not there alone.
 //   - There are at most 65,536 strategies in a cache.
 //   - Dead entries take room until read, evicted or swept.
 //   - An entry that merely outlives its TTL and is loaded anew does not invalidate

@@ -17,7 +17,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{"memory", memorySuite}, {"resilience", resilienceSuite}}
+	return []suite{{"cache", cacheSuite}, {"memory", memorySuite}, {"resilience", resilienceSuite}}
 }
 
 func main() {
