@@ -153,9 +153,9 @@ func (l *reads) peerReads() (sides []bench.Side, closers []func(), err error) {
 	return sides, []func(){ris.Close, thn.Close}, nil
 }
 
-// cacheHits measures what a hit of Load costs. ristretto made readable by Wait reads
+// cacheLoads measures what a hit of Load costs. ristretto made readable by Wait reads
 // like ristretto.
-func cacheHits(r *bench.Report) error {
+func cacheLoads(r *bench.Report) error {
 	l := newReads(hotEntries)
 	peers, closers, err := l.peerReads()
 	if err != nil {

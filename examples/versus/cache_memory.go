@@ -17,11 +17,9 @@ import (
 	"github.com/perfblocks/perfblocks/examples/versus/internal/bench"
 )
 
-const manyEntries = 1_000_000
-
-// fill puts n entries into a new cache by set and returns what keeps it alive and
+// filler puts n entries into a new cache by set and returns what keeps it alive and
 // how many it holds.
-type fill func(keys []string) (keep any, held int, err error)
+type filler func(keys []string) (keep any, held int, err error)
 
 // heldBytes returns the live heap after a collection.
 func heldBytes() int64 {
@@ -35,7 +33,7 @@ func heldBytes() int64 {
 // overhead returns the bytes per entry of what f makes, without the bytes of keys and
 // without payload bytes for each entry. Keys are made before, so that only their
 // headers count, as far as a cache has such.
-func overhead(f fill, keys []string, payload int64) (float64, error) {
+func overhead(f filler, keys []string, payload int64) (float64, error) {
 	before := heldBytes()
 	keep, held, err := f(keys)
 	if err != nil {
@@ -50,7 +48,7 @@ func overhead(f fill, keys []string, payload int64) (float64, error) {
 }
 
 // viewFill fills a view with values that make returns.
-func viewFill[V any](tags int, value func(i int) V) fill {
+func viewFill[V any](tags int, value func(i int) V) filler {
 	return func(keys []string) (any, int, error) {
 		c, err := cache.New(cache.Options{MaxBytes: 8 << 30, SweepInterval: -1})
 		if err != nil {
@@ -82,9 +80,9 @@ func viewFill[V any](tags int, value func(i int) V) fill {
 }
 
 // peerFills are the others with pointers as values.
-func peerFills() map[string]fill {
+func peerFills() map[string]filler {
 	const n = manyEntries
-	return map[string]fill{
+	return map[string]filler{
 		"otter": func(keys []string) (any, int, error) {
 			c, err := otter.New(&otter.Options[string, *profile]{MaximumWeight: 8 << 30, Weigher: func(string, *profile) uint32 { return 200 }})
 			for i, k := range keys {
@@ -137,7 +135,7 @@ func cacheMemory(r *bench.Report) error {
 	var peers []bench.Value
 	fills := peerFills()
 	names := []string{"otter", "golang-lru", "sturdyc"}
-	if r.Full { // they take long to fill
+	if r.Full { // they take long to filler
 		names = append(names, "ristretto+Wait", "theine")
 	}
 	for _, name := range names {
@@ -150,7 +148,7 @@ func cacheMemory(r *bench.Report) error {
 	text := strings.Repeat("x", 64)
 	for _, row := range []struct {
 		measure string
-		fill    fill
+		filler  filler
 		payload int64
 		most    float64
 	}{
@@ -161,7 +159,7 @@ func cacheMemory(r *bench.Report) error {
 		{"64 []byte, no tags", viewFill(0, func(int) []byte { return []byte(text) }), 64 + 24, 120},
 		{"64 []byte, 3 tags", viewFill(3, func(int) []byte { return []byte(text) }), 64 + 24, 170},
 	} {
-		got, err := overhead(row.fill, keys, row.payload)
+		got, err := overhead(row.filler, keys, row.payload)
 		if err != nil {
 			return fmt.Errorf("%s: %w", row.measure, err)
 		}

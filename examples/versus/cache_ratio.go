@@ -26,9 +26,9 @@ import (
 // shortTrace is how much of each trace a run that is not full replays.
 const shortTrace = 60_000
 
-// traceRows are the published traces with the capacities that are compared. zipf is
+// cacheTraceRows are the published traces with the capacities that are compared. zipf is
 // generated; of arc-p2 eight million requests are used.
-var traceRows = []struct {
+var cacheTraceRows = []struct {
 	file       string
 	capacities []int
 }{
@@ -179,7 +179,7 @@ func cacheHitRatios(r *bench.Report) error {
 	all := contenders()
 	sums := make([]float64, len(all))
 	rows, best := 0.0, 0.0
-	for _, tr := range traceRows {
+	for _, tr := range cacheTraceRows {
 		keys, err := traceKeys(dir, tr.file, limit)
 		if errors.Is(err, fs.ErrNotExist) {
 			fmt.Fprintf(os.Stderr, "versus: no hit ratios of %s: the trace is absent\n", tr.file)
@@ -188,6 +188,7 @@ func cacheHitRatios(r *bench.Report) error {
 		if err != nil {
 			return err
 		}
+		ids, distinct := traces.Number(keys)
 		for _, capacity := range tr.capacities {
 			row := bench.Row{Measure: fmt.Sprintf("hit ratio, %s @ %d", tr.file, capacity), Unit: "%", OK: true}
 			for i, c := range all {
@@ -202,7 +203,7 @@ func cacheHitRatios(r *bench.Report) error {
 					row.Peers = append(row.Peers, bench.Value{Name: c.name, Value: got})
 				}
 			}
-			limit := 100 * float64(traces.Belady(keys, capacity)) / float64(len(keys))
+			limit := 100 * float64(traces.Belady(ids, distinct, capacity)) / float64(len(keys))
 			row.Peers = append(row.Peers, bench.Value{Name: "Belady's optimum", Value: limit})
 			rows, best = rows+1, best+limit
 			r.Add(row)
