@@ -5,10 +5,13 @@ import (
 
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/common"
+	"github.com/failsafe-go/failsafe-go/policy"
 )
 
 // BreakerPolicy returns b as a failsafe-go policy for results of type R, for use in
-// a failsafe.Executor. A rejected execution gets a *[BreakerOpenError].
+// a failsafe.Executor, outside or inside a timeout. A rejected execution gets a
+// *[BreakerOpenError]; let a retry policy around it abort on ErrOpen. An execution
+// that its caller canceled is neutral.
 func BreakerPolicy[R any](b *Breaker) failsafe.Policy[R] { return breakerPolicy[R]{b} }
 
 // BudgetPolicy returns b as a failsafe-go policy for results of type R, to stand
@@ -41,9 +44,26 @@ func (p breakerPolicy[R]) Apply(next inner[R]) inner[R] {
 		}()
 		r := next(e)
 		returned = true
-		permit.Done(r.Error)
+		settle(&permit, e, r.Error)
 		return r
 	}
+}
+
+// settle reports the outcome of an execution. One that was canceled fails in ways
+// that tell nothing: of those, a timeout around the breaker speaks against the other
+// side, and a caller that gave up, or a hedge that was not needed, against nobody.
+func settle[R any](permit *Permit, e failsafe.Execution[R], err error) {
+	if x, ok := e.(policy.ExecutionInternal[R]); ok && err != nil {
+		switch canceled, by := x.IsCanceledWithResult(); {
+		case !canceled:
+		case by != nil && Classify(by.Error).Class == ClassTimeout:
+			err = by.Error
+		default:
+			permit.Ignore()
+			return
+		}
+	}
+	permit.Done(err)
 }
 
 type budgetPolicy[R any] struct{ b *Budget }

@@ -11,8 +11,14 @@ import (
 	"os"
 	"reflect"
 
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
+	"github.com/failsafe-go/failsafe-go/adaptivethrottler"
+	"github.com/failsafe-go/failsafe-go/budget"
 	"github.com/failsafe-go/failsafe-go/bulkhead"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
+	"github.com/failsafe-go/failsafe-go/timeout"
 )
 
 // effect corrects the answers that a class gives by default.
@@ -56,7 +62,9 @@ type sentinel struct {
 	known
 }
 
-// sentinels are the values of packages that this one imports anyway.
+// sentinels are values that are told by identity. Those of failsafe-go are what the
+// policies beside ours say of themselves, not of the other side: a rate limit of our
+// own must not open the breaker.
 var sentinels = [...]sentinel{
 	{io.EOF, true, known{ClassUnavailable, 0, "eof", "io"}},
 	{io.ErrUnexpectedEOF, true, known{ClassUnavailable, 0, "eof", "io"}},
@@ -86,6 +94,12 @@ var sentinels = [...]sentinel{
 	{io.ErrNoProgress, false, known{ClassPermanent, 0, "no_progress", "io"}},
 	{bulkhead.ErrFull, false, known{ClassRejected, 0, "policy", "resilience"}},
 	{ratelimiter.ErrExceeded, false, known{ClassRejected, 0, "policy", "resilience"}},
+	{adaptivelimiter.ErrExceeded, false, known{ClassRejected, 0, "policy", "resilience"}},
+	{adaptivethrottler.ErrExceeded, false, known{ClassRejected, 0, "policy", "resilience"}},
+	{circuitbreaker.ErrOpen, false, known{ClassRejected, final, "policy", "resilience"}},
+	{budget.ErrExceeded, false, known{ClassRejected, final, "policy", "resilience"}},
+	{failsafe.ErrExecutionCanceled, false, known{ClassCanceled, 0, "canceled", "resilience"}},
+	{timeout.ErrExceeded, false, known{ClassTimeout, 0, "policy_timeout", "resilience"}},
 }
 
 // sentinelTexts finds the sentinels of errors.New by text, which is cheaper than
