@@ -1,12 +1,16 @@
 package resilience
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
-// labels renders name-value pairs as {a="x",b="y"}.
+// labels renders name-value pairs as {a="x",b="y"}. The text format is UTF-8, and one
+// byte that is not would cost the whole page, so such bytes become U+FFFD and their
+// hexadecimal digits, by which names stay apart.
 func labels(pairs ...string) string {
 	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`) // As the text format asks.
 	var b strings.Builder
@@ -18,10 +22,28 @@ func labels(pairs ...string) string {
 		}
 		b.WriteString(pairs[i])
 		b.WriteString(`="`)
-		b.WriteString(escape.Replace(pairs[i+1]))
+		b.WriteString(escape.Replace(valid(pairs[i+1])))
 		b.WriteByte('"')
 	}
 	b.WriteByte('}')
+	return b.String()
+}
+
+// valid replaces what is not UTF-8 in s.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, "\uFFFD%02x", s[0])
+		} else {
+			b.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
 	return b.String()
 }
 
