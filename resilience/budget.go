@@ -13,9 +13,11 @@ type BudgetOptions struct {
 	Name string
 	// Capacity is how many tokens the bucket holds, and starts with. Default 100.
 	Capacity int
-	// RetryCost is how many tokens a retry takes. Default 5.
+	// RetryCost is how many tokens a retry takes; at most Capacity. Default 5, or
+	// Capacity if that is less.
 	RetryCost int
-	// TimeoutCost is how many tokens a retry after a timeout takes. Default 10.
+	// TimeoutCost is how many tokens a retry after a timeout takes; at most Capacity.
+	// Default 10, or Capacity if that is less.
 	TimeoutCost int
 	// Earn is how many tokens the success of a first attempt brings. Default 1.
 	Earn int
@@ -59,12 +61,12 @@ func NewBudget(o BudgetOptions) (*Budget, error) {
 	v.check(o.MinPerSecond <= 1e6, "MinPerSecond %v is over 1e6", o.MinPerSecond)
 	setDefault(&o.Name, "budget")
 	setDefault(&o.Capacity, 100)
-	setDefault(&o.RetryCost, 5)
-	setDefault(&o.TimeoutCost, 10)
+	setDefault(&o.RetryCost, max(1, min(5, o.Capacity)))
+	setDefault(&o.TimeoutCost, max(1, min(10, o.Capacity)))
 	setDefault(&o.Earn, 1)
 	setDefault(&o.MinPerSecond, 0.1)
-	v.check(o.RetryCost <= o.Capacity, "RetryCost %d is over Capacity %d", o.RetryCost, o.Capacity)
-	v.check(o.TimeoutCost <= o.Capacity, "TimeoutCost %d is over Capacity %d", o.TimeoutCost, o.Capacity)
+	v.check(o.Capacity < 0 || o.RetryCost <= o.Capacity, "RetryCost %d is over Capacity %d", o.RetryCost, o.Capacity)
+	v.check(o.Capacity < 0 || o.TimeoutCost <= o.Capacity, "TimeoutCost %d is over Capacity %d", o.TimeoutCost, o.Capacity)
 	if err := v.err("budget " + o.Name); err != nil {
 		return nil, err
 	}

@@ -11,9 +11,12 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/perfblocks/perfblocks/resilience"
 )
@@ -360,4 +363,58 @@ func TestCircularErrors(t *testing.T) {
 			t.Errorf("Run = %T; want a timeout", err)
 		}
 	})
+}
+
+func TestMetricsAreUTF8(t *testing.T) {
+	r := newRegistry(t, resilience.RegistryOptions{})
+	r.Breaker("a\xffb") // As a Host header may have it.
+	r.Breaker("a\xfeb")
+	r.Breaker("\"\\\n\r\x00é")
+	seen := map[string]bool{}
+	for name := range r.Metrics() {
+		if !utf8.ValidString(name) || strings.Contains(name, "\n") {
+			t.Errorf("%q would spoil a page of metrics", name)
+		}
+		if seen[name] {
+			t.Errorf("%q comes twice", name)
+		}
+		seen[name] = true
+	}
+	if len(seen) != 2+3*12 {
+		t.Errorf("%d figures; want those of three breakers", len(seen))
+	}
+}
+
+func TestBudgetSmallCapacity(t *testing.T) {
+	for _, capacity := range []int{1, 3, 7, 10} {
+		b, err := resilience.NewBudget(resilience.BudgetOptions{Capacity: capacity, MinPerSecond: -1})
+		if err != nil {
+			t.Errorf("Capacity %d with the other defaults: %v", capacity, err)
+			continue
+		}
+		if cost, ok := b.Spend(resilience.ClassTimeout); !ok || cost != capacity {
+			t.Errorf("Capacity %d: Spend = %d, %v; want all of it", capacity, cost, ok)
+		}
+		if _, ok := b.Spend(resilience.ClassUnknown); ok {
+			t.Errorf("Capacity %d: a second retry was allowed", capacity)
+		}
+	}
+	_, err := resilience.NewBudget(resilience.BudgetOptions{Capacity: -1})
+	if err == nil || strings.Contains(err.Error(), "RetryCost") {
+		t.Errorf("Capacity -1 = %v; want that field and no other", err)
+	}
+}
+
+func TestClassifyHugeJoin(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	many := slices.Repeat([]error{refused}, 20)
+	if i := resilience.Classify(errors.Join(many...)); !i.NotSent || !i.Retryable {
+		t.Errorf("Classify of 20 refusals = %+v; want not sent", i)
+	}
+	many = slices.Repeat([]error{refused}, 1000)
+	many = append(many, syscall.ECONNRESET)
+	i := resilience.Classify(errors.Join(many...))
+	if i.Class != resilience.ClassUnavailable || i.NotSent || i.Retryable {
+		t.Errorf("Classify of a join beyond the bound = %+v; want no promise for what was not seen", i)
+	}
 }

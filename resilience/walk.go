@@ -217,6 +217,10 @@ func (w *walker) join(errs []error, f *finding, depth int) {
 	var b, best finding
 	first, retry, unsent := true, true, true
 	for _, err := range errs {
+		if w.nodes <= 0 { // Nobody knows what the rest is: promise nothing for it.
+			retry, unsent = false, false
+			break
+		}
 		b = finding{}
 		w.walk(err, &b, depth)
 		if b.rank == rankNone && b.over.bits == 0 && !b.dial {
