@@ -58,6 +58,89 @@ func TestTransportNeverRepeatsAUsedBody(t *testing.T) {
 
 // TestTransportPoorBase checks what a base may do that does not keep its contract,
 // and http.Client puts up with.
+// closeCounter is a body that notes how often it was closed.
+type closeCounter struct {
+	io.Reader
+	closed *atomic.Int32
+}
+
+func (c closeCounter) Close() error { c.closed.Add(1); return nil }
+
+// TestTransportGetBodyFails has a body that cannot be had again although it promised
+// to be: that is the caller's fault and must not open the breaker of the host.
+func TestTransportGetBodyFails(t *testing.T) {
+	var bodies, sent atomic.Int32
+	base := roundTripFunc(func(*http.Request) (*http.Response, error) {
+		sent.Add(1)
+		return &http.Response{StatusCode: 503, Body: closeCounter{strings.NewReader("busy"), &bodies}}, nil
+	})
+	registry, err := resilience.NewRegistry(resilience.RegistryOptions{Breaker: resilience.BreakerOptions{Consecutive: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := resiliencehttp.NewTransport(base, resiliencehttp.TransportOptions{
+		Registry: registry, Retry: resilience.RetryOptions{BaseDelay: -1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("file is gone")
+	r, err := http.NewRequest("PUT", "http://host.example/", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.GetBody = func() (io.ReadCloser, error) { return nil, broken }
+	if _, err := tr.RoundTrip(r); !errors.Is(err, broken) {
+		t.Errorf("RoundTrip = %v; want the error of GetBody", err)
+	}
+	if s := registry.Breaker("host.example").Stats(); s.State != resilience.StateClosed || s.Failures != 1 {
+		t.Errorf("Stats = %+v; want the one failure that the host is to blame for", s)
+	}
+	if sent.Load() != 1 || bodies.Load() != 1 {
+		t.Errorf("sent %d times, response closed %d times; want 1 and 1", sent.Load(), bodies.Load())
+	}
+}
+
+// TestTransportPanicsCloseTheResponse has options of the user that panic while a
+// failed response is open.
+func TestTransportPanicsCloseTheResponse(t *testing.T) {
+	for name, o := range map[string]resiliencehttp.TransportOptions{
+		"If at once": {Retry: resilience.RetryOptions{If: func(error, resilience.Info) bool { panic("if") }}},
+		"If late": {Retry: resilience.RetryOptions{If: func() func(error, resilience.Info) bool {
+			n := 0
+			return func(error, resilience.Info) bool {
+				if n++; n > 1 {
+					panic("if")
+				}
+				return true
+			}
+		}()}},
+		"Failed": {Retry: resilience.RetryOptions{MaxAttempts: 1}, Hooks: resilience.Hooks{Failed: func(resilience.FailedEvent) { panic("failed") }}},
+	} {
+		var bodies atomic.Int32
+		base := roundTripFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 404, Body: closeCounter{strings.NewReader("x"), &bodies}}, nil
+		})
+		if name == "Failed" {
+			base = func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 503, Body: closeCounter{strings.NewReader("x"), &bodies}}, nil
+			}
+		}
+		tr, err := resiliencehttp.NewTransport(base, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_, err := tr.RoundTrip(httptest.NewRequest("GET", "http://host.example/", nil))
+			t.Errorf("%s: RoundTrip = %v; want a panic", name, err)
+		}()
+		if n := bodies.Load(); n != 1 {
+			t.Errorf("%s: the response was closed %d times; want 1", name, n)
+		}
+	}
+}
+
 func TestTransportPoorBase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, timeout := range []time.Duration{0, time.Second} {

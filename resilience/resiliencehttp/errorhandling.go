@@ -12,7 +12,8 @@ import (
 // value is ready to use; it holds no state.
 type ErrorHandling struct {
 	// Logger receives each failure of ours once, at level Error: errors answered with
-	// 5xx, and panics with their stack. A record tells operation, method, status,
+	// 5xx, any error after the response has started, unless the client went away, and
+	// panics with their stack. A record tells operation, method, status,
 	// class and code, the error's type, its fingerprint, how many attempts were made,
 	// the state of the breaker that refused, if one did, and the public text; never
 	// the text of the error or the panic, which may hold secrets, but for the
@@ -20,7 +21,8 @@ type ErrorHandling struct {
 	// floods; then the record says how many were suppressed. Nil: slog.Default(),
 	// since nobody else receives the error.
 	Logger *slog.Logger
-	// Problem makes the answer to an error. Default: [ProblemOf].
+	// Problem makes the answer to an error; a Status outside 400 to 599 is answered and
+	// logged as 500. Default: [ProblemOf].
 	Problem func(error) Problem
 }
 
@@ -47,7 +49,11 @@ func (h ErrorHandling) Handler(fn func(http.ResponseWriter, *http.Request) error
 			return
 		}
 		p := h.problem(err)
-		if p.Status >= 500 && !answered(r, err) {
+		if p.Status < 400 || p.Status > 599 {
+			p.Status = http.StatusInternalServerError // As WriteProblem sends it.
+		}
+		unseen := sw.started() && p.Status != statusClientClosed // The client takes it for well.
+		if (p.Status >= 500 || unseen) && !answered(r, err) {
 			record(h.logger(), "request failed", r, operationOf(r), p.Status, err)
 		}
 		if !sw.started() {

@@ -56,6 +56,17 @@ func (x *exchange) settle() {
 	resp.Body = io.NopCloser(&text)
 }
 
+// abandon closes what is open when an option of the user panicked. The exchange is
+// not used again.
+func (x *exchange) abandon() {
+	if !x.sent {
+		closeBody(x.req)
+	}
+	if x.last != nil {
+		_ = x.last.Body.Close()
+	}
+}
+
 // reset gives up a failed response that nobody gets, and its connection, and makes
 // the exchange ready for another request.
 func (x *exchange) reset() {
@@ -133,10 +144,11 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		return resp, nil
 	}
 	failure := &StatusError{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
+	x.last = resp // In case that an option of the user panics.
 	if !x.t.fails(failure) {
+		x.last = nil
 		return resp, nil
 	}
-	x.last = resp
 	x.fail = &failedStatus{StatusError: failure, x: x}
 	return nil, x.failed(x.fail)
 }
@@ -158,7 +170,8 @@ func (x *exchange) request() (*http.Request, error) {
 	if x.req.Body != nil && x.req.GetBody != nil {
 		body, err := x.req.GetBody()
 		if err != nil {
-			return nil, resilience.Permanent(fmt.Errorf("resiliencehttp: replay body: %w", err))
+			err = fmt.Errorf("resiliencehttp: replay body: %w", err)
+			return nil, resilience.Permanent(resilience.Mark(err, resilience.ClassRejected)) // Not the host's fault.
 		}
 		r.Body = body
 	}

@@ -341,6 +341,37 @@ func TestErrorHandlingStarted(t *testing.T) {
 	}
 }
 
+// TestErrorHandlingLogsWhatNobodySees has failures that would otherwise go unseen: a
+// Problem without a status, and an error of any kind after the response has started.
+func TestErrorHandlingLogsWhatNobodySees(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		make   func(error) resiliencehttp.Problem
+		write  string
+		err    error
+		status int
+		logged bool
+	}{
+		{"no status", func(error) resiliencehttp.Problem { return resiliencehttp.Problem{} }, "", errors.New("x"), 500, true},
+		{"no error's status", func(error) resiliencehttp.Problem { return resiliencehttp.Problem{Status: 200} }, "", errors.New("x"), 500, true},
+		{"not found", nil, "", sql.ErrNoRows, 404, false},
+		{"not found, started", nil, "half", sql.ErrNoRows, 200, true},
+		{"client gone, started", nil, "half", context.Canceled, 200, false},
+	} {
+		var log bytes.Buffer
+		h := resiliencehttp.ErrorHandling{Logger: slog.New(slog.NewJSONHandler(&log, nil)), Problem: c.make}.Handler(
+			func(w http.ResponseWriter, _ *http.Request) error {
+				if c.write != "" {
+					_, _ = io.WriteString(w, c.write)
+				}
+				return c.err
+			})
+		if w := get(h); w.Code != c.status || strings.Count(log.String(), "\n") != map[bool]int{true: 1}[c.logged] {
+			t.Errorf("%s: status %d, log %q; want %d, logged %v", c.name, w.Code, log.String(), c.status, c.logged)
+		}
+	}
+}
+
 func TestErrorHandlingPanic(t *testing.T) {
 	var log bytes.Buffer
 	h := resiliencehttp.ErrorHandling{Logger: slog.New(slog.NewTextHandler(&log, nil))}.Handler(

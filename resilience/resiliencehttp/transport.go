@@ -174,7 +174,7 @@ func (t *Transport) hostOf(r *http.Request) (*host, error) {
 	if h := t.hosts[name]; h != nil && h.safe.Breaker() == b { // Another request was first.
 		return h, nil
 	}
-	if len(t.hosts) >= maxHosts {
+	if t.hosts[name] == nil && len(t.hosts) >= maxHosts {
 		for other := range t.hosts { // Any one: its breaker lives in the registry.
 			delete(t.hosts, other)
 			break
@@ -207,7 +207,14 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		x.fn = x.attempt
 	}
 	x.req = r
+	returned := false
+	defer func() {
+		if !returned {
+			x.abandon()
+		}
+	}()
 	resp, err := resilience.Do(r.Context(), p, x.fn)
+	returned = true
 	if !x.sent {
 		closeBody(r)
 	}
