@@ -418,3 +418,19 @@ func TestClassifyHugeJoin(t *testing.T) {
 		t.Errorf("Classify of a join beyond the bound = %+v; want no promise for what was not seen", i)
 	}
 }
+
+// TestBreakerOpenForEver has an open period whose end is beyond the end of time.
+func TestBreakerOpenForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 1, OpenFor: math.MaxInt64, OpenJitter: -1})
+		time.Sleep(time.Hour)
+		p, err := b.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Failure(errBoom)
+		if s := b.State(); s != resilience.StateOpen {
+			t.Errorf("State = %v; want open", s)
+		}
+	})
+}
