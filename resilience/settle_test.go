@@ -113,3 +113,49 @@ func TestPoliciesOfOursOpenNoBreaker(t *testing.T) {
 		}
 	})
 }
+
+// TestDoFullBulkheadFreesTheProbe has a probe that finds no place in the bulkhead.
+func TestDoFullBulkheadFreesTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 1})
+		p := newPipeline(t, resilience.Options{Breaker: b, Bulkhead: 1, MaxOpenWait: -1})
+		release, done := make(chan struct{}), make(chan error)
+		go func() {
+			done <- resilience.Run(t.Context(), p, func(context.Context) error { <-release; return nil })
+		}()
+		synctest.Wait()
+		permit, err := b.Acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		permit.Failure(errBoom)
+		time.Sleep(time.Second)
+		if err := resilience.Run(t.Context(), p, func(context.Context) error { return nil }); !errors.Is(err, resilience.ErrFull) {
+			t.Errorf("Run = %v; want ErrFull", err)
+		}
+		if _, err := b.Acquire(); err != nil {
+			t.Errorf("Acquire = %v; want the probe's place free again", err)
+		}
+		close(release)
+		if err := <-done; err != nil {
+			t.Errorf("the call that held the place: %v", err)
+		}
+	})
+}
+
+// TestDoOpenWaitIsOneForAllAttempts has a breaker that opens at each attempt.
+func TestDoOpenWaitIsOneForAllAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, resilience.BreakerOptions{
+			Consecutive: 1, OpenFor: 100 * time.Millisecond, MaxOpenFor: 100 * time.Millisecond, OpenJitter: -1,
+		})
+		p := newPipeline(t, resilience.Options{
+			Breaker: b, MaxOpenWait: 300 * time.Millisecond, Retry: resilience.RetryOptions{MaxAttempts: 20, BaseDelay: -1},
+		})
+		start := time.Now()
+		err := resilience.Run(t.Context(), p, func(context.Context) error { return errBoom })
+		if took := time.Since(start); !errors.Is(err, resilience.ErrOpen) || took > 300*time.Millisecond || took < 200*time.Millisecond {
+			t.Errorf("Run = %v after %v; want ErrOpen within MaxOpenWait", err, took)
+		}
+	})
+}
