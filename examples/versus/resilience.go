@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -148,7 +149,7 @@ func withTimeout(r *bench.Report) error {
 	if err != nil {
 		return err
 	}
-	near, cancel := context.WithTimeout(ctx, 500*time.Millisecond*1000)
+	near, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	tight, err := pipeline(resilience.Options{AttemptTimeout: time.Hour})
 	if err != nil {
@@ -158,26 +159,35 @@ func withTimeout(r *bench.Report) error {
 	fs := side("failsafe-go", func() (int, error) {
 		return exec.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return works(e.Context()) })
 	})
+	limited := failsafe.With[int](failsafeRetry(time.Millisecond), failsafeBreaker(), timeout.New[int](time.Hour)).WithContext(near)
 	if err := r.Compare(bench.Comparison{Measure: "success: retry+breaker+budget+timeout", Sides: []bench.Side{
 		side(ours, func() (int, error) { return resilience.Do(ctx, p, works) }), fs,
 	}}, bench.Goal{Peer: "failsafe-go", MaxRatio: 0.5, MaxAllocs: 4}); err != nil {
 		return err
 	}
 	return r.Compare(bench.Comparison{Measure: "the same, the caller's deadline is nearer", Sides: []bench.Side{
-		side(ours, func() (int, error) { return resilience.Do(near, tight, works) }), fs,
+		side(ours, func() (int, error) { return resilience.Do(near, tight, works) }),
+		side("failsafe-go", func() (int, error) {
+			return limited.GetWithExecution(func(e failsafe.Execution[int]) (int, error) { return works(e.Context()) })
+		}),
 	}}, bench.Goal{MaxAllocs: -1})
 }
 
 func openRejection(r *bench.Report) error {
 	ctx := context.Background()
-	p, err := pipeline(resilience.Options{Retry: resilience.RetryOptions{MaxAttempts: 1}})
+	// Opened by a failure, as the others: one that is forced open need not ask the time.
+	b, err := resilience.NewBreaker(resilience.BreakerOptions{Consecutive: 1, OpenFor: time.Hour})
 	if err != nil {
 		return err
 	}
-	p.Breaker().ForceOpen()
+	p, err := resilience.New(resilience.Options{Breaker: b, Retry: resilience.RetryOptions{MaxAttempts: 1}})
+	if err != nil {
+		return err
+	}
+	resilience.Do(ctx, p, func(context.Context) (int, error) { return 0, errDown })
 	gb := gobreaker.NewCircuitBreaker[int](gobreaker.Settings{Timeout: time.Hour, ReadyToTrip: func(gobreaker.Counts) bool { return true }})
 	gb.Execute(func() (int, error) { return 0, errDown })
-	fb := failsafeBreaker()
+	fb := circuitbreaker.NewBuilder[int]().WithFailureRateThreshold(0.5, 20, 10*time.Second).WithSuccessThreshold(3).WithDelay(time.Hour).Build()
 	fb.Open()
 	exec := failsafe.With[int](fb).WithContext(ctx)
 	rejected := func(op func() (int, error), want error) func() (any, error) {
@@ -229,13 +239,19 @@ func failingAttempts(r *bench.Report) error {
 	}
 	return errors.Join(
 		compare("a timeout", resilience.ErrTimeout, 3, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2}),
-		compare("errors.New", errDown, 2, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2}))
+		compare("errors.New", errDown, 2, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2}),
+		compare("a refused dial", refusedDial(), 2, bench.Goal{Peer: "failsafe-go", MaxRatio: 1.0 / 20, MaxAllocs: 2}))
+}
+
+// refusedDial is how net/http tells that nobody listens.
+func refusedDial() error {
+	_, err := net.DialTimeout("tcp", "127.0.0.1:1", time.Second)
+	return &url.Error{Op: "Get", URL: "http://127.0.0.1:1", Err: err}
 }
 
 // classify measures what it costs to know an error: of a context, of a dial that was
 // refused, and of a PostgreSQL driver, each wrapped as clients do.
 func classify(r *bench.Report) error {
-	_, refused := net.DialTimeout("tcp", "127.0.0.1:1", time.Second)
 	var joined []error
 	for _, c := range []struct {
 		name string
@@ -243,7 +259,8 @@ func classify(r *bench.Report) error {
 		want resilience.Class
 	}{
 		{"a deadline, wrapped twice", fmt.Errorf("call: %w", fmt.Errorf("read: %w", context.DeadlineExceeded)), resilience.ClassTimeout},
-		{"a refused dial", &url.Error{Op: "Get", URL: "http://127.0.0.1:1", Err: refused}, resilience.ClassUnavailable},
+		{"a refused dial", refusedDial(), resilience.ClassUnavailable},
+		{"sql.ErrNoRows, wrapped twice", fmt.Errorf("call: %w", fmt.Errorf("scan: %w", sql.ErrNoRows)), resilience.ClassNotFound},
 		{"a serialization failure of pgx", fmt.Errorf("transfer: %w", &pgconn.PgError{Code: "40001"}), resilience.ClassConflict},
 	} {
 		joined = append(joined, r.Compare(bench.Comparison{Measure: "classify " + c.name, Sides: []bench.Side{{
