@@ -109,7 +109,8 @@ type BreakerOptions struct {
 type BreakerHooks struct {
 	// StateChanged is called for each change of state, in the order in which they
 	// happened, never two at a time for one breaker and under no lock, on the
-	// goroutine of a call that met the change.
+	// goroutine of a call that met the change. It may use the breaker. If it panics,
+	// that call does; the changes that follow are told by the next one.
 	StateChanged func(StateChange)
 }
 

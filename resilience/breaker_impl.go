@@ -433,7 +433,8 @@ func (b *Breaker) force(to State) {
 // Wait blocks while the breaker is open, until it would admit a probe, and then
 // returns nil; it reserves nothing, so Acquire may still refuse. It returns a
 // *[BreakerOpenError] at once when ctx would end before that or the breaker is
-// forced open, and an error matching ctx.Err() when ctx ends meanwhile.
+// forced open, and an error matching ctx.Err() when ctx ends meanwhile. While the
+// breaker admits calls, an ended ctx is not looked at.
 func (b *Breaker) Wait(ctx context.Context) error {
 	for b.blocked() {
 		e := b.open.Load()

@@ -85,7 +85,9 @@ func (p *core) refuse(ctx context.Context) *BreakerOpenError {
 
 // DoOr is [Do] with a fallback, called with the error when the call failed for
 // good, unless the caller gave up. If the fallback fails as well, the error matches
-// both failures. The fallback runs outside timeout, breaker and bulkhead.
+// both failures. The fallback runs outside timeout, breaker and bulkhead, with ctx
+// itself: if its deadline has passed, a fallback that asks anyone needs a context of
+// its own.
 func DoOr[T any](ctx context.Context, p *Pipeline, fn func(context.Context) (T, error),
 	fallback func(ctx context.Context, err error) (T, error),
 ) (T, error) {
