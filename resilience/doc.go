@@ -115,7 +115,8 @@
 // in tenths. Budgets, breakers and guards are per process. database/sql repeats
 // driver.ErrBadConn by itself, and net/http repeats idempotent requests on stale
 // connections: a retry on top multiplies these attempts. A policy in
-// Options.Policies, or the hedge, sees a panic of the function as an error.
+// Options.Policies, or the hedge, sees a panic of the function as an error. What
+// failsafe-go's limits and breakers refuse there is ClassRejected and does not count.
 //
 // # Background
 //

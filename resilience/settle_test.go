@@ -159,3 +159,20 @@ func TestDoOpenWaitIsOneForAllAttempts(t *testing.T) {
 		}
 	})
 }
+
+// TestDoCountsWhoGaveUp tells a caller that canceled from a timeout of our own.
+func TestDoCountsWhoGaveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, resilience.BreakerOptions{Consecutive: 1, OpenFor: time.Hour})
+		p := newPipeline(t, resilience.Options{Timeout: time.Second, Breaker: b})
+		wait := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		if err := resilience.Run(t.Context(), p, wait); !errors.Is(err, resilience.ErrTimeout) || p.Stats().Canceled != 0 {
+			t.Errorf("Run = %v, %+v; want a timeout and nobody who canceled", err, p.Stats())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // The breaker is open now, but that is not why this call fails.
+		if err := resilience.Run(ctx, p, wait); !errors.Is(err, context.Canceled) || p.Stats().Canceled != 1 || p.Stats().Rejected != 0 {
+			t.Errorf("Run = %v, %+v; want one that canceled and none rejected", err, p.Stats())
+		}
+	})
+}
