@@ -109,6 +109,12 @@ func contenders() []contender {
 			c, err := otter.New(&otter.Options[uint64, uint64]{MaximumSize: n})
 			return replayed{func(k uint64) bool { _, ok := c.GetIfPresent(k); return ok }, func(k uint64) { c.Set(k, k) }, func() {}}, err
 		}},
+		// In a tight loop otter's maintenance lags, and it holds more than its bound: its
+		// ratio may then be above the optimum for that bound. Inline, it keeps the bound.
+		{boundOtter, 3, func(n int) (replayed, error) {
+			c, err := otter.New(&otter.Options[uint64, uint64]{MaximumSize: n, Executor: func(task func()) { task() }})
+			return replayed{func(k uint64) bool { _, ok := c.GetIfPresent(k); return ok }, func(k uint64) { c.Set(k, k) }, func() {}}, err
+		}},
 		{"ristretto", 1, ristrettoReplay(false)},
 		{"ristretto+Wait", 3, ristrettoReplay(true)},
 		{"theine", 3, func(n int) (replayed, error) {
@@ -132,6 +138,9 @@ func contenders() []contender {
 		}},
 	}
 }
+
+// boundOtter is otter whose bound holds at each moment, as ours does.
+const boundOtter = "otter, maintained inline"
 
 // ratio replays keys and returns the hits in percent.
 func (c contender) ratio(keys []uint64, capacity int) (float64, error) {
@@ -229,7 +238,7 @@ func addMeans(r *bench.Report, all []contender, sums []float64, best, rows float
 	for _, g := range []struct {
 		ours, peer string
 		less       float64
-	}{{"perfblocks", "otter", 0.3}, {"ristrettocache", "ristretto+Wait", 0.5}} {
+	}{{"perfblocks", "otter", 0.3}, {"perfblocks", boundOtter, 0.3}, {"ristrettocache", "ristretto+Wait", 0.5}} {
 		r.Add(bench.Row{Measure: fmt.Sprintf("hit ratio of %s, mean of %.0f rows, %s", g.ours, rows, what), Unit: "%", Ours: mean[g.ours], Peers: peers,
 			Ratio: mean[g.ours] / mean[g.peer], Goal: fmt.Sprintf("≥ %s − %g", g.peer, g.less), OK: mean[g.ours] >= mean[g.peer]-g.less})
 	}
