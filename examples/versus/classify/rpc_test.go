@@ -42,7 +42,8 @@ func grpcRows(t *testing.T) []row {
 		method, _ := grpc.MethodFromServerStream(stream)
 		var n uint32
 		if _, err := fmt.Sscanf(method, "/test.S/%d", &n); err != nil {
-			<-stream.Context().Done()
+			<-stream.Context().Done() // The deadline is the server's too, and may reach it first.
+			return status.FromContextError(stream.Context().Err()).Err()
 		}
 		return status.Error(codes.Code(n), "told so")
 	}))
