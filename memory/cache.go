@@ -65,6 +65,7 @@ func NewCache[K comparable, V any](o CacheOptions[K, V]) (*Cache[K, V], error) {
 	shift := chunkShift(entryBytes[K, V]())
 	for i := range c.shards {
 		c.shards[i].shift = shift
+		c.shards[i].exact = len(c.shards) == 1
 		if o.Policy == PolicyScanResistant {
 			c.shards[i].scan = newScan()
 		}
@@ -98,7 +99,11 @@ func (c *Cache[K, V]) publish(maxItems, maxBytes int64) {
 // shardOf returns the shard of key and the part of its hash that places it there.
 func (c *Cache[K, V]) shardOf(key K) (*shard[K, V], uint32) {
 	h := maphash.Comparable(c.seed, key)
-	return &c.shards[h>>32&uint64(len(c.shards)-1)], uint32(h)
+	return c.shardAt(h), uint32(h)
+}
+
+func (c *Cache[K, V]) shardAt(h uint64) *shard[K, V] {
+	return &c.shards[h>>32&uint64(len(c.shards)-1)]
 }
 
 // now returns the time in µs since the cache was made, rounded down; 0 without TTL.
@@ -109,14 +114,17 @@ func (c *Cache[K, V]) now() int64 {
 	return int64(time.Since(c.start) / time.Microsecond)
 }
 
+// expired reads the clock only if e can expire at all.
+func (c *Cache[K, V]) expired(e *entry[K, V]) bool { return e.deadline() != 0 && e.expired(c.now()) }
+
 // deadline returns when an entry set now expires, rounded up to a µs, or 0.
 func (c *Cache[K, V]) deadline() int64 {
 	if c.opts.TTL == 0 {
 		return 0
 	}
 	at := time.Since(c.start)
-	if at > 1<<63-1-time.Microsecond-c.opts.TTL {
-		return 0 // beyond what a Duration can tell: for ever
+	if at > maxDeadline*time.Microsecond-time.Microsecond-c.opts.TTL {
+		return 0 // beyond what an entry can tell: for ever
 	}
 	return int64((at + c.opts.TTL + time.Microsecond - 1) / time.Microsecond)
 }
@@ -124,40 +132,53 @@ func (c *Cache[K, V]) deadline() int64 {
 // Get returns the value of key and counts as a use of it. ok is false if the key
 // is absent or its value has expired. Get does not allocate.
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
-	now := c.now()
-	s, hash := c.shardOf(key)
+	h := maphash.Comparable(c.seed, key) // not by shardOf: see below
+	s, hash := c.shardAt(h), uint32(h)
 	s.mu.Lock()
-	idx := s.find(hash, key)
+	idx, e := s.lookup(hash, key)
 	if idx == 0 {
 		s.counts.misses++
 		s.mu.Unlock()
 		return value, false
 	}
-	e := s.at(idx)
-	if e.expired(now) {
-		var out leavers[K, V]
-		s.counts.misses++
-		c.drop(s, idx, EvictExpired, &out)
-		s.unlock()
-		c.notify(out)
+	if e.deadline() != 0 && e.expired(c.now()) {
+		c.expire(s, idx)
 		return value, false
 	}
 	s.counts.hits++
 	value = e.value
-	s.touch(idx)
+	// As in touch, but written out: the misses above leave the processor room to look
+	// ahead by a few hundred instructions only, and those of a call here would keep it
+	// from reaching the misses of the next Get.
+	e.meta |= usedBit
+	if n := s.scan; n != nil {
+		if n.use(e.count()) {
+			s.scanDue()
+		}
+	} else if s.exact {
+		s.move(idx, 0)
+	}
 	s.mu.Unlock()
 	return value, true
+}
+
+// expire ends a Get that found an expired entry, and unlocks s.
+func (c *Cache[K, V]) expire(s *shard[K, V], idx uint32) {
+	var out leavers[K, V]
+	s.counts.misses++
+	c.drop(s, idx, EvictExpired, &out)
+	s.unlock()
+	c.notify(out)
 }
 
 // Peek returns the value of key as Get does, but does not count as a use: neither
 // the order of eviction nor the counters change.
 func (c *Cache[K, V]) Peek(key K) (value V, ok bool) {
-	now := c.now()
 	s, hash := c.shardOf(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if idx := s.find(hash, key); idx != 0 {
-		if e := s.at(idx); !e.expired(now) {
+		if e := s.at(idx); !c.expired(e) {
 			return e.value, true
 		}
 	}
@@ -209,14 +230,13 @@ func (c *Cache[K, V]) DeleteIf(key K, pred func(V) bool) bool {
 	w := &watcher[K]{key: key}
 	defer c.unwatch(s, w)
 	for watching := false; ; watching = true {
-		now := c.now()
 		s.mu.Lock()
 		if !watching {
 			s.watchers = append(s.watchers, w)
 		}
 		w.touched = false
 		idx := s.find(hash, key)
-		if idx == 0 || s.at(idx).expired(now) {
+		if idx == 0 || c.expired(s.at(idx)) {
 			s.mu.Unlock()
 			return false
 		}
@@ -293,7 +313,7 @@ func (c *Cache[K, V]) Len() int { return int(c.budget.items.Load()) }
 func (c *Cache[K, V]) Bytes() int64 { return c.budget.bytes.Load() }
 
 // All iterates over the entries, in a small cache under [PolicyLRU] from the most to
-// the least recently used. No lock is held meanwhile: entries that come or go during the
+// the least recently used, else in no order to rely on. No lock is held meanwhile: entries that come or go during the
 // iteration may be seen or not. It does not count as a use.
 func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	type pair struct {

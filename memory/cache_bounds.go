@@ -88,7 +88,7 @@ func (c *Cache[K, V]) evictTo(ctx context.Context, items, bytes int64, reason Ev
 	return freed
 }
 
-// Shrink evicts the least recently used entries until the given share of the bytes
+// Shrink evicts entries in the order of the policy until the given share of the bytes
 // held now remains, but not below Floor, and returns the bytes freed. target is
 // taken into [0, 1]. It returns early when ctx ends. The bounds stay: the cache can
 // fill again at once, unless a Monitor holds it down.

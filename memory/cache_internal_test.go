@@ -173,6 +173,89 @@ func TestShardTakesFromFuller(t *testing.T) {
 	}
 }
 
+// TestShardSparesUsed: in a large cache an entry that was used is spared once, and goes
+// when the search comes to it again; no search spares more than a few.
+func TestShardSparesUsed(t *testing.T) {
+	c, err := NewCache(CacheOptions[int, int]{MaxItems: 20_000, MaxBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &c.shards[0]
+	hash := func(k int) uint32 { _, h := c.shardOf(k); return h }
+	for k := range 100 {
+		s.insert(hash(k), k, k, 1, 0, 0)
+	}
+	gone := func() int {
+		idx := s.victim(0)
+		k := s.at(idx).key
+		s.remove(idx)
+		return k
+	}
+	for _, k := range []int{0, 1, 3} {
+		idx, e := s.lookup(hash(k), k)
+		s.touch(idx, e)
+	}
+	for _, want := range []int{2, 4, 5} {
+		if got := gone(); got != want {
+			t.Fatalf("victim %d; want %d", got, want)
+		}
+	}
+	for k := 6; k < 100; k++ {
+		if got := gone(); got != k {
+			t.Fatalf("victim %d; want %d", got, k)
+		}
+	}
+	if a, b, last := gone(), gone(), gone(); a != 0 || b != 1 || last != 3 || s.victim(0) != 0 {
+		t.Errorf("the last victims are %d, %d, %d; want 0, 1, 3", a, b, last)
+	}
+	for k := range 100 {
+		idx := s.insert(hash(k), k, k, 1, 0, 0)
+		s.touch(idx, s.at(idx))
+	}
+	s.insert(hash(100), 100, 100, 1, 0, 0) // the only one that was not used
+	for range 100 / (chances + 1) {
+		if got := gone(); got == 100 {
+			t.Fatal("the newest entry went before others had had one chance")
+		}
+	}
+	checkShard(t, s)
+}
+
+// TestShardKeepsUpdated: what a Set has just updated is not evicted for its own growth,
+// wherever it stood, unless it is alone.
+func TestShardKeepsUpdated(t *testing.T) {
+	for _, p := range []Policy{PolicyLRU, PolicyScanResistant} {
+		size := int64(1 << 10)
+		c, err := NewCache(CacheOptions[int, int]{MaxBytes: 8 << 20, Policy: p, SizeOf: func(int, int) int64 { return size }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(6, 6))
+		for k := range 20_000 {
+			size = 1 << 10
+			if err := c.Set(k, k); err != nil {
+				t.Fatal(err)
+			}
+			if k%7 == 0 {
+				size = 1 + rng.Int64N(64<<10)
+				old := max(0, k-rng.IntN(8000))
+				if err := c.Set(old, k); err != nil {
+					t.Fatal(err)
+				}
+				if v, ok := c.Peek(old); !ok || v != k {
+					t.Fatalf("%v: Peek(%d) after Set of %d bytes = %d, %t", p, old, size, v, ok)
+				}
+			}
+		}
+		s := &c.shards[0]
+		c.Purge()
+		idx := s.insert(1, 1, 1, 1, 0, 0)
+		if got := s.victim(idx); got != 0 {
+			t.Errorf("%v: victim %d although there is only the one to keep", p, got)
+		}
+	}
+}
+
 // TestTableSplits: a table grows in parts, and finds each of its entries at any size.
 func TestTableSplits(t *testing.T) {
 	c, err := NewCache(CacheOptions[int, int]{MaxItems: 1 << 20, MaxBytes: -1})

@@ -11,7 +11,11 @@ type Policy uint8
 
 const (
 	// PolicyLRU evicts the entry that was not used for the longest time: exactly so
-	// in a small cache, by shard in a large one.
+	// in a small cache. In a large one a use only marks its entry, as moving it would
+	// cost more than the rest of Get; who comes to the end of its shard's order with a
+	// mark is spared once and begins anew (CLOCK). On published traces that hits as
+	// often as the exact order, within 0.4 points. One search spares 16 at most, so
+	// that a new entry outlives at least as many evictions as a 17th of its shard.
 	PolicyLRU Policy = iota
 	// PolicyScanResistant keeps what is used often, so that a pass over many keys
 	// that are used once does not push it out. It is W-TinyLFU with an adaptive
@@ -27,8 +31,9 @@ const (
 	// drift and do not come back.
 	//
 	// It costs 8 bytes for each entry, charged with the default SizeOf, for the
-	// sketch that estimates how often keys were used, and one more cache line for
-	// each use. Sizes count for the bounds and the rings, not in the comparison.
+	// sketch that estimates how often keys were used that are not in the cache; entries
+	// count their own uses, to 15. A use only marks and counts; what it promotes is
+	// settled when room is needed. Sizes count for the bounds and the rings, not in the comparison.
 	PolicyScanResistant
 )
 
@@ -88,7 +93,8 @@ type CacheOptions[K comparable, V any] struct {
 	// in the cache.
 	SizeOf func(K, V) int64
 	// TTL is how long an entry can be read after it was set. 0 means for ever;
-	// negative is an error. Expired entries leave when they are touched or evicted.
+	// negative is an error, and so much that the end is more than 17 years after
+	// NewCache counts as for ever. Expired entries leave when they are touched or evicted.
 	TTL time.Duration
 	// Policy chooses what to evict. Default [PolicyLRU].
 	Policy Policy

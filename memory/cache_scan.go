@@ -32,6 +32,9 @@ type scan struct {
 	window float64      // share of the bytes that the window may have
 	debt   int64        // bytes that the window has to hand over since its share fell
 
+	counts uint64 // of uses since the last halving, half of those before it included
+	due    int    // uses until scanDue
+
 	hits, misses int     // since the last step
 	ratio        float64 // of hits before the last step
 	step         float64
@@ -45,32 +48,37 @@ func (n *scan) total() int64 {
 
 func (n *scan) target() int64 { return int64(n.window * float64(n.total())) }
 
-// scanHit notes a use of an entry.
-func (s *shard[K, V]) scanHit(idx uint32) {
-	n, e := s.scan, s.at(idx)
-	n.add(e.hash)
+// use notes a use that raised the counts by that many, and tells whether scanDue is due.
+func (n *scan) use(counted uint64) bool {
+	n.counts += counted
 	n.hits++
-	if e.ring() == ringWindow {
-		s.move(idx, ringWindow)
-	} else {
-		s.move(idx, ringProtected)
-		most := int64(protected * (1 - n.window) * float64(n.total()))
-		for range 2 { // entries differ in size: what is left over goes another time
-			last := s.ends[ringProtected].last
-			if n.bytes[ringProtected] <= most || last == idx {
-				break
-			}
-			s.move(last, ringProbation)
+	n.due--
+	return n.due <= 0
+}
+
+// scanDue does what is due after some uses: it halves all counts or moves the
+// window's share, and reckons how many uses there are at least until the next.
+func (s *shard[K, V]) scanDue() {
+	n := s.scan
+	most := uint64(sketchAge * blockEntries * max(1, len(n.blocks)))
+	if n.counts >= most {
+		n.halve()
+		n.counts /= 2
+		for i := uint32(1); i < s.used; i++ {
+			e := s.at(i)
+			e.setFrequency(e.frequency() / 2)
 		}
 	}
 	s.climb()
+	n.due = int(min(most-n.counts, uint64(max(1, climbPeriod*s.count-n.hits-n.misses))))
 }
 
 // scanInsert notes that an entry has come. full tells that another had to leave.
 func (s *shard[K, V]) scanInsert(idx uint32, full bool) {
 	n, e := s.scan, s.at(idx)
 	n.fit(s.count)
-	n.add(e.hash)
+	e.setFrequency(min(counterMax, n.frequency(e.hash)+1))
+	n.counts++
 	n.misses++
 	for range 2 {
 		last := s.ends[ringWindow].last
@@ -81,18 +89,17 @@ func (s *shard[K, V]) scanInsert(idx uint32, full bool) {
 		n.debt = max(0, n.debt-s.at(last).size())
 		s.move(last, ringProbation)
 	}
-	s.climb()
+	if n.due--; n.due <= 0 {
+		s.scanDue()
+	}
 }
 
-// scanVictim returns the entry to evict next other than keep, or 0. If the window is
-// over its share, its last entry is compared with the last of the others: the less
+// scanVictim returns the entry to evict next other than keep, or 0. Uses since the last
+// search have only left marks: they are settled first. If the window is over its share, its last entry is compared with the last of the others: the less
 // used one goes, and a winner from the window joins the others.
 func (s *shard[K, V]) scanVictim(keep uint32) uint32 {
 	n := s.scan
-	newer, older := s.lastBut(ringWindow, keep), s.lastBut(ringProbation, keep)
-	if older == 0 {
-		older = s.lastBut(ringProtected, keep)
-	}
+	newer, older := s.oldest(ringWindow, keep), s.oldestAdmitted(keep)
 	switch {
 	case newer == 0:
 		return older
@@ -100,20 +107,46 @@ func (s *shard[K, V]) scanVictim(keep uint32) uint32 {
 		return newer
 	case n.bytes[ringWindow] <= n.target():
 		return older
-	case n.frequency(s.at(newer).hash) > n.frequency(s.at(older).hash):
+	case s.at(newer).frequency() > s.at(older).frequency():
 		s.move(newer, ringProbation)
 		return older
 	}
 	return newer
 }
 
-// lastBut returns the least recently used entry of a ring other than keep, or 0.
-func (s *shard[K, V]) lastBut(ring int, keep uint32) uint32 {
-	idx := s.ends[ring].last
-	if idx != 0 && idx == keep {
-		return s.at(idx).prev
+// oldestAdmitted returns the entry that is next to go of those that have left the
+// window, other than keep, or 0. Those used meanwhile become protected instead.
+func (s *shard[K, V]) oldestAdmitted(keep uint32) uint32 {
+	r := &s.ends[ringProbation]
+	for range chances {
+		if r.last == 0 || r.last != keep && !s.at(r.last).used() {
+			break
+		}
+		s.move(r.last, ringProtected)
+		s.demote()
+	}
+	idx := r.last
+	if idx == keep && keep != 0 {
+		idx = s.at(keep).prev
+	}
+	if idx == 0 {
+		idx = s.oldest(ringProtected, keep)
 	}
 	return idx
+}
+
+// demote takes from the protected entries what is above their share.
+func (s *shard[K, V]) demote() {
+	n := s.scan
+	most := int64(protected * (1 - n.window) * float64(n.total()))
+	for range 2 { // entries differ in size: what is left over goes another time
+		if n.bytes[ringProtected] <= most {
+			return
+		}
+		if last := s.oldest(ringProtected, 0); last != s.ends[ringProtected].first {
+			s.move(last, ringProbation)
+		}
+	}
 }
 
 // climb moves the window's share a step further if the hit ratio has risen since the

@@ -15,7 +15,6 @@ const (
 // nothing.
 type sketch struct {
 	blocks [][blockWords]uint64
-	counts int // since the last halving, half of those before it included
 }
 
 // place returns the block of hash and the bits that choose counters in it. Both
@@ -41,21 +40,18 @@ func (k *sketch) frequency(hash uint32) uint64 {
 	return least
 }
 
-// add counts a use of hash.
-func (k *sketch) add(hash uint32) {
+// raise makes hash count as seen that often, if it does not already.
+func (k *sketch) raise(hash uint32, seen uint64) {
+	if len(k.blocks) == 0 {
+		return
+	}
 	block, x := k.place(hash)
-	added := 0
 	for row := uint64(0); row < blockWords; row += 2 {
 		word, shift := &block[row|x&1], x>>1&15*4
-		if *word>>shift&counterMax < counterMax {
-			*word += 1 << shift
-			added = 1
+		if *word>>shift&counterMax < seen {
+			*word = *word&^(counterMax<<shift) | seen<<shift
 		}
 		x >>= 5
-	}
-	k.counts += added
-	if k.counts >= sketchAge*blockEntries*len(k.blocks) {
-		k.halve()
 	}
 }
 
@@ -65,7 +61,6 @@ func (k *sketch) halve() {
 			k.blocks[i][j] = word >> 1 & 0x7777777777777777
 		}
 	}
-	k.counts /= 2
 }
 
 // fit makes the sketch large enough for that many entries. Its size is then

@@ -89,8 +89,8 @@ func (c *Cache[K, V]) place(s *shard[K, V], hash uint32, key K, value V, size in
 	now := c.now()
 	idx := s.find(hash, key)
 	if idx != 0 {
-		s.touch(idx) // the last of this shard to be evicted for its own update
 		e := s.at(idx)
+		s.touch(idx, e)
 		grown := size - e.size()
 		if grown > 0 {
 			if ok, _ := c.reserve(s, idx, 0, grown, now, out); !ok {

@@ -18,6 +18,7 @@ const (
 // name the part, the low ones the group in it, those between are its tag.
 type table struct {
 	parts []part // a power of two; a part stands at all places that share its depth
+	top   uint   // shift of a hash, so that the bits that name its part remain
 }
 
 // part is a table of entries whose hashes share their first depth bits.
@@ -88,7 +89,7 @@ func newPart(groups, depth int) part {
 
 // partOf returns the part that hash belongs to.
 func (t *table) partOf(hash uint32) *part {
-	return &t.parts[hash>>(33-bits.Len(uint(len(t.parts))))]
+	return &t.parts[uint64(hash)>>(t.top&63)]
 }
 
 // put enters idx, for which there is room.
@@ -108,8 +109,14 @@ func (p part) put(idx, hash uint32) {
 
 // find returns the index of key's entry, or 0.
 func (s *shard[K, V]) find(hash uint32, key K) uint32 {
+	idx, _ := s.lookup(hash, key)
+	return idx
+}
+
+// lookup returns the index of key's entry and the entry, or 0 and nil.
+func (s *shard[K, V]) lookup(hash uint32, key K) (uint32, *entry[K, V]) {
 	if s.count == 0 {
-		return 0
+		return 0, nil
 	}
 	groups, tag := s.partOf(hash).groups, tagOf(hash)
 	for i := hash; ; i++ {
@@ -117,11 +124,11 @@ func (s *shard[K, V]) find(hash uint32, key K) uint32 {
 		for match := g.match(tag); match != 0; match &= match - 1 {
 			idx := g.slots[slotAt(match)]
 			if e := s.at(idx); e.hash == hash && e.key == key {
-				return idx
+				return idx, e
 			}
 		}
 		if g.passed == 0 {
-			return 0
+			return 0, nil
 		}
 	}
 }
@@ -129,7 +136,7 @@ func (s *shard[K, V]) find(hash uint32, key K) uint32 {
 // slot enters idx into the table.
 func (s *shard[K, V]) slot(idx, hash uint32) {
 	if s.parts == nil {
-		s.parts = []part{newPart(1, 0)}
+		s.parts, s.top = []part{newPart(1, 0)}, 32
 	}
 	p := *s.partOf(hash)
 	for p.count >= partFullSlots*len(p.groups) {
@@ -170,6 +177,7 @@ func (s *shard[K, V]) growPart(p part, hash uint32) {
 			wider[i] = s.parts[i/2]
 		}
 		s.parts = wider
+		s.top--
 	}
 	low, high := newPart(partGroups, p.depth+1), newPart(partGroups, p.depth+1)
 	s.scatter(p, low, high)

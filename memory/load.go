@@ -39,7 +39,7 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 		s.mu.Unlock()
 		return zero, ErrClosed
 	}
-	if idx := s.find(hash, key); idx != 0 && !s.at(idx).expired(c.now()) {
+	if idx := s.find(hash, key); idx != 0 && !c.expired(s.at(idx)) {
 		v := s.at(idx).value // stored since the miss
 		s.mu.Unlock()
 		return v, nil

@@ -12,8 +12,9 @@ const (
 	firstChunk    = 8
 	maxChunk      = 1024
 	chunkBytes    = 64 << 10
-	slotBytes     = 7 // tag and index at the mean load of the table
-	slack         = 4 // times the entries that an arena may be sized for
+	slotBytes     = 7  // tag and index at the mean load of the table
+	slack         = 4  // times the entries that an arena may be sized for
+	chances       = 16 // entries that one search for a victim may spare
 	evictPerLock  = 1024
 	maxDonorTries = 4
 )
@@ -25,24 +26,49 @@ type entry[K comparable, V any] struct {
 	prev, next uint32
 	hash       uint32 // the low half, which places the entry in the table
 	sizeLow    uint32
-	meta       uint64 // deadline in µs since the cache's start << 10 | ring << 8 | size >> 32
+	meta       uint64 // deadline << 15 | frequency << 11 | used << 10 | ring << 8 | size >> 32
 	key        K
 	value      V
 }
 
+// The parts of an entry's meta. What is told of an entry's use lies in the line that
+// finding it has brought in anyway: a hit need not touch another.
+const (
+	ringShift, usedShift, freqShift, deadlineShift = 8, 10, 11, 15
+
+	ringMask    = uint64(3) << ringShift
+	usedBit     = uint64(1) << usedShift // used since it was set or last spared
+	freqMask    = uint64(counterMax) << freqShift
+	maxDeadline = 1<<(64-deadlineShift) - 1 // µs, 17 years
+)
+
 func (e *entry[K, V]) size() int64 { return int64(e.meta&0xff)<<32 | int64(e.sizeLow) }
 
-// deadline is 0 for an entry that does not expire.
-func (e *entry[K, V]) deadline() int64 { return int64(e.meta >> 10) }
+// deadline is in µs since the cache's start, 0 for an entry that does not expire.
+func (e *entry[K, V]) deadline() int64 { return int64(e.meta >> deadlineShift) }
 
-func (e *entry[K, V]) ring() int { return int(e.meta >> 8 & 3) }
+func (e *entry[K, V]) ring() int { return int(e.meta & ringMask >> ringShift) }
 
-func (e *entry[K, V]) setRing(ring int) { e.meta = e.meta&^(3<<8) | uint64(ring)<<8 }
+func (e *entry[K, V]) setRing(ring int) { e.meta = e.meta&^ringMask | uint64(ring)<<ringShift }
+
+func (e *entry[K, V]) used() bool { return e.meta&usedBit != 0 }
+
+func (e *entry[K, V]) frequency() uint64 { return e.meta & freqMask >> freqShift }
+
+// count raises the frequency and returns 1, or 0 if it is the most already. It does not
+// branch: what the processor guessed wrong would hold up the calls behind this one.
+func (e *entry[K, V]) count() uint64 {
+	one := ((e.meta&freqMask ^ freqMask) + freqMask) >> deadlineShift
+	e.meta += one << freqShift
+	return one
+}
+
+func (e *entry[K, V]) setFrequency(n uint64) { e.meta = e.meta&^freqMask | n<<freqShift }
 
 func (e *entry[K, V]) set(value V, size, deadline int64) {
 	e.value = value
 	e.sizeLow = uint32(size)
-	e.meta = uint64(deadline)<<10 | e.meta&(3<<8) | uint64(size)>>32
+	e.meta = uint64(deadline)<<deadlineShift | e.meta&(ringMask|usedBit|freqMask) | uint64(size)>>32
 }
 
 func (e *entry[K, V]) expired(now int64) bool {
@@ -62,6 +88,7 @@ type shard[K comparable, V any] struct {
 	free   uint32 // head of the free list through next; 0: none
 	count  int
 	ends   [rings]ends
+	exact  bool  // one shard is all: PolicyLRU keeps the order of uses itself
 	scan   *scan // nil under PolicyLRU
 	table
 	calls    map[K]*call[V]
@@ -105,7 +132,7 @@ func chunkShift(size int64) uint {
 }
 
 func (s *shard[K, V]) at(i uint32) *entry[K, V] {
-	return &s.chunks[i>>s.shift][i&(1<<s.shift-1)]
+	return &s.chunks[i>>(s.shift&31)][i&(1<<(s.shift&31)-1)]
 }
 
 // insert adds an entry that is not there yet, as the most recently used of its ring.
@@ -150,6 +177,9 @@ func (s *shard[K, V]) alloc() uint32 {
 
 // remove takes an entry out and forgets its key and value.
 func (s *shard[K, V]) remove(idx uint32) {
+	if s.scan != nil {
+		s.scan.raise(s.at(idx).hash, s.at(idx).frequency())
+	}
 	s.unslot(idx)
 	s.unlink(idx)
 	*s.at(idx) = entry[K, V]{next: s.free}
@@ -190,21 +220,26 @@ func (s *shard[K, V]) unlink(idx uint32) {
 	}
 }
 
-// move makes an entry the most recently used of a ring.
+// move makes an entry the most recent of a ring. A use that it was spared for is spent.
 func (s *shard[K, V]) move(idx uint32, ring int) {
+	s.at(idx).meta &^= usedBit
 	if s.ends[ring].first != idx {
 		s.unlink(idx)
 		s.link(idx, ring)
 	}
 }
 
-// touch notes a use of an entry.
-func (s *shard[K, V]) touch(idx uint32) {
-	if s.scan != nil {
-		s.scanHit(idx)
-		return
+// touch notes a use of the entry e at idx. A mark in the entry is enough in a large
+// cache: moving it would cost the lines of two neighbours.
+func (s *shard[K, V]) touch(idx uint32, e *entry[K, V]) {
+	e.meta |= usedBit
+	if n := s.scan; n != nil {
+		if n.use(e.count()) {
+			s.scanDue()
+		}
+	} else if s.exact {
+		s.move(idx, 0)
 	}
-	s.move(idx, 0)
 }
 
 // update gives an entry another value.
@@ -221,10 +256,25 @@ func (s *shard[K, V]) victim(keep uint32) uint32 {
 	if s.scan != nil {
 		return s.scanVictim(keep)
 	}
-	if idx := s.ends[0].last; idx != keep {
-		return idx
+	return s.oldest(0, keep)
+}
+
+// oldest returns the entry at the cold end of a ring, or 0 if there is none but keep.
+// Entries that were used while they moved there, and keep, go to the front instead, a
+// few at most: so a search is short, and who was just set has a while even where all
+// others are used.
+func (s *shard[K, V]) oldest(ring int, keep uint32) uint32 {
+	r := &s.ends[ring]
+	for range chances {
+		if r.last == 0 || r.last == r.first || r.last != keep && !s.at(r.last).used() {
+			break
+		}
+		s.move(r.last, ring)
 	}
-	return 0
+	if r.last == keep && keep != 0 {
+		return s.at(keep).prev
+	}
+	return r.last
 }
 
 // each yields the entries of one ring after another, the least recently used first.
@@ -252,8 +302,8 @@ func (s *shard[K, V]) unlock() {
 func (s *shard[K, V]) detach() *shard[K, V] {
 	old := &shard[K, V]{chunks: s.chunks, shift: s.shift, used: s.used, count: s.count, ends: s.ends}
 	s.chunks, s.used, s.free, s.count, s.parts, s.ends = nil, 0, 0, 0, nil, [rings]ends{}
-	if s.scan != nil { // what was seen often is not known any more, the window's share is
-		s.scan.sketch, s.scan.bytes, s.scan.debt = sketch{}, [rings]int64{}, 0
+	if s.scan != nil { // uses of absent keys are not known any more, the window's share is
+		s.scan.sketch, s.scan.bytes, s.scan.debt, s.scan.counts = sketch{}, [rings]int64{}, 0, 0
 	}
 	return old
 }
@@ -278,7 +328,8 @@ func (s *shard[K, V]) compact() {
 	}
 	for idx := range old.each {
 		e := old.at(idx)
-		s.insert(e.hash, e.key, e.value, e.size(), e.deadline(), e.ring())
+		at := s.insert(e.hash, e.key, e.value, e.size(), e.deadline(), e.ring())
+		s.at(at).meta |= e.meta & (usedBit | freqMask)
 	}
 }
 
