@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -25,7 +26,8 @@ const fewRequests = 20_000
 // hundredths of its distinct keys.
 type traceRows struct {
 	name, file string
-	limit      int
+	limit      int  // of requests
+	long       bool // takes most of the time: only in a full run
 	capacities []int
 	percents   []int
 }
@@ -34,13 +36,13 @@ func publishedTraces() []traceRows {
 	return []traceRows{
 		{name: "OLTP", file: "arc-oltp.gz", capacities: []int{1000, 5000, 15_000}},
 		{name: "P3", file: "arc-p3.gz", capacities: []int{25_000, 100_000, 400_000}},
-		{name: "P2", file: "arc-p2.lis.zst", limit: 8_000_000, capacities: []int{50_000, 400_000}},
+		{name: "P2", file: "arc-p2.lis.zst", limit: 8_000_000, long: true, capacities: []int{50_000, 400_000}},
 		{name: "loop", file: "lirs-loop.trace.gz", capacities: []int{250, 500, 1000}},
 		{name: "glimpse", file: "lirs-gli.trace.gz", capacities: []int{250, 1000, 2000}},
 		{name: "multi1", file: "lirs-multi1.trace.gz", capacities: []int{500, 1500}},
 		{name: "2_pools", file: "lirs-2_pools.trace.gz", capacities: []int{500, 5000}},
 		{name: "web07", file: "cache2k-web07.trace.xz", capacities: []int{500, 2000, 5000}},
-		{name: "orm-busy", file: "cache2k-orm-busy.trace.xz", capacities: []int{500, 2000, 10_000}},
+		{name: "orm-busy", file: "cache2k-orm-busy.trace.xz", long: true, capacities: []int{500, 2000, 10_000}},
 		{name: "corda", file: "corda-vaultservice.gz", capacities: []int{512, 4096}},
 		{name: "cs", file: "lirs-cs.trace.gz", percents: []int{10, 30, 60}},
 		{name: "ps", file: "lirs-ps.trace.gz", percents: []int{10, 30, 60}},
@@ -70,7 +72,8 @@ func isDir(name string) bool {
 }
 
 // cacheHits replays traces, Get and then Set on a miss, on both of our policies and
-// those of others, beside what nobody can pass.
+// those of others, beside what nobody can pass. The bar is over all rows, so only a
+// full run judges the mean.
 func cacheHits(r *bench.Report) error {
 	dir := tracesDir()
 	if dir == "" {
@@ -81,7 +84,12 @@ func cacheHits(r *bench.Report) error {
 		return err
 	}
 	var rows []*hitRow
+	var left []string
 	for _, t := range publishedTraces() {
+		if t.long && !r.Full {
+			left = append(left, t.name)
+			continue
+		}
 		requests, err := traces.Open(dir, t.file, t.limit)
 		if errors.Is(err, fs.ErrNotExist) {
 			r.Add(bench.Row{Measure: "hit ratio, " + t.name, Note: "skipped: " + t.file + " is absent"})
@@ -93,7 +101,7 @@ func cacheHits(r *bench.Report) error {
 		rows = append(rows, t.rows(traces.Keys(requests))...)
 	}
 	replayAll(rows)
-	judgeHits(r, rows)
+	judgeHits(r, rows, left)
 	if r.Full {
 		zipf := traceRows{name: "zipf 0.99", capacities: []int{1000, 10_000, 100_000}}
 		rows = zipf.rows(traces.Zipf(8_000_000, 1_000_000, 0.99, 1))
@@ -191,8 +199,9 @@ func (h *hitRow) report() bench.Row {
 	return row
 }
 
-// judgeHits adds a row for each and one for the mean.
-func judgeHits(r *bench.Report, rows []*hitRow) {
+// judgeHits adds a row for each and one for the mean, which is judged if no trace was
+// left out.
+func judgeHits(r *bench.Report, rows []*hitRow, left []string) {
 	var mean, lruMean, peerLRU, otterMean, best float64
 	n := float64(len(rows))
 	for _, h := range rows {
@@ -209,10 +218,14 @@ func judgeHits(r *bench.Report, rows []*hitRow) {
 		otterMean += h.otter / n
 		best += h.best / n
 	}
-	r.Add(bench.Row{
+	row := bench.Row{
 		Measure: fmt.Sprintf("hit ratio, mean of %d rows", len(rows)), Unit: "%", Ours: mean, Goal: "≥ otter", OK: mean >= otterMean,
 		Peers: []bench.Value{{Name: ours + " LRU", Value: lruMean}, {Name: "golang-lru", Value: peerLRU}, {Name: "otter", Value: otterMean}, {Name: "optimum", Value: best}},
-	})
+	}
+	if len(left) > 0 {
+		row.Goal, row.Note = "", "without "+strings.Join(left, " and ")+": the goal is the mean of all rows, which -full replays"
+	}
+	r.Add(row)
 }
 
 // sizedHits replays the one trace with sizes at equal bytes.
