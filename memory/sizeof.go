@@ -35,11 +35,12 @@ func SizeOf[T any](v T) int64 {
 	if p.flat {
 		return p.inline
 	}
-	switch x := any(v).(type) {
+	var zero T // v itself may be an interface, which holds its string in a box
+	switch any(zero).(type) {
 	case string:
-		return p.inline + roundHeap(int64(len(x)), false)
+		return p.inline + roundHeap(int64(len(any(v).(string))), false)
 	case []byte:
-		return p.inline + roundHeap(int64(cap(x)), false)
+		return p.inline + roundHeap(int64(cap(any(v).([]byte))), false)
 	}
 	return p.inline + heapOf(v)
 }

@@ -200,3 +200,36 @@ func TestSizeOfAllocations(t *testing.T) {
 		t.Errorf("SizeOf of flat values allocates %v; want 0", n)
 	}
 }
+
+// TestSizeOfInterface: what an interface holds is boxed, whatever type SizeOf is
+// called with.
+func TestSizeOfInterface(t *testing.T) {
+	type wrapped struct{ v any }
+	for _, tc := range []struct {
+		name      string
+		got, want int64
+	}{
+		{"string", memory.SizeOf[any](text(100)), memory.SizeOf(wrapped{text(100)})},
+		{"bytes", memory.SizeOf[any](make([]byte, 100)), memory.SizeOf(wrapped{make([]byte, 100)})},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("SizeOf[any](%s) = %d; want %d as in a struct", tc.name, tc.got, tc.want)
+		}
+	}
+}
+
+// TestSizeOfHostile: shapes that refer to themselves by all ways there are.
+func TestSizeOfHostile(t *testing.T) {
+	var itself any
+	itself = &itself
+	list := []any{nil}
+	list[0] = list
+	table := map[string]any{}
+	table["itself"] = table
+	table["list"] = list
+	for name, v := range map[string]any{"interface": itself, "slice": list, "map": table} {
+		if n := memory.SizeOf(v); n <= 0 || n > 2000 {
+			t.Errorf("SizeOf a %s that holds itself = %d", name, n)
+		}
+	}
+}
