@@ -66,14 +66,21 @@ func (d *LeakDetector) Sample(ctx context.Context) (LeakReport, error) {
 	if err := d.lock(ctx); err != nil {
 		return d.Report(), err
 	}
+	events, err := d.window(ctx)
+	d.tell(events)
+	return d.Report(), err
+}
+
+// window takes in one sample and gives the token back, also when the Source ends the
+// goroutine. The events have no ties to the state.
+func (d *LeakDetector) window(ctx context.Context) (events leakEvents, err error) {
+	defer func() { <-d.sampling }()
 	start := time.Now()
 	var s LeakSample
-	var err error
 	guard(func() (e error) { s, e = d.source(ctx); return e }, func(e error) { err = e })
 	if err == nil {
 		err = s.check()
 	}
-	var events leakEvents
 	if err == nil {
 		if s.At.IsZero() {
 			s.At = time.Now()
@@ -84,10 +91,13 @@ func (d *LeakDetector) Sample(ctx context.Context) (LeakReport, error) {
 		}
 	}
 	d.publish(s, events, time.Since(start), err)
-	events = events.detached()
-	<-d.sampling
-	d.tell(events)
-	return d.Report(), err
+	return events.detached(), err
+}
+
+// observe reads the heap between two samples.
+func (d *LeakDetector) observe() {
+	defer func() { <-d.sampling }()
+	d.protect(d.process.observe) // Bounded is the caller's
 }
 
 // lock takes the token, unless ctx has ended or the detector is closed.
@@ -175,8 +185,8 @@ func (d *LeakDetector) protect(f func()) {
 
 // Start samples at once and then every Window, in the background, until ctx ends or
 // Close. In between it reads the heap a dozen times, which costs microseconds, so
-// that a window counts with its lowest point. A second Start does nothing. It
-// returns [ErrClosed] after Close.
+// that a window counts with its lowest point. A second Start while one runs does
+// nothing. It returns [ErrClosed] after Close.
 func (d *LeakDetector) Start(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -187,8 +197,19 @@ func (d *LeakDetector) Start(ctx context.Context) error {
 		return nil
 	}
 	ctx, d.stop = context.WithCancel(ctx)
-	d.wg.Go(func() { d.run(ctx) })
+	d.wg.Go(func() {
+		defer d.stopped()
+		d.run(ctx)
+	})
 	return nil
+}
+
+// stopped makes room for another Start.
+func (d *LeakDetector) stopped() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stop()
+	d.stop = nil
 }
 
 func (d *LeakDetector) run(ctx context.Context) {
@@ -200,8 +221,7 @@ func (d *LeakDetector) run(ctx context.Context) {
 				d.log(slog.LevelWarn, "memory: leak sample", slog.String("error", err.Error()))
 			}
 		} else if d.process != nil && d.lock(ctx) == nil {
-			d.process.observe()
-			<-d.sampling
+			d.observe()
 		}
 		select {
 		case <-ctx.Done():

@@ -125,6 +125,7 @@ type LeakStats struct {
 	Dropped uint64
 	// Took is how long the last sample took, its collection included.
 	Took time.Duration
-	// Panics counts panics of hooks and of the Logger, which were recovered.
+	// Panics counts panics of hooks, of the Logger and, between samples, of Bounded,
+	// which were recovered. In a sample those of Bounded and the Source are its error.
 	Panics uint64
 }
