@@ -96,15 +96,35 @@ func (m *Monitor) limited(cause string, wait time.Duration) error {
 	return &RateLimitError{Cause: cause, Wait: wait}
 }
 
-// collect runs one collection between two samples.
+// collect runs one collection and tells of it.
 func (m *Monitor) collect(run *collection, reason string) {
 	defer close(run.done)
+	wait, gap := m.opts.CollectInterval, time.Duration(0)
+	guard(func() (err error) {
+		wait, gap, err = m.collectNow(run, reason)
+		return err
+	}, func(err error) { // also if the Source has ended the goroutine
+		run.err = err
+		m.finishCollection(wait, gap)
+	})
+	if run.err != nil {
+		return
+	}
+	r := run.result
+	m.log(slog.LevelInfo, "memory: collected", slog.String("reason", reason), slog.Int64("freed", r.Freed),
+		slog.Int64("held", r.After.GoTotal), slog.Bool("effective", r.Effective), slog.Duration("took", r.Took))
+	if f := m.opts.Hooks.Collected; f != nil {
+		m.protect(func() { f(r) })
+	}
+}
+
+// collectNow runs a collection between two samples, unless the first shows that the
+// collector is busy. It returns what finishCollection is to be told.
+func (m *Monitor) collectNow(run *collection, reason string) (wait, gap time.Duration, err error) {
 	before, _ := m.sample()
 	if before.GCCPU > busyGCCPU {
-		wait := max(minRetryBusyGap, m.opts.CollectInterval)
-		run.err = m.limited(causeBusy, wait)
-		m.finishCollection(wait, 0)
-		return
+		wait = max(minRetryBusyGap, m.opts.CollectInterval)
+		return wait, 0, m.limited(causeBusy, wait)
 	}
 	start := time.Now()
 	debug.FreeOSMemory()
@@ -122,17 +142,11 @@ func (m *Monitor) collect(run *collection, reason string) {
 		m.stats.Ineffective++
 	}
 	m.mu.Unlock()
-	if run.result.Effective {
-		m.finishCollection(m.opts.CollectInterval, m.opts.CollectInterval)
-	} else {
-		gap := m.collector.backOff(m.opts.CollectInterval)
-		m.finishCollection(gap, gap)
+	gap = m.opts.CollectInterval
+	if !run.result.Effective {
+		gap = m.collector.backOff(gap)
 	}
-	m.log(slog.LevelInfo, "memory: collected", slog.String("reason", reason), slog.Int64("freed", freed),
-		slog.Int64("held", after.GoTotal), slog.Bool("effective", run.result.Effective), slog.Duration("took", took))
-	if f := m.opts.Hooks.Collected; f != nil {
-		m.protect(func() { f(run.result) })
-	}
+	return gap, gap, nil
 }
 
 // worth tells whether n bytes are enough of s to collect for when nothing presses.

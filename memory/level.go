@@ -87,7 +87,7 @@ func (j *judge) next(s Stats) (to Level, why string) {
 		j.calmSince = time.Time{}
 		return j.level, ""
 	}
-	if j.calmSince.IsZero() {
+	if j.calmSince.IsZero() || s.At.Before(j.calmSince) { // a Source's clock can be set back
 		j.calmSince = s.At
 	}
 	if s.At.Sub(j.calmSince) < j.dwell {
@@ -104,15 +104,12 @@ func (j *judge) next(s Stats) (to Level, why string) {
 // raw judges one sample alone, with every threshold lowered by margin.
 func (j *judge) raw(s Stats, margin float64) (Level, string) {
 	u := s.Usage()
-	committed := 0.0
-	if s.CgroupLimit > 0 {
-		committed = float64(s.Committed) / float64(s.CgroupLimit)
-	}
+	committed := s.CgroupLimit > 0 && float64(s.Committed)/float64(s.CgroupLimit) >= committedCritical-margin
 	stalls := j.usePSI && !s.PSI.Host && u >= psiUsageFloor-margin
 	switch {
 	case u >= j.critical-margin:
 		return LevelCritical, "usage"
-	case committed >= committedCritical-margin:
+	case committed:
 		return LevelCritical, "committed"
 	case stalls && u >= j.high-margin && s.PSI.Full >= psiFullCritical:
 		return LevelCritical, "stalls"

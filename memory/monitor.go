@@ -53,7 +53,10 @@ type Monitor struct {
 	creditAt  time.Time       // guarded by mu
 }
 
-type observer struct{ f func(ChangeEvent) }
+type observer struct {
+	f    func(ChangeEvent)
+	gone atomic.Bool // cancelled: not to be called any more
+}
 
 type registration struct {
 	name     string
@@ -118,25 +121,37 @@ func (m *Monitor) Start(ctx context.Context) error {
 	m.stop = cancel
 	m.wg.Add(1)
 	m.mu.Unlock()
+	sampled := false
+	defer func() {
+		if !sampled { // the Source ended this goroutine
+			m.stopped(cancel, &sync.WaitGroup{})
+		}
+	}()
 	if _, err := m.tick(); err != nil {
 		m.log(slog.LevelWarn, "memory: sample", slog.String("error", err.Error()))
 	}
+	sampled = true
 	go func() {
-		defer m.wg.Done()
-		defer cancel()
 		var worker sync.WaitGroup
-		worker.Go(func() { m.workLoop(ctx) })
+		defer m.stopped(cancel, &worker)
+		worker.Go(func() { m.workLoop(ctx, &worker) })
 		m.sampleLoop(ctx)
-		worker.Wait()
-		m.rest()
 	}()
 	return nil
 }
 
-// Close stops sampling, waits for callbacks and collections under way, and closes
-// the files. The level is LevelNormal after it, for good. It always returns nil and
-// may be called again. Do not call it from a callback, a shrinker or the Source: it
-// would wait for itself.
+// stopped cleans up after the last sample, also when a Source ended the goroutine.
+func (m *Monitor) stopped(cancel func(), worker *sync.WaitGroup) {
+	defer m.wg.Done()
+	cancel()
+	worker.Wait()
+	m.rest()
+}
+
+// Close stops sampling, waits for the sample, callbacks and collections under way, and
+// closes the files. The level is LevelNormal after it, for good. It always returns nil
+// and may be called again. Do not call it from a callback, a hook, a shrinker or the
+// Source: it would wait for itself.
 func (m *Monitor) Close() error {
 	m.mu.Lock()
 	m.closed = true
@@ -178,8 +193,8 @@ func (m *Monitor) Check(ctx context.Context) (Level, error) {
 
 // OnChange calls f for each change of level, one at a time and in order, from a
 // goroutine of the monitor (or of Check). f may use the monitor, except Close. A
-// slow f delays later callbacks and shrinking, never sampling. cancel ends it;
-// a call under way may still finish afterwards.
+// slow f delays later callbacks and shrinking, never sampling. cancel ends it, also
+// from a callback, and may be called again; a call under way may still finish.
 func (m *Monitor) OnChange(f func(ChangeEvent)) (cancel func()) {
 	o := &observer{f: f}
 	m.mu.Lock()
@@ -189,6 +204,7 @@ func (m *Monitor) OnChange(f func(ChangeEvent)) (cancel func()) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.observers = without(m.observers, o)
+		o.gone.Store(true)
 	}
 }
 
@@ -214,7 +230,7 @@ func (m *Monitor) Register(name string, s Shrinker) (unregister func()) {
 		m.mu.Lock()
 		m.shrinkers = without(m.shrinkers, r)
 		m.mu.Unlock()
-		r.gone.Store(true)
+		r.gone.Store(true) // before growBack, see ask
 		if r.holder != nil {
 			r.holder.growBack(forever)
 		}
@@ -222,6 +238,9 @@ func (m *Monitor) Register(name string, s Shrinker) (unregister func()) {
 }
 
 const forever = time.Duration(1<<63 - 1)
+
+// addCapped returns the sum of two durations, at most forever; a negative b counts as 0.
+func addCapped(a, b time.Duration) time.Duration { return a + min(max(0, b), forever-a) }
 
 func compare(a, b int) int {
 	switch {
@@ -282,7 +301,7 @@ func (m *Monitor) sample() (Stats, error) {
 	last := m.stats.Memory.At
 	m.stats.Memory = s
 	if !last.IsZero() {
-		m.calm += s.At.Sub(last)
+		m.calm = addCapped(m.calm, s.At.Sub(last))
 	}
 	from := m.judge.level
 	if m.closed {
@@ -337,7 +356,14 @@ func (m *Monitor) sampleLoop(ctx context.Context) {
 	}
 }
 
-func (m *Monitor) workLoop(ctx context.Context) {
+// workLoop runs what is due. A callback that ends its goroutine, as a failing test
+// does, ends this one only: another takes its place.
+func (m *Monitor) workLoop(ctx context.Context, worker *sync.WaitGroup) {
+	defer func() {
+		if ctx.Err() == nil {
+			worker.Go(func() { m.workLoop(ctx, worker) })
+		}
+	}()
 	for {
 		select {
 		case <-ctx.Done():

@@ -77,8 +77,9 @@ type MonitorOptions struct {
 	// MaxPause is the longest that one [Checkpoint] waits at LevelCritical. Default
 	// 5 s; negative means not at all.
 	MaxPause time.Duration
-	// Source takes a sample; it is called by one goroutine at a time. Default: the
-	// process itself, with files kept open between samples.
+	// Source takes a sample; it is called by one goroutine at a time. It must return
+	// soon, because Start, Check and Close wait for it, and must not use the monitor but
+	// for Level and Stats. Default: the process itself, with files kept open between samples.
 	Source func() (Stats, error)
 	// DisablePSI leaves the kernel's stall information out of the levels.
 	DisablePSI bool
@@ -146,7 +147,8 @@ type MonitorHooks struct {
 type ChangeEvent struct {
 	// From and To are the levels before and after.
 	From, To Level
-	// Reason is a constant word: "usage", "committed", "stalls" or "recovered".
+	// Reason is a constant word: "usage", "committed" or "stalls" for a rise,
+	// "recovered" or, at the end of Start's ctx or Close, "stopped" for a fall.
 	Reason string
 	// Stats is the sample that changed the level.
 	Stats Stats

@@ -484,20 +484,34 @@ func TestMonitorCloseDuringCheck(t *testing.T) {
 }
 
 // TestMonitorUnregisterMeanwhile: a cache that is unregistered just before it is
-// asked does not stay held down.
+// asked, or while it evicts, does not stay held down.
 func TestMonitorUnregisterMeanwhile(t *testing.T) {
-	g := newGauge(900, 1000)
-	m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
-	c := newCache(t, memory.CacheOptions[int, int]{MaxBytes: 100, SizeOf: func(int, int) int64 { return 10 }})
-	mustSet(t, c, 1, 1)
-	unregister := m.Register("cache", c)
-	m.Register("first", memory.WithPriority(shrinkFunc(func(context.Context, float64) int64 {
-		unregister()
-		return 0
-	}), -1))
-	m.Check(t.Context())
-	if got := c.Stats().Ceiling; m.Stats().Shrinks != 2 || got != 100 {
-		t.Errorf("%d shrinkers asked, ceiling %d; want 2 and the whole bound", m.Stats().Shrinks, got)
+	for _, tc := range []struct {
+		name  string
+		early bool
+		asked uint64
+	}{{"before", true, 1}, {"while it evicts", false, 2}} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newGauge(900, 1000)
+			m := newMonitor(t, memory.MonitorOptions{Source: g.read, DisableCollect: true})
+			var unregister func()
+			c := newCache(t, memory.CacheOptions[int, int]{
+				MaxBytes: 100, SizeOf: func(int, int) int64 { return 10 },
+				OnEvict: func(memory.Eviction[int, int]) { unregister() },
+			})
+			mustSet(t, c, 1, 1)
+			unregister = m.Register("cache", c)
+			m.Register("first", memory.WithPriority(shrinkFunc(func(context.Context, float64) int64 {
+				if tc.early {
+					unregister()
+				}
+				return 0
+			}), -1))
+			m.Check(t.Context())
+			if got := c.Stats().Ceiling; m.Stats().Shrinks != tc.asked || got != 100 {
+				t.Errorf("%d shrinkers asked, ceiling %d; want %d and the whole bound", m.Stats().Shrinks, got, tc.asked)
+			}
+		})
 	}
 }
 

@@ -40,7 +40,9 @@ func (m *Monitor) step(ctx context.Context) bool {
 			slog.String("to", e.To.String()), slog.String("reason", e.Reason), slog.Any("memory", e.Stats))
 		m.profileOnce(e.To)
 		for _, o := range observers {
-			m.protect(func() { o.f(e) })
+			if !o.gone.Load() { // an earlier one may have cancelled it
+				m.protect(func() { o.f(e) })
+			}
 		}
 		return true
 	}
@@ -65,13 +67,18 @@ func (m *Monitor) step(ctx context.Context) bool {
 }
 
 // needLocked returns the bytes to free so that usage falls below LevelHigh for
-// good. What was freed since the last collection is not in the sample yet.
+// good. Where something else than usage keeps the level up, anything freed will do
+// until its effect can be seen. What was freed since the last collection is not in
+// the sample yet.
 func (m *Monitor) needLocked(s Stats) int64 {
 	if s.GCCycles != m.creditGC || s.At.Sub(m.creditAt) >= creditLife {
 		m.credit = 0
 	}
-	goal := (m.opts.High - m.opts.Hysteresis) * float64(s.Limit)
-	return s.Used - m.credit - int64(goal)
+	need := s.Used - int64((m.opts.High-m.opts.Hysteresis)*float64(s.Limit))
+	if evidence, _ := m.judge.raw(s, m.opts.Hysteresis); evidence > LevelNormal {
+		need = max(1, need)
+	}
+	return need - m.credit
 }
 
 // relief asks shrinkers for need bytes and collects what they dropped.
@@ -85,7 +92,9 @@ func (m *Monitor) relief(ctx context.Context, shrinkers []*registration, level L
 		if freed >= need || ctx.Err() != nil {
 			break
 		}
-		freed += m.ask(ctx, r, level, target)
+		if !r.gone.Load() { // an earlier one may have unregistered it
+			freed += m.ask(ctx, r, level, target)
+		}
 	}
 	if freed == 0 && level < LevelCritical || m.opts.DisableCollect || ctx.Err() != nil {
 		return

@@ -11,8 +11,9 @@ type monitorKey struct{}
 // Run runs a long operation with regard to memory: at LevelCritical it first waits
 // as [Checkpoint] does, and fn's ctx lets Checkpoint find the monitor. If memory is
 // short when fn has returned, or the Go runtime then holds 16 MiB and a quarter more
-// than it aimed at before (Stats.HeapGoal), a collection of what it left behind starts in the background (see
-// Collect for its limits, and MonitorHooks.Collected for what it freed). It returns
+// than it aimed at before (Stats.HeapGoal), a collection of what it left behind starts
+// in the background (see Collect for its limits, and MonitorHooks.Collected for what
+// it freed), unless MonitorOptions.DisableCollect says otherwise. It returns
 // fn's error; a panic of fn passes through. If ctx ends during the wait, fn does not
 // run. It costs two samples: use it for operations of milliseconds and more.
 func (m *Monitor) Run(ctx context.Context, fn func(context.Context) error) error {
@@ -24,28 +25,36 @@ func (m *Monitor) Run(ctx context.Context, fn func(context.Context) error) error
 			return err
 		}
 	}
-	defer m.afterRun(m.look().HeapGoal)
+	defer m.afterRun(ctx, m.look(ctx).HeapGoal)
 	return fn(context.WithValue(ctx, monitorKey{}, m))
 }
 
 // afterRun collects if that pays, given the heap that the runtime aimed at before. The
 // goal is twice the live heap, usually: what is above it now is the operation's, while
 // the garbage below comes back by itself in any program that goes on allocating.
-func (m *Monitor) afterRun(goal int64) {
+func (m *Monitor) afterRun(ctx context.Context, goal int64) {
 	if m.opts.DisableCollect {
 		return
 	}
 	if m.Level() == LevelNormal {
-		if now := m.look(); goal == 0 || !worth(now.GoTotal-goal, now) {
+		if now := m.look(ctx); goal == 0 || !worth(now.GoTotal-goal, now) {
 			return
 		}
 	}
 	_, _ = m.startCollection(reasonAfterRun) // refusals are counted
 }
 
-// look takes a sample that is not judged.
-func (m *Monitor) look() Stats {
-	m.sampling <- struct{}{}
+// look takes a sample that is not judged, unless ctx ends while another one is taken.
+func (m *Monitor) look(ctx context.Context) Stats {
+	select {
+	case m.sampling <- struct{}{}:
+	default:
+		select {
+		case m.sampling <- struct{}{}:
+		case <-ctx.Done():
+			return Stats{}
+		}
+	}
 	defer func() { <-m.sampling }()
 	s, _ := m.readSource() // what could not be read is zero, and not worth anything
 	return s
