@@ -131,6 +131,18 @@ func (t *flightTable) lastWrite(key Key) *atomic.Int64 {
 	return &t.written[maphash.Comparable(t.seed, key)%writtenClasses]
 }
 
+// noteWrite notes that key was written by hand at the moment now, unless a later write
+// of its class is known already: writers may come here in any order.
+func (t *flightTable) noteWrite(key Key, now int64) {
+	last := t.lastWrite(key)
+	for {
+		at := last.Load()
+		if at >= now || last.CompareAndSwap(at, now) {
+			return
+		}
+	}
+}
+
 // supersedeLocked detaches the running load of key: its result goes to those who
 // wait for it, and is not stored; later callers start anew.
 func (s *flightShard) supersedeLocked(key Key) {

@@ -52,19 +52,31 @@ func (c *Cache) apply(nodes []*node, tags []string, hard bool, pos uint64, remot
 	for _, n := range before {
 		c.dropEntry(n.name, hard, pos)
 	}
-	reached := c.tags.stamp(nodes, hard)
-	if len(reached) > len(before) { // an edge was added meanwhile
-		for _, n := range reached {
-			if !slices.Contains(before, n) {
-				c.dropEntry(n.name, hard, pos)
-			}
-		}
-	}
+	reached := c.stamp(nodes, before, hard, pos)
 	c.tellEvictions()
 	if h := c.opts.Hooks.Invalidate; h != nil {
 		ev := InvalidateEvent{Tags: slices.Clone(tags), Reached: namesOf(reached), Hard: hard, Remote: remote}
 		c.guard(func() { h(ev) })
 	}
+}
+
+// stamp raises the stamps of the nodes and of all below them, which it returns. An edge
+// may have come since the caller dropped the entries of before: those below it go now.
+func (c *Cache) stamp(nodes, before []*node, hard bool, pos uint64) []*node {
+	reached := c.tags.stamp(nodes, hard)
+	if slices.Equal(reached, before) { // by far the most are one node
+		return reached
+	}
+	dropped := make(map[*node]struct{}, len(before))
+	for _, n := range before {
+		dropped[n] = struct{}{}
+	}
+	for _, n := range reached {
+		if _, ok := dropped[n]; !ok {
+			c.dropEntry(n.name, hard, pos)
+		}
+	}
+	return reached
 }
 
 func (c *Cache) acquireAll(tags []string) []*node {
@@ -135,7 +147,7 @@ func (c *Cache) dropOlder(n *node) {
 // wrote tells what depends on the entry of key that it was written by hand. The
 // moment goes first: a loader that names the entry from now on looks for it.
 func (c *Cache) wrote(co *core, key Key, hard bool) {
-	c.flights.lastWrite(key).Store(c.now())
+	c.flights.noteWrite(key, c.now())
 	if c.tags.entry.Load() == 0 {
 		return
 	}
@@ -149,7 +161,7 @@ func (c *Cache) wrote(co *core, key Key, hard bool) {
 	for _, b := range below[1:] {
 		c.dropEntry(b.name, hard, 0)
 	}
-	c.tags.stamp([]*node{n}, hard)
+	c.stamp([]*node{n}, below, hard, 0)
 }
 
 // catchUp invalidates n, the node of an entry's tag that the loader of cl has named
