@@ -305,6 +305,7 @@ func (c *Cache) Close() error {
 		c.sweeps.Stop()
 	}
 	c.lifeMu.Unlock()
+	c.clock.stop()
 	c.cancel(ErrClosed)
 	c.work.Wait()
 	if !first {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,27 +18,52 @@ const (
 type clock struct {
 	moment  atomic.Int64 // 0: none is kept
 	running atomic.Bool
-	ticks   int // of the timer, which is the only one to use it
+
+	mu      sync.Mutex
+	stopped bool        // guarded by mu
+	timer   *time.Timer // guarded by mu
+	ticks   int         // guarded by mu
 }
 
-// keep starts the timer unless it runs. now is the moment.
-func (k *clock) keep(c *Cache, now int64) {
+// keep starts the timer of c unless it runs.
+func (k *clock) keep(c *Cache) {
 	if k.running.Load() || k.running.Swap(true) {
 		return
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return // and running stays
+	}
 	k.ticks = 0
-	k.moment.Store(now)
-	time.AfterFunc(clockTick, func() { k.tick(c) })
+	k.moment.Store(c.now())
+	k.timer = time.AfterFunc(clockTick, func() { k.tick(c) })
 }
 
 func (k *clock) tick(c *Cache) {
-	if k.ticks++; k.ticks >= clockTicks || c.closed.Load() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return
+	}
+	if k.ticks++; k.ticks >= clockTicks {
 		k.moment.Store(0)
 		k.running.Store(false)
 		return
 	}
 	k.moment.Store(c.now())
-	time.AfterFunc(clockTick, func() { k.tick(c) })
+	k.timer.Reset(clockTick)
+}
+
+// stop ends the keeping for good.
+func (k *clock) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped = true
+	k.moment.Store(0)
+	if k.timer != nil {
+		k.timer.Stop()
+	}
 }
 
 // sure tells whether it is fresh, as far as that can be told without reading the
@@ -88,7 +114,7 @@ func (v *View[V]) find(key string) (*Item, state, visit) {
 		return nil, stateMiss, vis
 	}
 	if vis.timed {
-		c.clock.keep(c, vis.now)
+		c.clock.keep(c)
 	}
 	return it, c.judge(it, vis.now, true), vis
 }

@@ -79,6 +79,9 @@
 //   - A strategy is in memory, or with a Codec in the second level too; not there alone.
 //   - There are at most 65,536 strategies in a cache.
 //   - Dead entries take room until read, evicted or swept.
+//   - When a process was not run for more than a second (stopped, or its machine was),
+//     hits may answer with what has outlived its TTL until the timer has run, which is
+//     at once, or 10 milliseconds later at the most. Invalidations need no clock.
 //   - An entry that merely outlives its TTL and is loaded anew does not invalidate
 //     what was built from it.
 //   - Get does not wait for a running load, and does not see stale values.

@@ -156,3 +156,35 @@ func BenchmarkHooksOff(b *testing.B) {
 		}
 	})
 }
+
+// TestClockStops: Close ends the keeping of the moment, and nothing starts it again.
+func TestClockStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := Add(c, Strategy[int]{Name: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = v.Set(t.Context(), "k", 1)
+		for range 1000 {
+			v.Get(t.Context(), "k")
+		}
+		if c.clock.moment.Load() == 0 {
+			t.Fatal("no moment is kept")
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if c.clock.moment.Load() != 0 || c.clock.timer.Stop() {
+			t.Error("the timer runs on after Close")
+		}
+		c.clock.running.Store(false)
+		c.clock.keep(c)
+		if c.clock.moment.Load() != 0 || c.clock.timer.Stop() {
+			t.Error("a late hit started the timer again after Close")
+		}
+	})
+}

@@ -80,6 +80,9 @@ func (v *View[V]) Set(ctx context.Context, key string, val V) error {
 	c.wrote(v.core, v.key(key), true)
 	c.stored(v.core, key)
 	c.tellEvictions()
+	if err != nil && c.closed.Load() {
+		return ErrClosed // whatever a closed engine says
+	}
 	if err != nil {
 		return fmt.Errorf("cache: set: %w", err)
 	}
