@@ -66,6 +66,7 @@ type core struct {
 	ahead     float64
 	version   int
 	codec     string                   // name of the codec, empty without one
+	pack      *packer                  // of the cache, or with the strategy's dictionaries
 	open      func(*Item) (any, error) // the value of an item
 	counters  counters
 }
@@ -107,7 +108,11 @@ func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
 		remoteKey: fmt.Sprintf("%s:%d:", s.Name, s.Version),
 		ttl:       int64(s.TTL), swr: int64(s.StaleWhileRevalidate), sie: int64(s.StaleIfError),
 		neg: int64(s.NegativeTTL), idle: int64(s.Idle), hard: s.HardTimeout,
-		jitter: s.Jitter, ahead: s.RefreshAhead, version: s.Version,
+		jitter: s.Jitter, ahead: s.RefreshAhead, version: s.Version, pack: &c.pack,
+	}
+	if len(s.Dicts) > 0 {
+		co.pack, _ = newPacker(s.Dicts) // withDefaults has checked them
+		s.Dicts = nil
 	}
 	if s.Codec != nil {
 		co.codec = s.Codec.Name()

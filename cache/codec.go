@@ -62,6 +62,8 @@ const (
 	algNone     = 0
 	algS2       = 1
 	algZstd     = 2
+	algS2Dict   = 3 // the payload begins with the name of a dictionary
+	algZstdDict = 4 // likewise
 	frameMin    = 1 + 1 + 1 + 4
 
 	autoS2   = 512
@@ -72,6 +74,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // packer compresses and decompresses frames. Encoders are made at first use.
 type packer struct {
+	dicts []*dictionary // of the strategy; the first one compresses
+
 	encOnce, decOnce sync.Once
 	enc              *zstd.Encoder
 	dec              *zstd.Decoder
@@ -80,21 +84,9 @@ type packer struct {
 
 // pack frames plain, compressed as asked when that saves at least 1/8.
 func (p *packer) pack(plain []byte, how Compression) (frame []byte, compressed bool) {
-	alg := byte(algNone)
-	payload := plain
-	switch {
-	case how == S2, how == Auto && len(plain) >= autoS2 && len(plain) < autoZstd:
-		alg, payload = algS2, s2.Encode(nil, plain)
-	case how == Zstd, how == Auto && len(plain) >= autoZstd:
-		p.encOnce.Do(func() {
-			p.enc, p.encErr = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-				zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-		})
-		if p.encErr == nil {
-			alg, payload = algZstd, p.enc.EncodeAll(plain, nil)
-		}
-	}
-	if alg != algNone && len(payload) > len(plain)-len(plain)/8 {
+	alg := p.algorithm(how, len(plain))
+	payload, err := p.deflate(alg, plain)
+	if err != nil || alg != algNone && len(payload) > len(plain)-len(plain)/8 {
 		alg, payload = algNone, plain
 	}
 	frame = make([]byte, 0, 2+binary.MaxVarintLen64+len(payload)+4)
@@ -103,6 +95,26 @@ func (p *packer) pack(plain []byte, how Compression) (frame []byte, compressed b
 	frame = append(frame, payload...)
 	frame = binary.LittleEndian.AppendUint32(frame, crc32.Checksum(frame, castagnoli))
 	return frame, alg != algNone
+}
+
+// deflate compresses plain, or returns it as it is.
+func (p *packer) deflate(alg byte, plain []byte) ([]byte, error) {
+	switch alg {
+	case algS2:
+		return s2.Encode(nil, plain), nil
+	case algZstd:
+		p.encOnce.Do(func() {
+			p.enc, p.encErr = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+				zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+		})
+		if p.encErr != nil {
+			return nil, p.encErr
+		}
+		return p.enc.EncodeAll(plain, nil), nil
+	case algS2Dict, algZstdDict:
+		return p.dicts[0].deflate(alg, plain)
+	}
+	return plain, nil
 }
 
 // unpack returns the plain bytes of a frame; they may share its memory.
@@ -151,6 +163,12 @@ func (p *packer) expand(alg byte, payload []byte, size int) ([]byte, error) {
 		}
 		// With the capacity as limit, a frame that lies about its size is refused.
 		return p.dec.DecodeAll(payload, make([]byte, 0, size))
+	case algS2Dict, algZstdDict:
+		d, rest, err := p.dict(payload)
+		if err != nil {
+			return nil, err
+		}
+		return d.inflate(alg, rest, size)
 	}
 	return nil, fmt.Errorf("unknown algorithm %d", alg)
 }

@@ -64,7 +64,9 @@
 // node: with otter and a million entries some 100 bytes. Invalidating a tag is O(1) in the
 // number of entries, and O(n) in the tags below it in the graph of [Cache.Depend].
 // A miss costs a goroutine and some allocations besides the loader. Entries with a
-// compressed value decode at each hit. Sizes are estimated once per store, by a
+// compressed value decode at each hit. A dictionary ([TrainDict]) takes 1.1 MiB per
+// strategy for its coders, and makes JSON of 656 bytes three times smaller where Zstd
+// alone makes it 1.6 times (TestDictSmaller). Sizes are estimated once per store, by a
 // bounded walk.
 //
 // # Limits
@@ -98,6 +100,8 @@
 //     of all records, on all nodes.
 //   - Without a working push from the second level, other nodes see an invalidation
 //     after Options.TagRecheck at the latest.
+//   - A node that lacks the dictionary of a record counts it as a miss and loads: give
+//     a new dictionary to all nodes as a second one first, then as the first one.
 //   - A value added with a negative TTL stays until evicted or invalidated; its
 //     record in the second level lasts a year.
 //

@@ -269,7 +269,7 @@ func (v *View[V]) decode(frame []byte) (val V, err error) {
 			err = fmt.Errorf("%w: codec panicked", ErrDecode)
 		}
 	}()
-	plain, err := v.core.c.pack.unpack(frame)
+	plain, err := v.core.pack.unpack(frame)
 	if err != nil {
 		return val, err
 	}
@@ -290,7 +290,7 @@ func (v *View[V]) encode(val V) (frame []byte, plain int, compressed bool, err e
 	if err != nil {
 		return nil, 0, false, fmt.Errorf("cache: encode: %w", err)
 	}
-	frame, compressed = v.core.c.pack.pack(b, v.s.Compression)
+	frame, compressed = v.core.pack.pack(b, v.s.Compression)
 	return frame, len(b), compressed, nil
 }
 
