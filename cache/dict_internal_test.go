@@ -259,8 +259,8 @@ func TestDictUnknownIsAMiss(t *testing.T) {
 	msg := chatMessages(2, 1)[0]
 	_ = v.Set(t.Context(), "k", msg)
 	it, _ := c.engine.Get(v.key("k"))
-	if p, ok := it.value.(packed); !ok || p.frame[1] != algZstdDict {
-		t.Fatalf("held as %T", it.value)
+	if it.kind() != kindPacked || held[packed](it).frame[1] != algZstdDict {
+		t.Fatalf("held as kind %d", it.kind())
 	}
 	if got, ok := v.Get(t.Context(), "k"); !ok || fmt.Sprint(got) != fmt.Sprint(msg) {
 		t.Fatal("Get with the dictionary missed")
