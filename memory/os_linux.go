@@ -24,6 +24,7 @@ type osReader struct {
 
 	groups  hierarchy
 	foundAt time.Time // when groups was found; zero: never
+	lost    bool      // a file of the groups that was there then is not any more
 	hostPSI bool      // there was a file of the host's stalls then
 	psi     PSI       // the host's, as of psiAt
 	psiAt   time.Time
@@ -109,12 +110,25 @@ func (o *osReader) read(now time.Time) (osReading, error) {
 		failed = errors.Join(failed, err)
 	}
 	if o.groups.version > 0 {
+		r.cgroup = o.groups.read(o.groupFile)
+	}
+	if o.lost { // the group was removed, so the process was moved before
+		failed = errors.Join(failed, o.discover(now))
 		r.cgroup = o.groups.read(o.file)
 	}
 	if !r.cgroup.hasPSI && o.hostPSI {
 		r.hostPSI = o.readHostPSI(now)
 	}
 	return r, failed
+}
+
+// groupFile is file for those of the groups, none of which is known to be absent.
+func (o *osReader) groupFile(name string) ([]byte, error) {
+	data, err := o.file(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+		o.lost = true
+	}
+	return data, err
 }
 
 // readHostPSI reads what the kernel works out anew every two seconds, and nobody
@@ -134,7 +148,7 @@ func (o *osReader) readHostPSI(now time.Time) PSI {
 func (o *osReader) discover(now time.Time) error {
 	o.close() // the process may have moved: the open files are another group's
 	groups, err := findHierarchy(o.file)
-	o.foundAt = now
+	o.foundAt, o.lost = now, false
 	if err == nil {
 		groups.prune(o.file)
 		o.groups = groups

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"math"
 	"os"
@@ -103,7 +104,7 @@ func TestCgroupReal(t *testing.T) {
 		if err := write(filepath.Join(back, "cgroup.procs"), strconv.Itoa(os.Getpid())); err != nil {
 			t.Logf("moving back: %v", err)
 		}
-		if err := os.Remove(dir); err != nil {
+		if err := os.Remove(dir); err != nil && !os.IsNotExist(err) {
 			t.Logf("removing the group: %v", err)
 		}
 	})
@@ -140,6 +141,30 @@ func TestCgroupReal(t *testing.T) {
 			}
 		}
 		tick.Stop()
+	}
+
+	next := dir + "-next"
+	if err := os.Mkdir(next, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		write(filepath.Join(back, "cgroup.procs"), strconv.Itoa(os.Getpid()))
+		if err := os.Remove(next); err != nil {
+			t.Logf("removing the second group: %v", err)
+		}
+	})
+	if err := errors.Join(
+		write(filepath.Join(next, "memory.limit_in_bytes"), strconv.FormatInt(limit/4, 10)),
+		write(filepath.Join(next, "cgroup.procs"), strconv.Itoa(os.Getpid())),
+		os.Remove(dir),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Stats().Memory.CgroupLimit; got != limit/4 {
+		t.Errorf("limit = %d after a move to another group; want %d", got, limit/4)
 	}
 }
 
