@@ -40,8 +40,8 @@
 // delay a sample. OnChange callbacks run one at a time, in the order of the changes.
 // GetOrLoad runs its function on a goroutine of its own. Close waits for all of them.
 // Panics reach the caller; on a goroutine of the package they become the callers'
-// [*PanicError] or, from callbacks, shrinkers, the Source and the Logger of a Monitor,
-// are counted and logged where that is possible. The cache is consistent all the same,
+// [*PanicError] or, from callbacks, shrinkers, the Source and the Logger of a Monitor
+// or a LeakDetector, are counted and logged where that is possible. The cache is consistent all the same,
 // but what a panicking OnEvict was still to be told of by that call is not told.
 //
 // # Errors

@@ -34,8 +34,8 @@ type LimitOptions struct {
 	// than half of the control group's limit. Default 0.
 	Reserve int64
 	// Refresh is the time between looks at the control group, whose limit can be
-	// changed under a running process; one costs some 20 µs. At least 1 ms. Default 100 ms; negative means
-	// never again.
+	// changed under a running process; one costs some 20 µs. At least 1 ms. Default
+	// 100 ms; negative means never again.
 	Refresh time.Duration
 	// Source gives Stats.CgroupLimit and what tells of a spiral: GCLimited, GCCPU,
 	// HeapLive and Stacks. It is called by one goroutine at a time. Default: the
@@ -112,8 +112,8 @@ func (l *Limit) Bytes() int64 {
 }
 
 // Close stops following the control group and puts back the limit of before,
-// unless somebody else has changed it since. It always returns nil and may be
-// called again. The end of SetLimit's ctx only stops following.
+// unless somebody else has changed it since. It waits for a Source under way, which
+// must not call it. It always returns nil and may be called again. The end of SetLimit's ctx only stops following.
 func (l *Limit) Close() error {
 	l.cancel()
 	l.wg.Wait()

@@ -39,7 +39,7 @@ type SemaphoreStats struct {
 	Waiting int
 	// Granted counts requests served, Waited those that had to wait first.
 	Granted, Waited uint64
-	// Refused counts requests that ended with ErrTooLarge, ErrClosed or their ctx.
+	// Refused counts requests that ended with an error, and TryAcquires without success.
 	Refused uint64
 }
 
@@ -93,7 +93,7 @@ func NewSemaphore(o SemaphoreOptions) (*Semaphore, error) {
 // returns an error matching [ErrTooLarge] at once if n is above the bound (see
 // SemaphoreOptions.RunAlone), ctx.Err when ctx ends first, [ErrClosed] after Close,
 // [ErrOptions] if n is negative. On error release is nil and nothing is held. n of 0
-// is always granted.
+// never waits.
 func (s *Semaphore) Acquire(ctx context.Context, n int64) (release func(), err error) {
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, "acquire")
@@ -263,7 +263,8 @@ func (s *Semaphore) refuseLocked(why func(*request) error) {
 }
 
 // Close refuses all waiting and later requests with [ErrClosed]; what is held can
-// still be released. It always returns nil and may be called again.
+// still be released. A Monitor keeps the semaphore reachable until then. It always
+// returns nil and may be called again.
 func (s *Semaphore) Close() error {
 	if s.cancel != nil {
 		s.cancel()

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -287,5 +288,30 @@ func TestSemaphoreBoundHolds(t *testing.T) {
 	wg.Wait()
 	if got := s.Stats(); got.InUse != 0 || got.Waiting != 0 {
 		t.Errorf("Stats() at the end = %+v", got)
+	}
+}
+
+// TestSemaphoreLargestNumbers: sums of requests never run over.
+func TestSemaphoreLargestNumbers(t *testing.T) {
+	for _, alone := range []bool{false, true} {
+		s := newSemaphore(t, memory.SemaphoreOptions{MaxBytes: math.MaxInt64, RunAlone: alone})
+		release, err := s.Acquire(t.Context(), math.MaxInt64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := s.TryAcquire(1); ok {
+			t.Error("a byte more than the largest number was granted")
+		}
+		if err := s.Resize(1); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := s.TryAcquire(1); ok {
+			t.Error("granted while more than the bound is held")
+		}
+		release()
+		release()
+		if got := s.Stats(); got.InUse != 0 || got.Refused != 2 {
+			t.Errorf("Stats() = %+v; want nothing in use, 2 refused", got)
+		}
 	}
 }

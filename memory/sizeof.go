@@ -26,9 +26,10 @@ type Sizer interface {
 }
 
 // SizeOf returns about how many bytes v occupies: itself and everything reachable
-// from it, each allocation rounded up as the runtime does. What is reached twice
-// counts once, a slice counts with its capacity, channels and functions count as
-// pointers. After 4096 values it extrapolates from those. v must not change
+// from it, each allocation rounded up as the runtime does. What pointers and maps reach
+// twice counts once, and so do slices with the same beginning; strings count each time.
+// A slice counts with its capacity, channels and functions count as pointers. A panic of
+// MemSize reaches the caller. After 4096 values it extrapolates from those. v must not change
 // meanwhile. For types without pointers the result is constant and takes no time.
 func SizeOf[T any](v T) int64 {
 	p := planOf(reflect.TypeFor[T]())

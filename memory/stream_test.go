@@ -325,3 +325,52 @@ func TestProcessLeavesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestProcessCancelledAnywhere: a ctx that ends while an item is read, sized or
+// worked on ends the iteration with its error, and a size that panics with that.
+func TestProcessCancelledAnywhere(t *testing.T) {
+	boom := errors.New("boom")
+	for _, unordered := range []bool{false, true} {
+		for at := range 8 {
+			for _, where := range []string{"source", "size", "function", "consumer", "panic"} {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					closed := false
+					hit := func(i int, here string) {
+						if i == at && here == where {
+							cancel()
+						}
+					}
+					src := func(yield func(int, error) bool) {
+						defer func() { closed = true }()
+						for i := range 50 {
+							if hit(i, "source"); !yield(i, nil) {
+								return
+							}
+						}
+					}
+					fn := func(_ context.Context, i int) (int, error) { hit(i, "function"); return i, nil }
+					o := memory.ProcessOptions[int]{Workers: 2, Unordered: unordered, SizeOf: func(i int) int64 {
+						if hit(i, "size"); i == at && where == "panic" {
+							panic(boom)
+						}
+						return 1 << 30 // each runs alone
+					}}
+					var last error
+					for i, err := range memory.Process(ctx, src, fn, o) {
+						hit(i, "consumer")
+						last = err
+					}
+					want := context.Canceled
+					if where == "panic" {
+						want = boom
+					}
+					if !errors.Is(last, want) || !closed {
+						t.Errorf("%s at %d, unordered %t: ended with %v, source closed %t; want %v", where, at, unordered, last, closed, want)
+					}
+				})
+			}
+		}
+	}
+}
