@@ -67,6 +67,11 @@ func TestCgroupLimits(t *testing.T) {
 			"/sys/fs/cgroup/pod/app/memory.max": "400\n", "/sys/fs/cgroup/pod/app/memory.current": "5\n",
 			"/sys/fs/cgroup/pod/memory.max": "500\n", "/sys/fs/cgroup/pod/memory.current": "300\n",
 		}, cgroupReading{version: 2, limit: 400, usage: 5}},
+		{"v2 parent with as much", tree{ // its usage is the larger one
+			selfCgroup: "0::/pod/app\n", selfMountinfo: v2Mount,
+			"/sys/fs/cgroup/pod/app/memory.max": "500\n", "/sys/fs/cgroup/pod/app/memory.current": "5\n",
+			"/sys/fs/cgroup/pod/memory.max": "500\n", "/sys/fs/cgroup/pod/memory.current": "300\n",
+		}, cgroupReading{version: 2, limit: 500, usage: 300}},
 		{"v2 no limit", tree{
 			selfCgroup: "0::/app\n", selfMountinfo: v2Mount,
 			"/sys/fs/cgroup/app/memory.max": "max\n", "/sys/fs/cgroup/app/memory.current": "5\n",

@@ -478,3 +478,32 @@ func TestMonitorOptimizes(t *testing.T) {
 		}
 	})
 }
+
+// TestSetLimitCloseLeavesOthers: a limit that somebody else set meanwhile stays.
+func TestSetLimitCloseLeavesOthers(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	l, err := memory.SetLimit(t.Context(), memory.LimitOptions{Override: true, Refresh: -1, Source: func() (memory.Stats, error) {
+		return memory.Stats{CgroupLimit: 1 << 40}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const others = 1 << 41
+	debug.SetMemoryLimit(others)
+	l.Close()
+	if got := debug.SetMemoryLimit(-1); got != others {
+		t.Errorf("the runtime's limit is %d after Close; want %d as somebody else set it", got, int64(others))
+	}
+}
+
+// TestCollectBusyWithoutInterval: a busy collector is left alone for a second even if
+// collections are not rationed otherwise.
+func TestCollectBusyWithoutInterval(t *testing.T) {
+	m := newMonitor(t, memory.MonitorOptions{CollectInterval: -1, Source: func() (memory.Stats, error) {
+		return memory.Stats{GCCPU: 0.9}, nil
+	}})
+	_, err := m.Collect(t.Context(), "test")
+	if e, ok := errors.AsType[*memory.RateLimitError](err); !ok || e.Wait != time.Second {
+		t.Errorf("Collect = %v; want a RateLimitError of 1s", err)
+	}
+}
