@@ -12,6 +12,7 @@ import (
 // layouts, each of which contains the one before it, and the value follows in the same
 // allocation: see layouts.go.
 type Item struct {
+	box                 // empty, but with the tag perfblocks_safe
 	fresh int64         // moment, in nanoseconds since Cache.start
 	bytes uint32        // what it counts for; tooLarge: no engine takes it
 	meta  atomic.Uint32 // strategy, layout, kind, tags and marks, as below

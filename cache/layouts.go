@@ -18,7 +18,7 @@ const (
 // tagged is an item that depends on something, or that something may depend on.
 type tagged struct {
 	Item
-	nodes   **node        // first of the nodes, as many as meta says; refs are held until it left
+	nodes   nodeList      // as many as meta says; refs are held until it left
 	stamp   uint64        // the epoch before the value was loaded
 	checked atomic.Uint64 // last epoch at which the stamps were found good
 }
@@ -65,11 +65,8 @@ type (
 	}
 )
 
-func layoutOf(meta uint32) layout    { return layout(meta>>layoutShift) & 3 }
-func (it *Item) layout() layout      { return layoutOf(it.meta.Load()) }
-func (it *Item) tagged() *tagged     { return (*tagged)(unsafe.Pointer(it)) }
-func (it *Item) windowed() *windowed { return (*windowed)(unsafe.Pointer(it)) }
-func (it *Item) full() *full         { return (*full)(unsafe.Pointer(it)) }
+func layoutOf(meta uint32) layout { return layout(meta>>layoutShift) & 3 }
+func (it *Item) layout() layout   { return layoutOf(it.meta.Load()) }
 
 // makeItem returns a new item that holds val, and the bytes that it takes.
 func makeItem[T any](l layout, k kind, val T) (it *Item, size uintptr) {
@@ -77,31 +74,22 @@ func makeItem[T any](l layout, k kind, val T) (it *Item, size uintptr) {
 	case layoutPlain:
 		x := &plainOf[T]{value: val}
 		it, size = &x.Item, unsafe.Sizeof(*x)
+		it.in(x)
 	case layoutTagged:
 		x := &taggedOf[T]{value: val}
 		it, size = &x.Item, unsafe.Sizeof(*x)
+		it.in(x)
 	case layoutWindowed:
 		x := &windowedOf[T]{value: val}
 		it, size = &x.Item, unsafe.Sizeof(*x)
+		it.in(x)
 	default:
 		x := &fullOf[T]{value: val}
 		it, size = &x.Item, unsafe.Sizeof(*x)
+		it.in(x)
 	}
 	it.meta.Store(uint32(l)<<layoutShift | uint32(k)<<kindShift)
 	return it, size
-}
-
-// held returns the place of what it holds: T must be what makeItem was given.
-func held[T any](it *Item) *T {
-	switch it.layout() {
-	case layoutPlain:
-		return &(*plainOf[T])(unsafe.Pointer(it)).value
-	case layoutTagged:
-		return &(*taggedOf[T])(unsafe.Pointer(it)).value
-	case layoutWindowed:
-		return &(*windowedOf[T])(unsafe.Pointer(it)).value
-	}
-	return &(*fullOf[T])(unsafe.Pointer(it)).value
 }
 
 // tags returns what it depends on. It must not be modified.
@@ -113,7 +101,7 @@ func (it *Item) tags() []*node {
 	case layoutFull:
 		return it.full().many
 	}
-	return unsafe.Slice(it.tagged().nodes, m>>tagsShift)
+	return it.tagged().nodes.slice(m >> tagsShift)
 }
 
 // attach makes it, which is new, depend on nodes.
@@ -122,7 +110,7 @@ func (it *Item) attach(nodes []*node) {
 	case l == layoutFull:
 		it.full().many = nodes
 	case l >= layoutTagged:
-		it.tagged().nodes = unsafe.SliceData(nodes)
+		it.tagged().nodes = listOf(nodes)
 		it.meta.Or(uint32(len(nodes)) << tagsShift)
 	}
 }

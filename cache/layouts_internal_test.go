@@ -2,8 +2,11 @@ package cache
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,8 +15,8 @@ import (
 
 // TestLayoutSizes pins what a million entries pay for beside their values.
 func TestLayoutSizes(t *testing.T) {
-	if unsafe.Sizeof(uintptr(0)) != 8 {
-		t.Skip("sizes are for 64 bits")
+	if unsafe.Sizeof(uintptr(0)) != 8 || unsafe.Sizeof(box{}) > 0 {
+		t.Skip("sizes are for 64 bits, without the tag perfblocks_safe")
 	}
 	for _, l := range []struct {
 		name      string
@@ -72,6 +75,86 @@ func TestLayoutsHold(t *testing.T) {
 				if _, ok := v.Get(t.Context(), key); ok {
 					t.Errorf("%s: a hit after DeleteTag of the last of %d tags", s.Name, tags)
 				}
+			}
+		}
+	}
+}
+
+// TestLayoutShapes: values of all shapes come back from each layout, whatever the garbage
+// collector did meanwhile. The race detector checks the casts.
+func TestLayoutShapes(t *testing.T) {
+	type padded struct {
+		a byte
+		p *int
+		b byte
+		s atomic.Int64
+		c bool
+	}
+	shape(t, "zero size", func(int) struct{} { return struct{}{} })
+	shape(t, "byte", func(i int) byte { return byte(i) })
+	shape(t, "pointer", func(i int) *int { return new(i) })
+	shape(t, "string", func(i int) string { return fmt.Sprint("a string on the heap ", i) })
+	shape(t, "bytes", func(i int) []byte { return fmt.Append(nil, "bytes on the heap ", i) })
+	shape(t, "interface", func(i int) any { return fmt.Sprint("boxed ", i) })
+	shape(t, "nil interface", func(int) error { return nil })
+	shape(t, "map", func(i int) map[string]*int { return map[string]*int{"k": new(i)} })
+	shape(t, "func", func(i int) func() *int { return func() *int { return new(i) } })
+	shape(t, "channel", func(i int) chan *int { c := make(chan *int, 1); c <- new(i); return c })
+	shape(t, "array of pointers", func(i int) [300]*int { return [300]*int{0: new(i), 299: new(i)} })
+	shape(t, "large array", func(i int) [1 << 20]byte { return [1 << 20]byte{1<<20 - 1: byte(i)} })
+	shape(t, "array of zero size", func(int) [8]struct{} { return [8]struct{}{} })
+	shape(t, "padded", func(i int) *padded { return &padded{a: 1, p: new(i), b: 2, c: true} })
+	shape(t, "padded value", func(i int) struct {
+		a byte
+		p *int
+		b byte
+		f float64
+		c bool
+	} {
+		return struct {
+			a byte
+			p *int
+			b byte
+			f float64
+			c bool
+		}{1, new(i), 2, 0.5, true}
+	})
+}
+
+// shape checks that what made returned comes back.
+func shape[V any](t *testing.T, name string, made func(int) V) {
+	t.Helper()
+	print := func(v any) string {
+		switch v := v.(type) {
+		case [1 << 20]byte:
+			return fmt.Sprint(v[1<<20-1])
+		case func() *int:
+			return fmt.Sprint(*v())
+		case chan *int:
+			p := <-v
+			v <- p
+			return fmt.Sprint(*p)
+		}
+		b, err := json.Marshal(v)
+		return fmt.Sprint(string(b), err)
+	}
+	const n = 8
+	for l := layoutPlain; l <= layoutFull; l++ {
+		var items [n]*Item
+		for i := range items {
+			items[i], _ = makeItem(l, kindValue, made(i))
+			items[i].attach([]*node{{name: fmt.Sprint(i)}})
+		}
+		runtime.GC()
+		for range 1000 { // what was freed by mistake is overwritten
+			_ = fmt.Sprint(name, l)
+		}
+		for i, it := range items {
+			if got, want := print(*held[V](it)), print(made(i)); got != want {
+				t.Errorf("%s in layout %d = %.100s; want %.100s", name, l, got, want)
+			}
+			if tags := it.tags(); l > layoutPlain && (len(tags) != 1 || tags[0].name != fmt.Sprint(i)) {
+				t.Errorf("%s in layout %d: tags = %v", name, l, tags)
 			}
 		}
 	}
