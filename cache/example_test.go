@@ -209,3 +209,58 @@ func ExampleTrainDict() {
 	fmt.Println(m.Text, ok, messages.Stats().SavedBytes > 0)
 	// Output: so what do you say to that true true
 }
+
+func ExampleView_Set() {
+	c, members := exampleViews()
+	defer c.Close()
+	ctx := context.Background()
+	if err := members.Set(ctx, "4", member{"Dung", "blue"}); err != nil {
+		panic(err) // larger than the bound, or closed
+	}
+	m, ok := members.Get(ctx, "4")
+	fmt.Println(m.Name, ok)
+	if err := members.Delete(ctx, "4"); err != nil {
+		panic(err)
+	}
+	_, ok = members.Get(ctx, "4")
+	fmt.Println(ok)
+	// Output:
+	// Dung true
+	// false
+}
+
+func ExampleCache_ExpireTag() {
+	c, err := cache.New(cache.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	prices, err := cache.Add(c, cache.Strategy[int]{Name: "price", StaleIfError: time.Hour})
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	down := false
+	load := func(_ context.Context, e *cache.Entry[int]) (int, error) {
+		e.DependsOn("pricelist")
+		if down {
+			return 0, errors.New("upstream is down")
+		}
+		return 42, nil
+	}
+	fmt.Println(prices.Load(ctx, "tea", load))
+	down = true
+	if err := c.ExpireTag(ctx, "pricelist"); err != nil {
+		panic(err)
+	}
+	fmt.Println(prices.Load(ctx, "tea", load)) // the old price, rather than an error
+	if err := c.DeleteTag(ctx, "pricelist"); err != nil {
+		panic(err)
+	}
+	_, err = prices.Load(ctx, "tea", load)
+	fmt.Println(err)
+	// Output:
+	// 42 <nil>
+	// 42 <nil>
+	// upstream is down
+}

@@ -13,7 +13,7 @@ import (
 
 // TestDistinctTags: entries come and go with tags that nobody uses again, and each is
 // invalidated once; the bookkeeping stays bounded (Laravel #43850 kept a set for each).
-// PERF_TAGS sets their number; 10,000,000 take a minute.
+// PERF_TAGS sets their number; 10,000,000 take some minutes.
 func TestDistinctTags(t *testing.T) {
 	n := 100_000
 	if v, err := strconv.Atoi(os.Getenv("PERF_TAGS")); err == nil {
