@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,7 +86,6 @@ func TestLayoutShapes(t *testing.T) {
 		a byte
 		p *int
 		b byte
-		s atomic.Int64
 		c bool
 	}
 	shape(t, "zero size", func(int) struct{} { return struct{}{} })
