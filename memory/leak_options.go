@@ -119,9 +119,9 @@ type LeakStats struct {
 	Suspected, Cleared uint64
 	// HeapLive and Goroutines are of the last sample, Bounded subtracted.
 	HeapLive, Goroutines int64
-	// Groups is the number of goroutine groups watched now; Dropped counts groups
-	// that were left out because a thousand are the most.
-	Groups  int
+	// Groups is the number of goroutine groups watched now.
+	Groups int
+	// Dropped counts groups that were left out because a thousand are the most.
 	Dropped uint64
 	// Took is how long the last sample took, its collection included.
 	Took time.Duration

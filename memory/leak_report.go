@@ -61,9 +61,10 @@ type Suspect struct {
 	Since time.Time
 	// Now is the amount at the last sample.
 	Now int64
-	// Growth is what came in Windows windows and was kept, Rate that for one.
+	// Growth is what came in Windows windows and was kept.
 	Growth int64
-	Rate   float64
+	// Rate is Growth for one window.
+	Rate float64
 	// Windows is how many windows the evidence spans, and Rose in how many of them
 	// the amount rose.
 	Windows, Rose int
