@@ -61,6 +61,7 @@ type core struct {
 	sie       int64
 	neg       int64
 	idle      int64
+	lease     time.Duration
 	hard      time.Duration
 	jitter    float64
 	ahead     float64
@@ -107,7 +108,7 @@ func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
 		c: c, name: s.Name, tagPrefix: string(entryMark) + s.Name + ":",
 		remoteKey: fmt.Sprintf("%s:%d:", s.Name, s.Version),
 		ttl:       int64(s.TTL), swr: int64(s.StaleWhileRevalidate), sie: int64(s.StaleIfError),
-		neg: int64(s.NegativeTTL), idle: int64(s.Idle), hard: s.HardTimeout,
+		neg: int64(s.NegativeTTL), idle: int64(s.Idle), hard: s.HardTimeout, lease: s.Lease,
 		jitter: s.Jitter, ahead: s.RefreshAhead, version: s.Version, pack: &c.pack,
 	}
 	if len(s.Dicts) > 0 {

@@ -102,6 +102,7 @@
 //     after Options.TagRecheck at the latest.
 //   - A node that lacks the dictionary of a record counts it as a miss and loads: give
 //     a new dictionary to all nodes as a second one first, then as the first one.
+//   - Nodes load the same cold key each for themselves, unless Strategy.Lease is set.
 //   - A value added with a negative TTL stays until evicted or invalidated; its
 //     record in the second level lasts a year.
 //

@@ -46,7 +46,7 @@ type InvalidateEvent struct {
 }
 
 // RemoteErrorEvent describes one failed operation of the second level. The
-// operation is "get", "set", "position", "invalidate", "decode" or "watch".
+// operation is "get", "set", "position", "invalidate", "decode", "lease" or "watch".
 type RemoteErrorEvent struct {
 	Op  string // as listed above
 	Err error  // what the driver returned, or a timeout

@@ -32,6 +32,16 @@ import (
 // Tags are opaque strings of any bytes. Record.Tags always holds the entry's own
 // tag, so deleting one key is an Invalidate of one tag. Dependencies between tags
 // are resolved by the cache before it calls Invalidate.
+//
+// # Leases
+//
+// A remote may also have these methods, found by assertion, for [Strategy.Lease].
+// Lease gives the lease of key to the holder of token for d, and tells whether it did:
+// not while another has it. Unlease gives it back, if token has it still. Both are as
+// free to fail as the others, and nothing but the number of loads depends on them.
+//
+//	Lease(ctx context.Context, key, token string, d time.Duration) (bool, error)
+//	Unlease(ctx context.Context, key, token string) error
 type Remote interface {
 	// Position returns the current position: that of the last invalidation, or a
 	// start value above 0 when there was none. The cache calls it before a loader

@@ -14,6 +14,9 @@ func (v *View[V]) fill(cl *call, f *flight) bool {
 	if rl == nil || v.core.codec == "" || !rl.usable(cl.ctx) {
 		return false
 	}
+	// Get compares the positions, so that the record is as good as of now, although the
+	// call may have begun long ago.
+	begun, gen := v.core.c.now(), rl.gen.Load()
 	rec := rl.get(cl.ctx, v.core, f.key.ID)
 	if rec == nil {
 		return false
@@ -29,7 +32,7 @@ func (v *View[V]) fill(cl *call, f *flight) bool {
 		_ = rl.result("decode", err)
 		return false
 	}
-	ld := loaded{value: val, stamp: f.stamp, begun: cl.begun, rpos: rec.Position, rgen: cl.rgen,
+	ld := loaded{value: val, stamp: f.stamp, begun: begun, rpos: rec.Position, rgen: gen,
 		ttl: int64(rec.Fresh - rec.Age), keep: int64(rec.Keep - rec.Age)}
 	ld.nodes = v.nodesOf(rec.Tags, f.key.ID)
 	res := result{value: val}

@@ -67,6 +67,12 @@ func (v *View[V]) run(cl *call, old *Item, fn Loader[V]) {
 		cl.settled = true
 		return
 	}
+	filled, release := v.lead(cl, f)
+	defer release()
+	if filled {
+		cl.settled = true
+		return
+	}
 	v.locate(cl)
 	var val V
 	ttl := int64(0)

@@ -65,6 +65,15 @@ type Strategy[V any] struct {
 	// bytes of a dictionary that is not given count as a miss. Needs a Compression.
 	// At most 16. Default none.
 	Dicts [][]byte
+	// Lease makes the nodes that share a second level load a key once in all: the one
+	// that gets the lease loads, the others wait for its record, for up to Lease, and
+	// then load as well. Give it somewhat more than a load takes. It spares work and
+	// promises nothing: a second level that fails, or that has no leases, leaves each
+	// node to load for itself, and a Load is delayed by Lease and two
+	// Options.RemoteTimeout at most. HardTimeout counts the waiting. It is for Load and
+	// Warm, not for LoadMany and RefreshAhead, and costs two more round trips for each
+	// load, and one afterwards. Needs a Codec. Default 0: off.
+	Lease time.Duration
 }
 
 func (s Strategy[V]) withDefaults() (Strategy[V], error) {
@@ -84,6 +93,7 @@ func (s Strategy[V]) withDefaults() (Strategy[V], error) {
 	}{
 		{"StaleWhileRevalidate", s.StaleWhileRevalidate}, {"StaleIfError", s.StaleIfError},
 		{"NegativeTTL", s.NegativeTTL}, {"Idle", s.Idle}, {"HardTimeout", s.HardTimeout},
+		{"Lease", s.Lease},
 	} {
 		if d.d < 0 {
 			bad("%s %v is negative", d.name, d.d)
@@ -106,6 +116,9 @@ func (s Strategy[V]) withDefaults() (Strategy[V], error) {
 	}
 	if s.Compression != None && s.Codec == nil {
 		bad("Compression needs a Codec")
+	}
+	if s.Lease > 0 && s.Codec == nil {
+		bad("Lease needs a Codec")
 	}
 	if len(s.Dicts) > 0 && s.Compression == None {
 		bad("Dicts need a Compression")

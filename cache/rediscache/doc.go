@@ -64,7 +64,9 @@
 //     and then cache.Options.TagRecheck more, without hearing of invalidations.
 //   - Redis Cluster, sentinels and TLS need a Client or URL that says so. The push
 //     connection of a cluster goes to the node of the tags.
-//   - Reserved: the keys that begin with Prefix and "r:" or "tags:".
+//   - A lease (cache.Strategy.Lease) is a key of its own, deleted after the load or when
+//     its time is up. Those who wait for it ask again every 2 to 50 ms.
+//   - Reserved: the keys that begin with Prefix and "r:", "l:" or "tags:".
 //
 // # Background
 //
