@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -25,7 +26,10 @@ type Cache struct {
 	flights *flightTable
 	pack    packer
 	clock   clock
-	remote  *remoteLevel // nil without Options.Remote
+
+	identity [identityLen]byte // random, tells its own snapshots
+
+	remote *remoteLevel // nil without Options.Remote
 
 	ctx    context.Context // ends with Close; for background work only
 	cancel context.CancelCauseFunc
@@ -50,26 +54,28 @@ type Cache struct {
 
 // core is the part of a view that does not depend on its type.
 type core struct {
-	c         *Cache
-	id        uint32
-	name      string
-	tagPrefix string // of View.Tag
-	remoteKey string // prefix of keys on the Remote
-	static    []*node
-	ttl       int64
-	swr       int64
-	sie       int64
-	neg       int64
-	idle      int64
-	lease     time.Duration
-	hard      time.Duration
-	jitter    float64
-	ahead     float64
-	version   int
-	codec     string                   // name of the codec, empty without one
-	pack      *packer                  // of the cache, or with the strategy's dictionaries
-	open      func(*Item) (any, error) // the value of an item
-	counters  counters
+	c          *Cache
+	id         uint32
+	name       string
+	tagPrefix  string // of View.Tag
+	remoteKey  string // prefix of keys on the Remote
+	static     []*node
+	ttl        int64
+	swr        int64
+	sie        int64
+	neg        int64
+	idle       int64
+	lease      time.Duration
+	hard       time.Duration
+	jitter     float64
+	ahead      float64
+	version    int
+	codec      string                      // name of the codec, empty without one
+	pack       *packer                     // of the cache, or with the strategy's dictionaries
+	open       func(*Item) (any, error)    // the value of an item
+	frame      func(*Item) ([]byte, error) // its bytes; needs a codec
+	compressed bool                        // values may be kept compressed
+	counters   counters
 }
 
 // New returns an empty cache. The error matches [ErrOptions] and lists every bad
@@ -81,6 +87,7 @@ func New(o Options) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{opts: o, start: time.Now(), tags: newTagTable(), flights: newFlightTable(), byName: make(map[string]*core)}
+	_, _ = rand.Read(c.identity[:]) // never fails
 	c.max = o.MaxBytes
 	if c.max == 0 {
 		c.max = int64(o.MaxEntries)
@@ -138,6 +145,8 @@ func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
 	}
 	co.static = slices.Clip(co.static)
 	v := &View[V]{core: co, s: s}
+	co.compressed = s.Compression != None
+	co.frame = v.frame
 	co.open = func(it *Item) (any, error) { return v.value(it) }
 	co.id = uint32(len(c.cores))
 	c.cores = append(c.cores, co)

@@ -66,7 +66,8 @@
 // A miss costs a goroutine and some allocations besides the loader. Entries with a
 // compressed value decode at each hit. A dictionary ([TrainDict]) takes 1.1 MiB per
 // strategy for its coders, and makes JSON of 656 bytes three times smaller where Zstd
-// alone makes it 1.6 times (TestDictSmaller). Sizes are estimated once per store, by a
+// alone makes it 1.6 times (TestDictSmaller). A restored value is decoded once, by the
+// first read of it. Sizes are estimated once per store, by a
 // bounded walk.
 //
 // # Limits
@@ -102,6 +103,9 @@
 //     after Options.TagRecheck at the latest.
 //   - A node that lacks the dictionary of a record counts it as a miss and loads: give
 //     a new dictionary to all nodes as a second one first, then as the first one.
+//   - What happened between a snapshot and the start of the process that restores it is
+//     not known ([Cache.Restore]). A restored entry holds its own tag besides the others,
+//     until it is replaced.
 //   - Nodes load the same cold key each for themselves, unless Strategy.Lease is set.
 //   - A value added with a negative TTL stays until evicted or invalidated; its
 //     record in the second level lasts a year.

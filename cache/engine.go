@@ -15,6 +15,7 @@ type Key struct {
 // An engine may also have these methods, found by assertion:
 //
 //	Range(func(Key, *Item) bool)  // walk all items, until false; without it nothing is swept
+//	Hottest(func(Key, *Item) bool) // like Range, from the item kept longest; for Snapshot
 //	EvictTo(weight int64)         // evict the coldest until at most weight is left; the bound stays
 //	Resize(maxWeight int64)       // change the bound, evicting down to it before it returns
 //	Close() error                 // free what the engine holds

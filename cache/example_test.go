@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -263,4 +264,37 @@ func ExampleCache_ExpireTag() {
 	// 42 <nil>
 	// 42 <nil>
 	// upstream is down
+}
+
+// A restart need not begin cold: the last process wrote a snapshot, perhaps to a file.
+func ExampleCache_Restore() {
+	start := func() (*cache.Cache, *cache.View[string]) {
+		c, err := cache.New(cache.Options{})
+		if err != nil {
+			panic(err)
+		}
+		names, err := cache.Add(c, cache.Strategy[string]{Name: "name", TTL: time.Hour, Codec: cache.Raw[string]()})
+		if err != nil {
+			panic(err)
+		}
+		return c, names
+	}
+	ctx := context.Background()
+	var file bytes.Buffer
+
+	c, names := start()
+	_ = names.Set(ctx, "42", "Ada")
+	n, err := c.Snapshot(ctx, &file)
+	fmt.Println(n, err)
+	_ = c.Close()
+
+	c, names = start()
+	defer c.Close()
+	report, err := c.Restore(ctx, &file)
+	fmt.Println(report.Restored, err)
+	fmt.Println(names.Get(ctx, "42"))
+	// Output:
+	// 1 <nil>
+	// 1 <nil>
+	// Ada true
 }

@@ -45,6 +45,7 @@ const (
 	kindValue    kind = iota // a V
 	kindPacked               // a packed
 	kindNegative             // a negative
+	kindSealed               // a sealed
 )
 
 // Weight returns what the item counts for in EngineOptions.MaxWeight: its bytes,

@@ -19,12 +19,12 @@ func (v *View[V]) newItem(id string, ld loaded) (*Item, []byte) {
 	if own := nodes[len(co.static):]; len(own) > 0 && cap(nodes) > len(nodes) {
 		nodes = append(make([]*node, 0, len(nodes)), nodes...) // for as long as the entry lives
 	}
-	l := v.layoutFor(ld, len(nodes))
+	l := co.layoutFor(ld.keep > 0, len(nodes))
 	it, bytes, frame := v.hold(l, ld.value)
 	it.meta.Or(co.id)
 	it.attach(nodes)
 	v.date(it, ld)
-	bytes += engineBytes + int64(len(id)) + int64(len(nodes)-len(co.static))*8
+	bytes += co.overhead(id, len(nodes))
 	it.weigh(c, bytes)
 	if l == layoutFull {
 		f := it.full()
@@ -33,11 +33,11 @@ func (v *View[V]) newItem(id string, ld loaded) (*Item, []byte) {
 	return it, frame
 }
 
-// layoutFor returns the smallest layout that will do.
-func (v *View[V]) layoutFor(ld loaded, tags int) layout {
-	c, co := v.core.c, v.core
+// layoutFor returns the smallest layout that will do. keep: it has an end of its own.
+func (co *core) layoutFor(keep bool, tags int) layout {
+	c := co.c
 	switch {
-	case c.remote != nil || c.opts.Hooks.Evict != nil || co.idle > 0 || ld.keep > 0 || tags > tagsMax:
+	case c.remote != nil || c.opts.Hooks.Evict != nil || co.idle > 0 || keep || tags > tagsMax:
 		return layoutFull
 	case co.swr > 0 || co.sie > 0 || co.ahead > 0:
 		return layoutWindowed

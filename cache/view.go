@@ -248,6 +248,8 @@ func (v *View[V]) value(it *Item) (V, error) {
 	switch it.kind() {
 	case kindPacked:
 		return v.decode(held[packed](it).frame)
+	case kindSealed:
+		return v.thaw(it)
 	case kindNegative:
 		return zero, ErrDecode
 	}
