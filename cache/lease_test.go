@@ -197,16 +197,17 @@ func TestLeaseFailedLoad(t *testing.T) {
 func TestLeaseInvalidated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newLeaseNodes(t, newLeaseRemote(), cache.Strategy[string]{Lease: time.Minute})
-		val := "old"
+		var val atomic.Value
+		val.Store("old")
 		load := func(context.Context, *cache.Entry[string]) (string, error) {
-			got := val
+			got := val.Load()
 			time.Sleep(time.Second)
-			return got, nil
+			return got.(string), nil
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = n.views[0].Load(context.Background(), "k", load) })
 		time.Sleep(500 * time.Millisecond)
-		val = "new"
+		val.Store("new")
 		if err := n.views[1].Delete(t.Context(), "k"); err != nil {
 			t.Fatal(err)
 		}

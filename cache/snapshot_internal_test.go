@@ -453,7 +453,7 @@ func TestSnapRecordRoundTrip(t *testing.T) {
 
 func randomSnap(rng *rand.Rand) snapRecord {
 	text := func() string { return strings.Repeat("é\x00a", rng.IntN(40)) }
-	r := snapRecord{strategy: "s" + text(), version: rng.IntN(1 << 31), codec: text(), key: text(),
+	r := snapRecord{strategy: "s" + text(), version: int(rng.Int32()), codec: text(), key: text(),
 		fresh: rng.Int64N(1<<40) - 1<<39, stamp: rng.Uint64(), frame: append([]byte(nil), text()...)}
 	r.dead = r.fresh + rng.Int64N(1<<40)
 	for range rng.IntN(4) {
