@@ -38,9 +38,8 @@ var errTraining = errors.New("samples are too few or too short for a dictionary"
 // the strategy will hold, such as those of [View.All]. Some hundreds are enough, and
 // no more than 4096 of them, or 4 MiB, are read. The dictionary has about 17 KiB; the
 // same samples in the same order give the same one. It holds pieces of the samples:
-// treat it as secret as they are. It takes about a second for each MiB of samples. The
-// error is that of the codec, or tells that there were too few: at least 16 values,
-// and 2 KiB in all.
+// treat it as secret as they are. The error is that of the
+// codec, or tells that there were too few: at least 16 values, and 2 KiB in all.
 func TrainDict[V any](codec Codec[V], samples iter.Seq[V]) (dict []byte, err error) {
 	defer func() { // of the codec, or of the trainer for content that it was not made for
 		if r := recover(); r != nil {
@@ -125,13 +124,13 @@ var errNoDict = errors.New("not made by TrainDict, or damaged")
 // compresses.
 func newPacker(dicts [][]byte) (*packer, error) {
 	if len(dicts) > dictsMax {
-		return nil, fmt.Errorf("Dicts has more than %d", dictsMax)
+		return nil, fmt.Errorf("field Dicts has more than %d", dictsMax)
 	}
 	p := &packer{}
 	for i, b := range dicts {
 		d, err := parseDict(b)
 		if err != nil {
-			return nil, fmt.Errorf("Dicts[%d] is %w", i, err)
+			return nil, fmt.Errorf("field Dicts[%d] is %w", i, err)
 		}
 		p.dicts = append(p.dicts, d)
 	}
