@@ -9,7 +9,7 @@ import (
 // cacheSuite compares package cache with the caches that its users come from. Its own
 // figures are those of the full typed layer: views, strategies, tags and statistics.
 func cacheSuite(r *bench.Report) error {
-	for _, part := range []func(*bench.Report) error{cacheLoads, cacheMemory, cacheInvalidation, cacheHitRatios, cacheProofs} {
+	for _, part := range []func(*bench.Report) error{cacheLoads, cacheMemory, cacheInvalidation, cacheHitRatios, cacheDict, cacheProofs} {
 		if err := part(r); err != nil {
 			return err
 		}
