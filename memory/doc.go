@@ -107,8 +107,8 @@
 //
 // They help once, after a burst was dropped: no collection comes by itself to a
 // program that has stopped allocating. A service that holds 64 MiB and three times
-// 200 MiB more for a moment has, with [Monitor.Run] around the burst, 0.4 times the
-// mean and 0.17 times the idle resident memory of the default, for up to 1.3 times
+// 200 MiB more for a moment has, with [Monitor.Run] around the burst, 0.35 times the
+// mean and 0.2 times the idle resident memory of the default, for 1.2 to 1.5 times
 // the processor time, which goes into faulting the pages in again. A collection alone
 // does not lower it; one that also gives memory back does. They hurt on a timer, by
 // doing the same again and again, and near the limit, where the collector is the
@@ -119,9 +119,9 @@
 // At a limit of 256 MiB and 1000 requests a second, a cache bounded by count is killed
 // after 3 s, with GOMEMLIMIT beside it after 4 s: the collector can only free what
 // nobody holds. With [SetLimit], a [Cache] of a third and a [Semaphore] of a quarter
-// of the limit the same service lives, at 0.77 of the limit.
+// of the limit the same service lives, at 0.75 of the limit.
 //
-// These figures are of one run on two processors of a busy machine in November 2026;
+// These figures are of runs on two shared processors on 2026-11-27;
 // "go run -C examples/versus . -only memory" prints those of yours, with -full also for
 // runtime.GC, FreeOSMemory and a timer.
 //
