@@ -78,7 +78,7 @@
 //     an entry that was used is spared when its turn comes instead of being moved at
 //     each use.
 //   - [PolicyScanResistant] hits more where many keys are used once or in loops: on 35
-//     rows of 13 published traces 53.7 % in the mean where LRU hits 40.0 and the optimum
+//     rows of 13 published traces 53.9 % in the mean where LRU hits 40.0 and the optimum
 //     60.3 (go run -C examples/versus . -only memory -full, November 2026). Where only recency
 //     counts it stays some points below LRU, and it takes ten uses of each entry to move
 //     the window once. All counts of a shard are halved at once, which reads each of its
