@@ -127,8 +127,8 @@ func (s *shard[K, V]) lookup(hash uint32, key K) (uint32, *entry[K, V]) {
 				return idx, e
 			}
 		}
-		if g.passed == 0 {
-			return 0, nil
+		if g.passed == 0 || i-hash == uint32(len(groups)-1) {
+			return 0, nil // each group may have been passed by others, at different times
 		}
 	}
 }
