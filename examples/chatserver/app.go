@@ -64,6 +64,8 @@ type app struct {
 	perf     performance
 	metered  []metered
 	degraded atomic.Uint64
+	switches switches
+	ttl      *ttlMap // nil without -baseline
 	busiest  []string
 	pictures []picture
 	homeTmpl *template.Template
@@ -86,6 +88,14 @@ var (
 func newApp(ctx context.Context, cfg config, dir string, stderr io.Writer) (_ *app, err error) {
 	a := &app{cfg: cfg, ctx: ctx, upstreams: map[string]upstream{}}
 	a.perf.start = time.Now()
+	a.switches.on = map[string]bool{}
+	aiScript, cdnScript := aiScript, cdnScript
+	if !cfg.faults {
+		aiScript, cdnScript = nil, nil
+	}
+	if cfg.baseline {
+		a.ttl = &ttlMap{values: map[string]ttlValue{}}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close(ctx))
@@ -127,7 +137,7 @@ func (a *app) makePage() (err error) {
 	}
 	a.metered = append(a.metered, a.cache, a.monitor, a.imageCache, a.uploads, a.uploader, a.local, a.images, a.img, a.guard, a)
 	a.perf.base, a.perf.lastAt = totals{at: a.perf.start}, a.perf.start
-	if a.page, err = perfpage.New(a.view); err != nil {
+	if a.page, err = perfpage.New(a.view, a.switchButtons()...); err != nil {
 		return err
 	}
 	a.handler, err = a.makeHandler()

@@ -40,7 +40,7 @@ func (a *app) user(ctx context.Context, id string) (profile, error) {
 	if !validID(id) {
 		return profile{}, store.ErrNotFound
 	}
-	return a.views.users.Load(ctx, id, a.loadUser)
+	return load(ctx, a, a.views.users, id, a.loadUser)
 }
 
 func (a *app) loadUser(ctx context.Context, e *cache.Entry[profile]) (profile, error) {
@@ -53,7 +53,7 @@ func (a *app) loadUser(ctx context.Context, e *cache.Entry[profile]) (profile, e
 }
 
 func (a *app) list(ctx context.Context, userID string) ([]store.Conversation, error) {
-	return a.views.lists.Load(ctx, userID, func(ctx context.Context, e *cache.Entry[[]store.Conversation]) ([]store.Conversation, error) {
+	return load(ctx, a, a.views.lists, userID, func(ctx context.Context, e *cache.Entry[[]store.Conversation]) ([]store.Conversation, error) {
 		list, err := a.store.Conversations(ctx, userID)
 		e.DependsOn(ownerTag(userID)) // a conversation that moves up into the list
 		for _, c := range list {
@@ -67,7 +67,7 @@ func (a *app) conversation(ctx context.Context, id string) (store.Conversation, 
 	if !validID(id) {
 		return store.Conversation{}, store.ErrNotFound
 	}
-	return a.views.conversations.Load(ctx, id, func(ctx context.Context, e *cache.Entry[store.Conversation]) (store.Conversation, error) {
+	return load(ctx, a, a.views.conversations, id, func(ctx context.Context, e *cache.Entry[store.Conversation]) (store.Conversation, error) {
 		c, err := a.store.Conversation(ctx, id)
 		return c, a.missing(err)
 	})
@@ -78,7 +78,7 @@ func (a *app) messages(ctx context.Context, conv string, before store.Cursor, li
 		return page{}, store.ErrNotFound // not even a cache key
 	}
 	key := fmt.Sprintf("%s/%d/%s", conv, limit, cursorText(before))
-	return a.views.messages.Load(ctx, key, func(ctx context.Context, e *cache.Entry[page]) (page, error) {
+	return load(ctx, a, a.views.messages, key, func(ctx context.Context, e *cache.Entry[page]) (page, error) {
 		if _, err := a.conversation(ctx, conv); err != nil { // nested: the page depends on it
 			return page{}, err
 		}
@@ -93,7 +93,7 @@ func (a *app) messages(ctx context.Context, conv string, before store.Cursor, li
 }
 
 func (a *app) usage(ctx context.Context, userID string) ([]store.UsageDay, error) {
-	return a.views.usage.Load(ctx, userID, func(ctx context.Context, e *cache.Entry[[]store.UsageDay]) ([]store.UsageDay, error) {
+	return load(ctx, a, a.views.usage, userID, func(ctx context.Context, e *cache.Entry[[]store.UsageDay]) ([]store.UsageDay, error) {
 		return a.store.UsageDaily(ctx, userID)
 	})
 }

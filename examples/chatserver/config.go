@@ -24,6 +24,8 @@ type config struct {
 	migrations string
 	off        blockSet
 	engine     string // otter or ristretto
+	faults     bool   // the emulated services fail on their script
+	baseline   bool
 
 	databaseURL string
 	redisURL    string
@@ -68,6 +70,8 @@ func readConfig(args []string, getenv func(string) string, usage io.Writer) (con
 	fs.StringVar(&c.data, "data", "", "keep the data in this `directory`; default: a temporary one")
 	fs.StringVar(&c.migrations, "migrations", "", "write the index migrations into this `directory` and exit")
 	fs.Var(c.off, "off", "comma-separated `blocks` to pass through: "+strings.Join(blocks, ", "))
+	fs.BoolVar(&c.faults, "faults", true, "let the emulated services fail on their script")
+	fs.BoolVar(&c.baseline, "baseline", false, "pass through all blocks, with foreign-key indexes and a map of 30 seconds instead")
 	fs.StringVar(&c.engine, "engine", "otter", "cache `engine`: otter or ristretto")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -78,6 +82,11 @@ func readConfig(args []string, getenv func(string) string, usage io.Writer) (con
 	}
 	if fs.NArg() > 0 {
 		return c, fmt.Errorf("unexpected argument %q; all settings are flags, see -help", fs.Arg(0))
+	}
+	if c.baseline {
+		for _, b := range blocks {
+			c.off[b] = true
+		}
 	}
 	c.databaseURL, c.redisURL, c.debugToken = getenv("DATABASE_URL"), getenv("REDIS_URL"), getenv("DEBUG_TOKEN")
 	return c, c.check()

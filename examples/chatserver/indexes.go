@@ -26,7 +26,7 @@ func chatIndexes() []dbindex.Index {
 		where(ix("Conversation", asc("userId"), desc("updatedAt")), dbindex.And(live, dbindex.Eq("isArchived", false))),
 		ix("Conversation", asc("userId")), // whole: deleting a user must find the deleted ones too
 		where(ix("Conversation", asc("userId"), desc("createdAt")), dbindex.Eq("isPinned", true)),
-		ix("Message", asc("conversationId"), desc("createdAt"), desc("id")),
+		pageIndex(),
 		ix("Message", asc("parentId")),
 		ix("Attachment", asc("messageId"), asc("createdAt")),
 		ix("Session", asc("userId"), desc("expires")),
@@ -54,6 +54,11 @@ func chatIndexes() []dbindex.Index {
 		ix("AuditLog", asc("actorId"), desc("createdAt")),
 		ix("Session", asc("expires")),
 	}
+}
+
+// pageIndex serves the most frequent query, a page of messages.
+func pageIndex() dbindex.Index {
+	return dbindex.Index{Table: "Message", Keys: []dbindex.Key{dbindex.Asc("conversationId"), dbindex.Desc("createdAt"), dbindex.Desc("id")}}
 }
 
 // migratedAt is the version of the first migration file: fixed, so that the files

@@ -14,7 +14,7 @@ import (
 
 	"github.com/perfblocks/perfblocks/cache"
 	"github.com/perfblocks/perfblocks/cdn"
-	"github.com/perfblocks/perfblocks/examples/chatserver/internal/hist"
+	"github.com/perfblocks/perfblocks/examples/internal/hist"
 	"github.com/perfblocks/perfblocks/imageopt"
 	"github.com/perfblocks/perfblocks/memory"
 	"github.com/perfblocks/perfblocks/resilience"
@@ -35,6 +35,8 @@ type totals struct {
 	images     imageopt.Stats
 	monitor    memory.MonitorStats
 	queries    int64
+	ttlHits    uint64 // of the baseline's map
+	ttlMisses  uint64
 	dbTime     time.Duration
 }
 
@@ -68,6 +70,7 @@ func (a *app) totals() totals {
 		t.routes[name] = routeTotals{c.latency.Snapshot(), c.errors.Load(), c.good.Load()}
 	}
 	t.queries, t.dbTime = a.store.Load()
+	t.ttlHits, t.ttlMisses = a.ttl.counts()
 	return t
 }
 
@@ -78,6 +81,7 @@ type snapshot struct {
 	Seconds       float64           `json:"seconds"`
 	UptimeSeconds float64           `json:"uptimeSeconds"`
 	Off           []string          `json:"off"` // blocks that pass through
+	Switches      map[string]bool   `json:"switches"`
 	Requests      requestFigures    `json:"requests"`
 	Routes        []routeFigures    `json:"routes"`
 	Cache         cacheFigures      `json:"cache"`
@@ -219,6 +223,7 @@ func (a *app) snapshot(ctx context.Context) snapshot {
 		Cache:    a.cacheFigures(now, base), Resilience: a.resilienceFigures(now, base), Memory: memoryNow(now.monitor, base.monitor),
 		CDN: a.cdnFigures(now.uploads, base.uploads), Images: imagesSince(now.images, base.images), Database: a.databaseFigures(ctx, now, base),
 	}
+	s.Switches = a.switched()
 	for _, b := range blocks {
 		if a.cfg.off[b] {
 			s.Off = append(s.Off, b)
@@ -238,6 +243,9 @@ func (a *app) snapshot(ctx context.Context) snapshot {
 func (a *app) cacheFigures(now, base totals) cacheFigures {
 	c := now.cache.Sub(base.cache)
 	f := cacheFigures{HitRate: c.HitRatio(), AverageResponseTime: ms(c.MeanResponse()), Entries: c.Entries, Bytes: c.Bytes, MaxBytes: cacheBytes}
+	if hits, misses := now.ttlHits-base.ttlHits, now.ttlMisses-base.ttlMisses; a.ttl != nil {
+		f.HitRate = share(float64(hits), float64(hits+misses))
+	}
 	for _, name := range slices.Sorted(maps.Keys(now.strategies)) {
 		s := now.strategies[name].Sub(base.strategies[name])
 		f.Strategies = append(f.Strategies, strategyFigures{name, s.HitRatio(), s.Hits, s.Misses, s.StaleHits, ms(s.MeanResponse()), ms(s.MeanLoad())})

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/perfblocks/perfblocks/examples/chatserver/internal/hist"
 	"github.com/perfblocks/perfblocks/examples/chatserver/internal/perfpage"
+	"github.com/perfblocks/perfblocks/examples/internal/hist"
 	"github.com/perfblocks/perfblocks/resilience/resiliencehttp"
 )
 
@@ -96,6 +96,7 @@ func (a *app) makeHandler() (http.Handler, error) {
 		mux.Handle("GET "+path, a.errorsToProblems(a.getPerformance))
 		mux.Handle("DELETE "+path, a.errorsToProblems(a.deletePerformance))
 	}
+	mux.Handle("POST /debug/performance/switches/{name}", a.errorsToProblems(a.postSwitch))
 	mux.HandleFunc("GET /debug/performance/events", a.page.Events)
 	mux.Handle("GET /debug/performance/assets/", perfpage.Assets("/debug/performance/assets/"))
 	mux.Handle("GET /metrics", a.errorsToProblems(a.getMetrics))

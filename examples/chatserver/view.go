@@ -40,6 +40,9 @@ func (a *app) view(ctx context.Context) perfpage.View {
 			"memory": {float64(s.Memory.Used) / (1 << 20), float64(s.Memory.Heap) / (1 << 20)},
 		},
 	}
+	for name, on := range s.Switches {
+		v.States["switch-"+name] = perfpage.State{Text: map[bool]string{false: "well", true: "broken"}[on], Class: map[bool]string{false: "ok", true: "bad"}[on]}
+	}
 	fillTables(v.Tables, s)
 	return v
 }

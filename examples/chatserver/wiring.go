@@ -239,10 +239,13 @@ func (a *app) wireImages() (err error) {
 
 // wireIndexes applies the declared indexes, and leaves alone what others made.
 func (a *app) wireIndexes() error {
-	if a.cfg.off["dbindex"] {
+	want := chatIndexes()
+	if a.cfg.baseline {
+		want = foreignKeyIndexes()
+	} else if a.cfg.off["dbindex"] {
 		return nil
 	}
-	plan, err := live.Diff(a.ctx, a.store.DB(), chatIndexes(), live.DiffOptions{})
+	plan, err := live.Diff(a.ctx, a.store.DB(), want, live.DiffOptions{})
 	if err != nil {
 		return err
 	}

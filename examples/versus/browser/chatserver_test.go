@@ -80,6 +80,10 @@ func testPerformance(t *testing.T, url string) {
 		}
 		t.Log(p.screenshot(t, fmt.Sprintf("performance-%d", width)))
 	}
+	testSwitches(t, p)
+	if pale := evaluate[[]string](t, p, contrast); len(pale) > 0 {
+		t.Errorf("contrast below 4.5: %q", pale)
+	}
 	total := `document.querySelectorAll('[data-t="routes"] tr')[1].cells[1].textContent`
 	was := evaluate[int](t, p, "+"+total)
 	evaluate[bool](t, p, `(document.getElementById("reset").click(), true)`)
@@ -88,6 +92,43 @@ func testPerformance(t *testing.T, url string) {
 		t.Errorf("console: %q", found)
 	}
 }
+
+// testSwitches breaks each thing, sees it on the page, and mends it.
+func testSwitches(t *testing.T, p *page) {
+	value := func(id string) string { return fmt.Sprintf(`document.querySelector('[data-v="%s"]').textContent`, id) }
+	for id, effect := range map[string]string{
+		"upstream": value("degraded") + " !== was",
+		"cdn":      value("fallback") + " !== was",
+		"memory":   value("memused") + " !== was",
+		"database": value("dbmean") + " !== was",
+		"index":    `document.querySelector('[data-t="indexes"] tr.warn') !== null`,
+	} {
+		of := map[string]string{"upstream": "degraded", "cdn": "fallback", "memory": "memused", "database": "dbmean", "index": "queries"}[id]
+		was := evaluate[string](t, p, value(of))
+		click := fmt.Sprintf(`(document.querySelector('[data-switch="%s"]').click(), true)`, id)
+		pill := fmt.Sprintf(`document.querySelector('[data-s="switch-%s"] .pill').textContent`, id)
+		evaluate[bool](t, p, click)
+		p.until(t, pill+` === "broken"`)
+		p.until(t, fmt.Sprintf("((was) => %s)(%q)", effect, was))
+		evaluate[bool](t, p, click)
+		p.until(t, pill+` === "well"`)
+	}
+}
+
+// contrast lists texts whose contrast with what is behind them is below 4.5 (WCAG AA).
+const contrast = `(() => {
+  const rgb = (s) => (s.match(/[\d.]+/g) || []).map(Number);
+  const lum = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
+  const pale = [];
+  for (const e of document.querySelectorAll('body *')) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) || e.tagName === 'SCRIPT') continue;
+    const a = lum(rgb(getComputedStyle(e).color).slice(0, 3)), b = lum(behind(e).slice(0, 3));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) pale.push(e.tagName + ' ' + e.textContent.trim().slice(0, 20) + ' ' + ratio.toFixed(2));
+  }
+  return pale;
+})()`
 
 func testChat(t *testing.T, url string) {
 	p := open(t, url+"/")

@@ -35,6 +35,13 @@ type View struct {
 	Points map[string][]float64 `json:"p"`
 }
 
+// Switch is a button that breaks something. Its state is States["switch-"+ID], whose
+// text is "well" while it is off; a click posts to /debug/performance/switches/ID.
+type Switch struct {
+	ID    string
+	Label string
+}
+
 // State is a text with a meaning.
 type State struct {
 	Text  string `json:"x"`
@@ -52,8 +59,9 @@ const history = 600
 
 // Page serves the live page. Create it with [New]; it is safe for concurrent use.
 type Page struct {
-	view func(ctx context.Context) View
-	tmpl *template.Template
+	view     func(ctx context.Context) View
+	switches []Switch
+	tmpl     *template.Template
 
 	mu      sync.Mutex
 	last    View                   // guarded by mu
@@ -64,12 +72,12 @@ type Page struct {
 }
 
 // New returns a page that asks view for a [View] each second while [Page.Run] runs.
-func New(view func(ctx context.Context) View) (*Page, error) {
+func New(view func(ctx context.Context) View, switches ...Switch) (*Page, error) {
 	tmpl, err := template.New("page").Parse(pageHTML)
 	if err != nil {
 		return nil, fmt.Errorf("perfpage: %w", err)
 	}
-	return &Page{view: view, tmpl: tmpl, points: map[string][][]float64{}, viewers: map[chan []byte]struct{}{}}, nil
+	return &Page{view: view, switches: switches, tmpl: tmpl, points: map[string][][]float64{}, viewers: map[chan []byte]struct{}{}}, nil
 }
 
 // Run takes a view each second until ctx ends, then lets all viewers go.
@@ -159,8 +167,9 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	data := struct {
 		View
-		History template.JS
-	}{View: p.last}
+		Switches []Switch
+		History  template.JS
+	}{View: p.last, Switches: p.switches}
 	j, err := json.Marshal(p.points)
 	p.mu.Unlock()
 	var b bytes.Buffer

@@ -35,6 +35,7 @@ type Store struct {
 
 	queries atomic.Int64
 	nanos   atomic.Int64
+	slow    atomic.Int64 // nanoseconds that a query takes longer
 }
 
 // Open connects to databaseURL, or to a SQLite file in dir when it is empty.
@@ -97,6 +98,9 @@ func (s *Store) Load() (queries int64, spent time.Duration) {
 	return s.queries.Load(), time.Duration(s.nanos.Load())
 }
 
+// Slow lets each query take longer by d, as on a database that has too much to do.
+func (s *Store) Slow(d time.Duration) { s.slow.Store(int64(d)) }
+
 // Reset sets the figures of Load to zero.
 func (s *Store) Reset() {
 	s.queries.Store(0)
@@ -105,6 +109,9 @@ func (s *Store) Reset() {
 
 // timed counts a query. Use: defer s.timed(time.Now()).
 func (s *Store) timed(start time.Time) {
+	if d := s.slow.Load(); d > 0 {
+		time.Sleep(time.Duration(d))
+	}
 	s.queries.Add(1)
 	s.nanos.Add(int64(time.Since(start)))
 }

@@ -4,6 +4,8 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const keep = 600; // seconds of history, as on the server
 const points = JSON.parse(document.getElementById('history').textContent);
 const live = document.getElementById('live');
+const switches = $('[data-switch]');
+const isOn = (b) => document.querySelector(`[data-s="switch-${b.dataset.switch}"] .pill`).textContent !== 'well';
 
 // text changes a node only when needed, so that selections and readers stay put.
 function text(node, s) { if (node.textContent !== s) node.textContent = s; }
@@ -49,6 +51,7 @@ function draw(canvas) {
 function show(view) {
   for (const [id, s] of Object.entries(view.v)) $(`[data-v="${id}"]`).forEach((n) => text(n, s));
   for (const [id, s] of Object.entries(view.s)) $(`[data-s="${id}"] .pill`).forEach((n) => { n.className = 'pill ' + s.c; text(n, s.x); });
+  switches.forEach((b) => b.setAttribute('aria-pressed', isOn(b)));
   for (const [id, data] of Object.entries(view.r)) $(`[data-t="${id}"]`).forEach((n) => rows(n, data));
   for (const [id, p] of Object.entries(view.p)) {
     const all = points[id] = points[id] || [];
@@ -75,3 +78,11 @@ reset.onclick = async () => {
   text(live, res.ok ? 'counters are at zero' : 'not allowed from here (' + res.status + ')');
   if (res.ok) Object.keys(points).forEach((id) => { points[id].length = 0; });
 };
+
+switches.forEach((b) => {
+  b.disabled = false;
+  b.onclick = async () => {
+    const res = await fetch(`/debug/performance/switches/${b.dataset.switch}?on=${!isOn(b)}`, { method: 'POST' });
+    text(live, res.ok ? 'switched; the figures follow within a second' : 'not allowed from here (' + res.status + ')');
+  };
+});
