@@ -14,7 +14,7 @@ import (
 
 	"github.com/perfblocks/perfblocks/cache"
 	"github.com/perfblocks/perfblocks/cdn"
-	"github.com/perfblocks/perfblocks/examples/internal/hist"
+	"github.com/perfblocks/perfblocks/examples/chatserver/internal/hist"
 	"github.com/perfblocks/perfblocks/imageopt"
 	"github.com/perfblocks/perfblocks/memory"
 	"github.com/perfblocks/perfblocks/resilience"

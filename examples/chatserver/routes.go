@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perfblocks/perfblocks/examples/chatserver/internal/hist"
 	"github.com/perfblocks/perfblocks/examples/chatserver/internal/perfpage"
-	"github.com/perfblocks/perfblocks/examples/internal/hist"
 	"github.com/perfblocks/perfblocks/resilience/resiliencehttp"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perfblocks/perfblocks/examples/internal/hist"
+	"github.com/perfblocks/perfblocks/examples/chatserver/internal/hist"
 )
 
 func TestQuantileIsWithinABucketOfTheTruth(t *testing.T) {
