@@ -16,7 +16,9 @@ import (
 )
 
 // photos are those that the service comes with.
-var photos = []string{"photos/jon-tyson.jpg", "photos/fatih.jpg", "photos/seondol-son.jpg"}
+func photos() []string {
+	return []string{"photos/jon-tyson.jpg", "photos/fatih.jpg", "photos/seondol-son.jpg"}
+}
 
 // seededUsers is the size of the data.
 const seededUsers = 2000
@@ -173,7 +175,7 @@ func (p plan) settle(ctx context.Context, s *server, us *users, r *result) {
 			r.Notes = append(r.Notes, fmt.Sprintf("upload %s: %d bytes of %d, %v", key, len(content), u.size, err))
 		}
 	}
-	for _, name := range photos {
+	for _, name := range photos() {
 		q := url.Values{"url": {name}, "w": {"640"}, "q": {"80"}}
 		content, err := fetch(ctx, us.client, s.url+"/img/?"+q.Encode())
 		if err != nil {

@@ -22,14 +22,17 @@ type meter struct {
 // groupFiles are the names of one version of the kernel's interface.
 type groupFiles struct{ root, is, limit, usage, inactive, events string }
 
-var groupVersions = []groupFiles{
-	{"/sys/fs/cgroup", "cgroup.controllers", "memory.max", "memory.current", "inactive_file", "memory.events"},
-	{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"},
+// groupVersions are version 2 and version 1.
+func groupVersions() []groupFiles {
+	return []groupFiles{
+		{"/sys/fs/cgroup", "cgroup.controllers", "memory.max", "memory.current", "inactive_file", "memory.events"},
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"},
+	}
 }
 
 // newMeter makes a control group with that limit, if it may.
 func newMeter(limit int64) (*meter, error) {
-	for _, files := range groupVersions {
+	for _, files := range groupVersions() {
 		if _, err := os.Stat(filepath.Join(files.root, files.is)); err != nil {
 			continue
 		}

@@ -5,7 +5,10 @@ import (
 	"strings"
 )
 
-var blocks = []string{"cache", "resilience", "memory", "cdn", "imageopt", "dbindex"}
+// blocks are the names that the service's -off takes.
+func blocks() []string {
+	return []string{"cache", "resilience", "memory", "cdn", "imageopt", "dbindex"}
+}
 
 // mode is one way to run the service.
 type mode struct {
@@ -28,17 +31,17 @@ func (m mode) args() []string {
 
 // modes are those of a short run, or all.
 func modes(full bool) []mode {
-	off := mode{name: "off", off: blocks}
+	off := mode{name: "off", off: blocks()}
 	fk := mode{name: "fk", base: true}
 	all := mode{name: "all"}
 	if !full {
 		return []mode{off, fk, all}
 	}
 	out := []mode{off, fk}
-	for _, b := range blocks {
-		out = append(out, mode{name: "only-" + b, off: slices.DeleteFunc(slices.Clone(blocks), func(x string) bool { return x == b })})
+	for _, b := range blocks() {
+		out = append(out, mode{name: "only-" + b, off: slices.DeleteFunc(blocks(), func(x string) bool { return x == b })})
 	}
-	for _, b := range blocks {
+	for _, b := range blocks() {
 		out = append(out, mode{name: "no-" + b, off: []string{b}})
 	}
 	return append(out, all,

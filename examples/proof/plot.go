@@ -17,11 +17,10 @@ type line struct {
 	values []float64
 }
 
-var colours = []string{"#1d4ed8", "#a8180f", "#0b6b4b", "#8a4b00"}
-
 // plotSVG draws lines over the measured time, with the faults behind them; a logarithmic
 // axis if the values span more than two decades.
 func plotSVG(title, unit string, lines []line, faults []fault) string {
+	colours := []string{"#1d4ed8", "#a8180f", "#0b6b4b", "#8a4b00"}
 	const w, h, left, top, bottom = 760, 260, 56, 30, 40
 	most, least := 0.0, math.Inf(1)
 	for _, l := range lines {

@@ -86,13 +86,13 @@ func TestModes(t *testing.T) {
 		names[m.name] = strings.Join(m.args(), " ")
 	}
 	for name, want := range map[string]string{
-		"only-cdn": "-off cache,resilience,memory,imageopt,dbindex", "no-cdn": "-off cdn", "off": "-off " + strings.Join(blocks, ","),
+		"only-cdn": "-off cache,resilience,memory,imageopt,dbindex", "no-cdn": "-off cdn", "off": "-off " + strings.Join(blocks(), ","),
 	} {
 		if names[name] != want {
 			t.Errorf("mode %s = %q; want %q", name, names[name], want)
 		}
 	}
-	if len(names) != 3+2*len(blocks)+2 {
+	if len(names) != 3+2*len(blocks())+2 {
 		t.Errorf("%d modes: %v", len(names), names)
 	}
 }

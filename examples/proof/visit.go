@@ -65,7 +65,7 @@ func newUsers(s *server, m mode, n int, zipf float64, day time.Duration, seed ui
 	t := &http.Transport{MaxIdleConnsPerHost: 1024, MaxConnsPerHost: 0}
 	return &users{
 		url: s.url, client: &http.Client{Transport: t, Timeout: 10 * time.Second}, ledger: newLedger(),
-		who: load.NewPopularity(n, zipf, day, seed), n: n, mode: m, photos: photos,
+		who: load.NewPopularity(n, zipf, day, seed), n: n, mode: m, photos: photos(),
 	}
 }
 
