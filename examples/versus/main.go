@@ -17,7 +17,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{"cache", cacheSuite}, {"memory", memorySuite}, {"resilience", resilienceSuite}}
+	return []suite{{"load", loadSuite}, {"cache", cacheSuite}, {"memory", memorySuite}, {"resilience", resilienceSuite}}
 }
 
 func main() {

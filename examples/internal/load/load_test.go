@@ -145,3 +145,15 @@ func TestPopularity(t *testing.T) {
 		t.Errorf("%d of the 50 most popular are so a day later; want about two thirds", kept)
 	}
 }
+
+// TestConstant: as many as asked for, evenly, and a pause shows.
+func TestConstant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := service(time.Now(), 5*time.Second, 7*time.Second)
+		samples := load.Constant(t.Context(), 50, 10*time.Second, func(context.Context) load.Outcome { answer(); return load.Outcome{Right: true} })
+		s := load.Summarize(samples, 0, 10*time.Second, nil)
+		if s.N != 500 || s.PerSecond != 50 || s.P50 != 10*time.Millisecond || s.P99 < 1900*time.Millisecond {
+			t.Errorf("%+v; want 500 at 50 a second, the pause in p99", s)
+		}
+	})
+}
