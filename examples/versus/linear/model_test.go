@@ -33,6 +33,10 @@ const (
 	softDyn             // ExpireTag of a dynamic tag
 )
 
+func (k kind) String() string {
+	return [...]string{"read", "load", "get", "set", "drop", "dropDyn", "soft", "softTag", "softDyn"}[k]
+}
+
 // input is what is known of an operation besides its answer, which is a value; 0 is a
 // miss of get.
 type input struct {

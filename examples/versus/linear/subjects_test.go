@@ -31,7 +31,8 @@ type tagger interface {
 	delIn(view int, id string, hard bool)
 	tag(name string, hard bool)
 	nested(id, dyn string, look func() value) value // an entry made of that of view 0
-	named(id string, look func() value) value       // one that names that of view 0
+	// named is an entry that names that of view 0, which it also loads, and has a tag.
+	named(id, dyn string, inner, look func() value) value
 }
 
 // The views, and how long things live in the one with time.
@@ -53,7 +54,7 @@ type perfblocks struct {
 	out   *cache.View[value]
 
 	// What a mutant does wrong.
-	noTags, noCtx bool
+	noTags, noCtx, noInner bool
 }
 
 // newOurs makes a cache with an engine. With few entries, it evicts most of the time.
@@ -116,11 +117,14 @@ func (p *perfblocks) nested(id, dyn string, look func() value) value {
 	return v
 }
 
-func (p *perfblocks) named(id string, look func() value) value {
+func (p *perfblocks) named(id, dyn string, inner, look func() value) value {
 	v, err := p.out.Load(context.Background(), "named"+id, func(_ context.Context, e *cache.Entry[value]) (value, error) {
+		if !p.noInner { // with another ctx, so that nothing of it is recorded
+			p.loadIn(plain, id, dyn, inner)
+		}
 		v := look()
 		if !p.noTags {
-			e.DependsOn(p.views[plain].Tag(id))
+			e.DependsOn(p.views[plain].Tag(id), dyn)
 		}
 		return v, nil
 	})
