@@ -189,22 +189,26 @@ func (c *Cache) watchEntry(tag string) {
 	if !n.linked.Swap(true) {
 		c.tags.linked.Add(1)
 	}
-	if _, key, ok := c.entryOf(tag); ok { // else its view may come later
-		c.linkEntry(n, key)
+	if co, key, ok := c.entryOf(tag); ok { // else its view may come later
+		c.linkEntry(n, co, key)
 	}
 }
 
 // linkEntry hangs n, the node of the entry of key, below all that the entry depends
-// on now. Nodes are acquired by name, since the item may leave at any moment.
-func (c *Cache) linkEntry(n *node, key Key) {
+// on now; an entry that is not there will have the tags of its strategy at least.
+// Nodes are acquired by name, since the item may leave at any moment.
+func (c *Cache) linkEntry(n *node, co *core, key Key) {
 	it, ok := c.engine.Get(key)
+	if !ok {
+		c.tags.linkMore(n, co.static)
+	}
 	for ok {
 		parents := c.acquireAll(namesOf(it.tags()))
 		changed := c.tags.link(n, parents)
 		c.tags.release(parents...)
 		if changed {
 			// What depended on the entry also depended on the tags that it had before.
-			c.wrote(c.coreOf(it), key, true)
+			c.wrote(co, key, true)
 		}
 		for _, below := range c.tags.closure([]*node{n})[1:] {
 			c.dropOlder(below)
@@ -226,6 +230,6 @@ func (c *Cache) stored(co *core, id string) {
 		return
 	}
 	n = c.tags.acquire(n.name)
-	c.linkEntry(n, Key{Strategy: co.id, ID: id})
+	c.linkEntry(n, co, Key{Strategy: co.id, ID: id})
 	c.tags.release(n)
 }

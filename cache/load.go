@@ -189,8 +189,8 @@ func (v *View[V]) join(ctx context.Context, rec *recorder, key Key, fn Loader[V]
 	return f, nil, nil
 }
 
-// refresh starts a background load of the key id, which it is the entry of, unless one
-// is running.
+// refresh starts a background load of the key id, whose entry it has just answered,
+// unless one is running or the entry became fresh or was deleted meanwhile.
 func (v *View[V]) refresh(ctx context.Context, id string, it *Item, fn Loader[V]) {
 	c, key := v.core.c, v.key(id)
 	if it.resting(c.now()) {
@@ -203,9 +203,11 @@ func (v *View[V]) refresh(ctx context.Context, id string, it *Item, fn Loader[V]
 		return
 	}
 	stamp, now := c.tags.epoch.Load(), c.now()
-	if cur, st := c.lookup(key, now); cur != it || st == stateMiss || st == stateFresh {
+	// It is another item than the one that answered if that was restored and decoded now.
+	it, st := c.lookup(key, now)
+	if st == stateMiss || st == stateFresh {
 		s.mu.Unlock()
-		return // refreshed or deleted meanwhile
+		return
 	}
 	cl := c.newCall(ctx, v.core, true)
 	cl.ahead = !it.marked(markSoft) && now < it.fresh

@@ -81,10 +81,10 @@ type many[V any] struct {
 	err   error
 	begun int64
 	epoch uint64
-	stale []aged // served because of an earlier failure
+	stale []Key // served because of an earlier failure
 }
 
-// aged is an entry that was served although it is stale.
+// aged is an entry at some moment.
 type aged struct {
 	key Key
 	it  *Item
@@ -103,7 +103,7 @@ func (m *many[V]) fromMemory(keys []string) (todo []string) {
 		case (st == stateFresh || st == stateAhead) && m.take(k, it, begun):
 		case st == stateStale && it.servable(m.v.core, begun, false) && m.take(k, it, begun):
 			m.v.core.counters.stale.Add(1)
-			m.stale = append(m.stale, aged{m.v.key(k), it})
+			m.stale = append(m.stale, m.v.key(k))
 			if m.rec != nil {
 				m.rec.taint()
 			}
@@ -119,13 +119,12 @@ func (m *many[V]) refresh() {
 	v := m.v
 	c := v.core.c
 	var cl *call
-	for _, old := range m.stale {
-		key, it := old.key, old.it
+	for _, key := range m.stale {
 		s := c.flights.shard(key)
 		s.mu.Lock()
 		stamp, now := c.tags.epoch.Load(), c.now()
 		cur, st := c.lookup(key, now)
-		if s.m[key] == nil && cur == it && st == stateStale && !it.resting(now) {
+		if s.m[key] == nil && st == stateStale && !cur.resting(now) {
 			if cl == nil {
 				cl = c.newCall(m.ctx, v.core, true)
 			}

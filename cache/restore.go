@@ -16,7 +16,7 @@ import (
 // RestoreReport tells what a [Cache.Restore] did, in entries.
 type RestoreReport struct {
 	Restored int  // in memory now
-	Skipped  int  // of no strategy here or another Version or Codec, dead, invalidated, or here already
+	Skipped  int  // of no strategy here or another Version or Codec, dead, invalidated, too large, or here already
 	Damaged  int  // records that could not be read
 	Full     bool // stopped at the bound; the rest was colder
 }
@@ -48,7 +48,10 @@ func (c *Cache) Restore(ctx context.Context, r io.Reader) (RestoreReport, error)
 	if c.opts.Disabled || c.remote != nil {
 		return rep, nil
 	}
-	in := &snapReader{r: bufio.NewReader(r), max: min(c.max+1<<20, snapMax)}
+	in := &snapReader{r: bufio.NewReader(r), max: snapMax}
+	if c.opts.MaxBytes > 0 {
+		in.max = min(c.opts.MaxBytes+1<<20, snapMax)
+	}
 	err := in.header()
 	if err == nil {
 		err = c.restore(ctx, in, &rep)
@@ -66,7 +69,7 @@ func (c *Cache) Restore(ctx context.Context, r io.Reader) (RestoreReport, error)
 // restore reads what fits, and stores it from the coldest on, as if it had been used
 // in that order.
 func (c *Cache) restore(ctx context.Context, in *snapReader, rep *RestoreReport) error {
-	since := snapSince{moment: 1, age: max(time.Now().UnixNano()-in.wall, 0)}
+	since := snapSince{moment: 1, age: snapAge(time.Now().UnixNano(), in.wall)}
 	if since.same = in.identity == c.identity; since.same {
 		since.moment = in.moment
 	}
@@ -84,12 +87,15 @@ func (c *Cache) restore(ctx context.Context, in *snapReader, rep *RestoreReport)
 			err = nil
 			continue
 		}
-		if err != nil {
+		var it *Item
+		if err == nil {
+			it = c.unsnap(rec, since)
+		} else if !errors.Is(err, errLargeRecord) {
 			break
 		}
-		it := c.unsnap(rec, since)
 		if it == nil {
 			rep.Skipped++
+			err = nil
 			continue
 		}
 		if room -= it.Weight(); room < 0 {
@@ -111,6 +117,15 @@ func (c *Cache) restore(ctx context.Context, in *snapReader, rep *RestoreReport)
 		return nil
 	}
 	return err
+}
+
+// snapAge returns the nanoseconds that have passed by the wall clock, which may have been
+// set back, and must not overflow what is subtracted from it.
+func snapAge(now, wall int64) int64 {
+	if wall < now-never {
+		return never
+	}
+	return max(now-wall, 0)
 }
 
 // snapSince says what a snapshot means for this cache.
@@ -217,8 +232,7 @@ func (c *Cache) revive(key Key, it *Item, since int64) bool {
 	s.mu.Lock()
 	_, present := c.engine.Get(key)
 	now := c.now()
-	// The references to its nodes came first: a writer sees them, or is seen here.
-	if present || c.flights.lastWrite(key).Load() >= since || now >= c.deadOf(it) || !c.recheck(it, c.tags.epoch.Load(), now) {
+	if present || c.overwritten(key, it, since) || now >= c.deadOf(it) || !c.recheck(it, c.tags.epoch.Load(), now) {
 		s.mu.Unlock()
 		c.tags.release(it.tags()[len(co.static):]...)
 		return false
@@ -230,6 +244,21 @@ func (c *Cache) revive(key Key, it *Item, since int64) bool {
 		c.stored(co, key.ID)
 	}
 	return err == nil
+}
+
+// overwritten tells whether a restored item, or an entry that it depends on, was written
+// by hand at the moment since or later. Its references to its nodes came first: a writer
+// sees them, and stamps them, or is seen here.
+func (c *Cache) overwritten(key Key, it *Item, since int64) bool {
+	if c.flights.lastWrite(key).Load() >= since {
+		return true
+	}
+	for _, n := range it.tags() {
+		if _, inner, ok := c.entryOf(n.name); ok && c.flights.lastWrite(inner).Load() >= since {
+			return true
+		}
+	}
+	return false
 }
 
 // overhead returns the bytes of an entry besides its item.
@@ -308,9 +337,10 @@ type snapReader struct {
 }
 
 var (
-	errSnapshot   = fmt.Errorf("%w: no snapshot", ErrDecode)
-	errTorn       = fmt.Errorf("%w: the snapshot ends early or is damaged", ErrDecode)
-	errSkipRecord = errors.New("damaged record")
+	errSnapshot    = fmt.Errorf("%w: no snapshot", ErrDecode)
+	errTorn        = fmt.Errorf("%w: the snapshot ends early or is damaged", ErrDecode)
+	errSkipRecord  = errors.New("damaged record")
+	errLargeRecord = errors.New("record larger than the cache")
 )
 
 func (in *snapReader) header() error {
@@ -328,8 +358,8 @@ func (in *snapReader) header() error {
 	return nil
 }
 
-// next returns the next record, io.EOF at the end, or errSkipRecord for one that is
-// damaged or larger than the cache.
+// next returns the next record, io.EOF at the end, errSkipRecord for one that is damaged,
+// or errLargeRecord.
 func (in *snapReader) next() (snapRecord, error) {
 	var p [snapPrefix]byte
 	if err := in.full(p[:]); err != nil {
@@ -346,7 +376,7 @@ func (in *snapReader) next() (snapRecord, error) {
 		if _, err := io.CopyN(io.Discard, in.r, n+4); err != nil {
 			return snapRecord{}, early(err)
 		}
-		return snapRecord{}, errSkipRecord
+		return snapRecord{}, errLargeRecord
 	}
 	in.buf.Reset() // grows with what is there, not with what a length promises
 	if _, err := io.CopyN(&in.buf, in.r, n+4); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -244,7 +245,7 @@ func parseSnap(b []byte) (r snapRecord, err error) {
 	text := func() string { return string(take(int(number(uint64(len(b)))))) }
 	fixed := func() uint64 { return binary.LittleEndian.Uint64(take(8)) }
 	r.strategy = text()
-	r.version = int(number(1<<31 - 1))
+	r.version = int(number(math.MaxInt))
 	r.codec, r.key = text(), text()
 	r.fresh, r.dead, r.stamp = int64(fixed()), int64(fixed()), fixed()
 	for range number(uint64(len(b) / 2)) {

@@ -228,6 +228,21 @@ func (t *tagTable) link(n *node, nodes []*node) (changed bool) {
 	return changed
 }
 
+// linkMore adds nodes to the derived parents of n. The caller has references of them.
+func (t *tagTable) linkMore(n *node, nodes []*node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range nodes {
+		if _, dup := n.derived[p]; dup || p == n {
+			continue
+		}
+		t.retain(p)
+		addTo(&n.derived, p)
+		addTo(&p.below, n)
+		t.inheritLocked(p, n)
+	}
+}
+
 // size returns the number of nodes in the table.
 func (t *tagTable) size() int {
 	total := 0

@@ -314,6 +314,38 @@ func TestNestedLoadsDepend(t *testing.T) {
 	}
 }
 
+// TestDependsOnAbsentEntry: an entry that is not in memory has the tags of its strategy,
+// for what names it too, by DependsOn and by Depend.
+func TestDependsOnAbsentEntry(t *testing.T) {
+	ctx := t.Context()
+	for name, kill := range map[string]func(c *cache.Cache) error{
+		"delete": func(c *cache.Cache) error { return c.DeleteTag(ctx, "rows") },
+		"expire": func(c *cache.Cache) error { return c.ExpireTag(ctx, "rows") },
+	} {
+		c := newCache(t, cache.Options{})
+		rows := add(t, c, cache.Strategy[int]{Name: "rows", Tags: []string{"rows"}})
+		v := add(t, c, cache.Strategy[int]{Name: "s"})
+		mustLoad(t, v, "named", tagged(1, rows.Tag("1")), 1)
+		mustLoad(t, v, "below", tagged(1, "child"), 1)
+		if err := c.Depend("child", rows.Tag("2")); err != nil {
+			t.Fatal(err)
+		}
+		mustLoad(t, rows, "1", tagged(2, "own"), 2) // now it has this tag too
+		wantHit(t, v, "named", "below")
+		if name == "expire" {
+			if err := c.DeleteTag(ctx, "own"); err != nil {
+				t.Fatal(err)
+			}
+			wantMiss(t, v, "named")
+			mustLoad(t, v, "named", tagged(1, rows.Tag("1")), 1)
+		}
+		if err := kill(c); err != nil {
+			t.Fatal(err)
+		}
+		wantMiss(t, v, "named", "below")
+	}
+}
+
 // TestDependsOnEntryTag: naming an entry's tag is enough, whoever loads the entry
 // and whenever.
 func TestDependsOnEntryTag(t *testing.T) {
