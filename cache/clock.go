@@ -103,7 +103,7 @@ func (v *View[V]) find(key string) (*Item, state, visit) {
 	if vis.timed {
 		vis.now = c.now()
 	}
-	it, ok := c.engine.Get(v.key(key))
+	it, ok := c.get(v.key(key))
 	if ok && c.sure(it) {
 		return it, stateFresh, vis
 	}

@@ -344,3 +344,40 @@ func BenchmarkDictPack(b *testing.B) {
 		i++
 	}
 }
+
+// FuzzDict: no bytes make a dictionary, or a frame that names one, that panics or that
+// expands to more than the frame tells. Sums are made right.
+func FuzzDict(f *testing.F) {
+	dict := trained(f, 1)
+	good := packerWith(f, dict)
+	plain, _ := json.Marshal(chatMessages(2, 1)[0])
+	for _, how := range []Compression{S2, Zstd} {
+		frame, _ := good.pack(plain, how)
+		f.Add(dict[:300], frame)
+		f.Add(dict[len(dictMagic):len(dictMagic)+40], frame[:len(frame)/2])
+	}
+	f.Fuzz(func(t *testing.T, dict, frame []byte) {
+		p := good
+		body := append([]byte(dictMagic), dict...)
+		if q, err := newPacker([][]byte{binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))}); err == nil {
+			p = q
+			for _, how := range []Compression{S2, Zstd} {
+				packed, _ := p.pack(plain, how)
+				if back, err := p.unpack(packed); err == nil && !bytes.Equal(back, plain) {
+					t.Errorf("%v: packed and unpacked: %q; want %q", how, back, plain)
+				}
+			}
+		}
+		if len(frame) < frameMin {
+			return
+		}
+		frame = bytes.Clone(frame[:len(frame)-4])
+		if _, n := binary.Uvarint(frame[2:]); n > 0 && len(frame) >= 2+n+dictNameLen && frame[1] >= algS2Dict {
+			binary.LittleEndian.PutUint32(frame[2+n:], p.dicts[0].name)
+		}
+		frame = binary.LittleEndian.AppendUint32(frame, crc32.Checksum(frame, castagnoli))
+		if _, err := p.unpack(frame); err != nil && !errors.Is(err, ErrDecode) {
+			t.Errorf("error %v; want ErrDecode", err)
+		}
+	})
+}

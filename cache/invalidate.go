@@ -109,7 +109,7 @@ func (c *Cache) dropKey(key Key, hard bool, pos uint64) {
 	defer s.mu.Unlock()
 	s.supersedeLocked(key)
 	s.overtookLocked(key, pos)
-	it, ok := c.engine.Get(key)
+	it, ok := c.get(key)
 	if !ok || pos != 0 && it.position() >= pos {
 		return
 	}
@@ -132,7 +132,7 @@ func (c *Cache) dropOlder(n *node) {
 	s := c.flights.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, ok := c.engine.Get(key)
+	it, ok := c.get(key)
 	switch {
 	case !ok:
 	case it.olderThan(n.hard.Load()):
@@ -198,7 +198,7 @@ func (c *Cache) watchEntry(tag string) {
 // on now; an entry that is not there will have the tags of its strategy at least.
 // Nodes are acquired by name, since the item may leave at any moment.
 func (c *Cache) linkEntry(n *node, co *core, key Key) {
-	it, ok := c.engine.Get(key)
+	it, ok := c.get(key)
 	if !ok {
 		c.tags.linkMore(n, co.static)
 	}
@@ -214,7 +214,7 @@ func (c *Cache) linkEntry(n *node, co *core, key Key) {
 			c.dropOlder(below)
 		}
 		linked := it
-		if it, ok = c.engine.Get(key); it == linked {
+		if it, ok = c.get(key); it == linked {
 			return
 		}
 	}

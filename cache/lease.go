@@ -35,11 +35,13 @@ func (v *View[V]) lead(cl *call, f *flight) (filled bool, release func()) {
 	deadline := time.Now().Add(v.core.lease)
 	for pause := leasePauseMin; ; pause = min(2*pause, leasePauseMax) {
 		got, err := rl.lease(cl.ctx, driver, key, token, v.core.lease)
+		if got || err != nil { // although it failed for us, it may have been given
+			release = func() { rl.unlease(context.WithoutCancel(cl.ctx), driver, key, token) }
+		}
 		if err != nil {
 			return false, release
 		}
 		if got {
-			release = func() { rl.unlease(context.WithoutCancel(cl.ctx), driver, key, token) }
 			// The node that had it may have written the record since we looked.
 			if v.fill(cl, f) {
 				release()

@@ -221,3 +221,50 @@ func TestLeaseInvalidated(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestLeaseNobodyWaits: a loader is not run for callers that left while their node waited
+// for the lease.
+func TestLeaseNobodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newLeaseRemote()
+		n := newLeaseNodes(t, r, cache.Strategy[string]{Lease: time.Minute})
+		if ok, err := r.Lease(t.Context(), "s:0:k", "another", time.Minute); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := n.views[0].Load(ctx, "k", n.load); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Load = %v; want the end of its ctx", err)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := n.loads.Load(); got != 0 {
+			t.Errorf("%d loads; want none", got)
+		}
+	})
+}
+
+// TestLeaseGivenButNotTold: a lease whose answer was lost is given back after the load, so
+// that the other nodes do not wait for its end.
+func TestLeaseGivenButNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := deafRemote{newLeaseRemote()}
+		n := newLeaseNodes(t, r, cache.Strategy[string]{Lease: time.Minute})
+		if got, err := n.views[0].Load(t.Context(), "k", n.load); got != "v" || err != nil {
+			t.Fatalf("Load = %q, %v", got, err)
+		}
+		synctest.Wait()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.held) > 0 {
+			t.Error("the lease was not given back")
+		}
+	})
+}
+
+// deafRemote gives leases and does not tell.
+type deafRemote struct{ *leaseRemote }
+
+func (r deafRemote) Lease(ctx context.Context, key, token string, d time.Duration) (bool, error) {
+	_, _ = r.leaseRemote.Lease(ctx, key, token, d)
+	return false, errors.New("the answer was lost")
+}

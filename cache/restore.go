@@ -230,7 +230,7 @@ func (c *Cache) revive(key Key, it *Item, since int64) bool {
 	co := c.coreOf(it)
 	s := c.flights.shard(key)
 	s.mu.Lock()
-	_, present := c.engine.Get(key)
+	_, present := c.get(key)
 	now := c.now()
 	if present || c.overwritten(key, it, since) || now >= c.deadOf(it) || !c.recheck(it, c.tags.epoch.Load(), now) {
 		s.mu.Unlock()
@@ -296,7 +296,7 @@ func (c *Cache) exchange(key Key, old, it *Item) {
 	s := c.flights.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cur, ok := c.engine.Get(key); !ok || cur != old {
+	if cur, ok := c.get(key); !ok || cur != old {
 		return
 	}
 	it.age(old)

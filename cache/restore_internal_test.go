@@ -3,7 +3,10 @@ package cache
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"strings"
 	"sync"
@@ -136,4 +139,54 @@ func TestRestoreStaleRefreshes(t *testing.T) {
 			t.Errorf("Get afterwards = %q, %v; want the refreshed value", got, ok)
 		}
 	})
+}
+
+// FuzzRestore: whatever a snapshot holds, Restore ends with a report that is true. The
+// sums are made right, so that what lies behind them is reached.
+func FuzzRestore(f *testing.F) {
+	s := Strategy[string]{TTL: time.Hour, StaleIfError: time.Hour, Tags: []string{"all"}, Compression: Auto}
+	a, av := snapCache(f, Options{}, s)
+	for _, key := range []string{"k", "l"} {
+		loadTagged(f, av, key, strings.Repeat(key, 600), "t", av.Tag("m"))
+	}
+	f.Add(snapshotOf(f, a, 2))
+	f.Add([]byte(snapMagic))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, v := snapCache(t, Options{MaxBytes: 1 << 20, SweepInterval: -1}, s)
+		defer c.Close()
+		rep, err := c.Restore(t.Context(), bytes.NewReader(withSums(data)))
+		if err != nil && !errors.Is(err, ErrDecode) {
+			t.Errorf("error %v; want ErrDecode", err)
+		}
+		if v.Len() > rep.Restored {
+			t.Errorf("%d entries, Restore = %+v", v.Len(), rep)
+		}
+		for range v.All() {
+		}
+		_ = c.DeleteTag(t.Context(), "all")
+		for key := range v.All() {
+			t.Errorf("%q outlived the tag of all", key)
+		}
+	})
+}
+
+// withSums makes all sums of a snapshot right, as far as its lengths can be followed.
+func withSums(data []byte) []byte {
+	data = bytes.Clone(data)
+	put := func(from, to int) bool {
+		if to+4 > len(data) {
+			return false
+		}
+		binary.LittleEndian.PutUint32(data[to:], crc32.Checksum(data[from:to], castagnoli))
+		return true
+	}
+	ok := put(0, snapHeader-4)
+	for at := snapHeader; ok && put(at, at+4); {
+		n := int(binary.LittleEndian.Uint32(data[at:]))
+		at += snapPrefix
+		ok = n < len(data) && put(at, at+n)
+		at += n + 4
+	}
+	return data
 }

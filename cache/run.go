@@ -73,6 +73,11 @@ func (v *View[V]) run(cl *call, old *Item, fn Loader[V]) {
 		cl.settled = true
 		return
 	}
+	if cause := context.Cause(cl.ctx); cause != nil { // while it waited for the lease
+		c.failAll(cl, cause)
+		cl.settled = true
+		return
+	}
 	v.locate(cl)
 	var val V
 	ttl := int64(0)
@@ -247,7 +252,7 @@ func (c *Cache) keepLocked(f *flight, res result) (kept, stored bool) {
 
 // dropLocked removes what the engine holds for key. The shard is locked.
 func (c *Cache) dropLocked(key Key) {
-	if it, ok := c.engine.Get(key); ok && c.engine.DeleteIf(key, it) {
+	if it, ok := c.get(key); ok && c.engine.DeleteIf(key, it) {
 		c.removed(it, false)
 	}
 }

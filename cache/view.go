@@ -159,7 +159,7 @@ func (v *View[V]) items() iter.Seq2[string, *Item] {
 		}
 		var mine []aged // the engine may hold locks during Range
 		r.Range(func(key Key, it *Item) bool {
-			if key.Strategy == v.core.id {
+			if key.Strategy == v.core.id && it.strategy() == v.core.id {
 				mine = append(mine, aged{key, it})
 			}
 			return true
@@ -184,9 +184,16 @@ func (v *View[V]) Stats() Stats { return v.core.counters.stats() }
 
 func (v *View[V]) key(id string) Key { return Key{Strategy: v.core.id, ID: id} }
 
+// get asks the engine for key. The item of another strategy is not believed, whatever the
+// engine says: its value has another type.
+func (c *Cache) get(key Key) (*Item, bool) {
+	it, ok := c.engine.Get(key)
+	return it, ok && it.strategy() == key.Strategy
+}
+
 // lookup asks the engine for key and judges what it holds.
 func (c *Cache) lookup(key Key, now int64) (*Item, state) {
-	it, ok := c.engine.Get(key)
+	it, ok := c.get(key)
 	if !ok {
 		return nil, stateMiss
 	}
@@ -207,7 +214,7 @@ func (c *Cache) put(key Key, it *Item) error {
 		if set := s.sets[key]; set != nil && set.pos > it.position() {
 			return errOvertaken
 		}
-		if cur, ok := c.engine.Get(key); ok && cur.full().byHand && cur.position() > it.position() {
+		if cur, ok := c.get(key); ok && cur.full().byHand && cur.position() > it.position() {
 			return errOvertaken
 		}
 	}
