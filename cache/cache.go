@@ -92,7 +92,7 @@ func New(o Options) (*Cache, error) {
 	if c.max == 0 {
 		c.max = int64(o.MaxEntries)
 	}
-	c.engine, err = o.Engine(EngineOptions{MaxWeight: c.max, OnRemove: c.removed})
+	c.engine, err = o.Engine(EngineOptions{MaxWeight: c.max, OnRemove: c.onRemove})
 	if err != nil {
 		return nil, fmt.Errorf("cache: new engine: %w", err)
 	}
@@ -287,7 +287,7 @@ func (c *Cache) evictTo(limit int64) {
 	})
 	for _, v := range victims {
 		if c.engine.DeleteIf(v.key, v.it) {
-			c.removed(v.it, true)
+			c.removed(v.it, forRoom)
 		}
 	}
 }
@@ -331,7 +331,7 @@ func (c *Cache) Close() error {
 		r.Range(func(key Key, it *Item) bool { all = append(all, aged{key, it}); return true })
 		for _, a := range all {
 			if c.engine.DeleteIf(a.key, a.it) {
-				c.removed(a.it, false)
+				c.removed(a.it, uncounted)
 			}
 		}
 	}
@@ -357,27 +357,45 @@ func (c *Cache) spawn(fn func()) bool {
 	return true
 }
 
-// removed is EngineOptions.OnRemove, and is called for what the cache itself takes
-// out. Locks may be held.
-func (c *Cache) removed(it *Item, evicted bool) {
+// cause says why an item left.
+type cause int
+
+const (
+	forRoom   cause = iota // Stats.Evictions
+	expired                // Stats.Expired
+	deleted                // Stats.Deleted
+	replaced               // Stats.Replaced
+	uncounted              // it was refused or damaged, the loader found no value, or Close
+	causes
+)
+
+// onRemove is EngineOptions.OnRemove.
+func (c *Cache) onRemove(it *Item, evicted bool) {
+	if evicted {
+		c.removed(it, forRoom)
+	} else {
+		c.removed(it, replaced)
+	}
+}
+
+// removed accounts for an item that left. Locks may be held.
+func (c *Cache) removed(it *Item, why cause) {
 	if !it.leave() {
 		return
 	}
 	co := c.coreOf(it)
 	s := &co.counters
+	s.removals[why].Add(1)
 	s.entries.Add(-1)
 	s.bytes.Add(-int64(it.bytes))
 	if it.kind() == kindPacked {
 		s.saved.Add(-held[packed](it).saved)
 	}
-	if evicted {
-		s.evictions.Add(1)
-		if c.opts.Hooks.Evict != nil {
-			c.evictMu.Lock()
-			c.evicted = append(c.evicted, EvictEvent{Strategy: co.name, Key: it.full().id, Bytes: int64(it.bytes)})
-			c.pending.Store(true)
-			c.evictMu.Unlock()
-		}
+	if why == forRoom && c.opts.Hooks.Evict != nil {
+		c.evictMu.Lock()
+		c.evicted = append(c.evicted, EvictEvent{Strategy: co.name, Key: it.full().id, Bytes: int64(it.bytes)})
+		c.pending.Store(true)
+		c.evictMu.Unlock()
 	}
 	if nodes := it.tags(); len(nodes) > len(co.static) {
 		c.tags.release(nodes[len(co.static):]...)
@@ -400,7 +418,7 @@ func (c *Cache) store(key Key, it *Item) error {
 		err = c.engine.Set(key, it)
 	}
 	if err != nil {
-		c.removed(it, false)
+		c.removed(it, uncounted)
 	}
 	return err
 }

@@ -119,7 +119,7 @@ func (c *Cache) dropKey(key Key, hard bool, pos uint64) {
 		return
 	}
 	if c.engine.DeleteIf(key, it) {
-		c.removed(it, false)
+		c.removed(it, deleted)
 	}
 }
 
@@ -137,7 +137,7 @@ func (c *Cache) dropOlder(n *node) {
 	case !ok:
 	case it.olderThan(n.hard.Load()):
 		if c.engine.DeleteIf(key, it) {
-			c.removed(it, false)
+			c.removed(it, deleted)
 		}
 	case it.olderThan(n.soft.Load()):
 		it.expire(c.now())

@@ -253,7 +253,7 @@ func (c *Cache) keepLocked(f *flight, res result) (kept, stored bool) {
 // dropLocked removes what the engine holds for key. The shard is locked.
 func (c *Cache) dropLocked(key Key) {
 	if it, ok := c.get(key); ok && c.engine.DeleteIf(key, it) {
-		c.removed(it, false)
+		c.removed(it, uncounted)
 	}
 }
 

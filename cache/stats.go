@@ -22,8 +22,11 @@ type Stats struct {
 	Refreshes     uint64        // runs in the background, part of Loads
 	Discarded     uint64        // results not stored because of an invalidation or a write meanwhile
 	Invalidations uint64        // tags or keys given to Delete, Expire, DeleteTag and ExpireTag
-	Evictions     uint64        // entries dropped for lack of room
-	Swept         uint64        // expired and invalidated entries freed by the sweeper
+	Evictions     uint64        // entries dropped for lack of room, or by Shrink
+	Expired       uint64        // entries freed by the sweeper after their time
+	Deleted       uint64        // entries removed by a hard invalidation, at once or by the sweeper
+	Replaced      uint64        // entries that a newer value took the place of, dead ones included
+	Swept         uint64        // entries freed by the sweeper, part of Expired and Deleted
 	DecodeErrors  uint64        // stored bytes that could not be decoded
 	LoadTime      time.Duration // total time in loaders
 	ResponseTime  time.Duration // total time in Get and Load; hits are sampled
@@ -74,6 +77,9 @@ func (s Stats) Sub(old Stats) Stats {
 	s.Discarded -= old.Discarded
 	s.Invalidations -= old.Invalidations
 	s.Evictions -= old.Evictions
+	s.Expired -= old.Expired
+	s.Deleted -= old.Deleted
+	s.Replaced -= old.Replaced
 	s.Swept -= old.Swept
 	s.DecodeErrors -= old.DecodeErrors
 	s.LoadTime -= old.LoadTime
@@ -94,6 +100,9 @@ func (s *Stats) add(o Stats) {
 	s.Discarded += o.Discarded
 	s.Invalidations += o.Invalidations
 	s.Evictions += o.Evictions
+	s.Expired += o.Expired
+	s.Deleted += o.Deleted
+	s.Replaced += o.Replaced
 	s.Swept += o.Swept
 	s.DecodeErrors += o.DecodeErrors
 	s.LoadTime += o.LoadTime
@@ -122,8 +131,9 @@ type counters struct {
 
 	misses, negative, stale, remoteHits, remoteErrors      atomic.Int64
 	loads, loadErrors, refreshes, discarded, invalidations atomic.Int64
-	evictions, swept, decodeErrors, loadNanos, missNanos   atomic.Int64
+	swept, decodeErrors, loadNanos, missNanos              atomic.Int64
 	entries, bytes, saved                                  atomic.Int64
+	removals                                               [causes]atomic.Int64
 	hist                                                   [histBuckets]atomic.Int64
 }
 
@@ -208,7 +218,9 @@ func (s *counters) snapshot() Stats {
 		RemoteErrors: uint64(s.remoteErrors.Load()), Loads: uint64(s.loads.Load()),
 		LoadErrors: uint64(s.loadErrors.Load()), Refreshes: uint64(s.refreshes.Load()),
 		Discarded: uint64(s.discarded.Load()), Invalidations: uint64(s.invalidations.Load()),
-		Evictions: uint64(s.evictions.Load()), Swept: uint64(s.swept.Load()),
+		Evictions: uint64(s.removals[forRoom].Load()), Expired: uint64(s.removals[expired].Load()),
+		Deleted: uint64(s.removals[deleted].Load()), Replaced: uint64(s.removals[replaced].Load()),
+		Swept:        uint64(s.swept.Load()),
 		DecodeErrors: uint64(s.decodeErrors.Load()), LoadTime: time.Duration(s.loadNanos.Load()),
 		Entries: s.entries.Load(), Bytes: s.bytes.Load(), SavedBytes: s.saved.Load(),
 	}

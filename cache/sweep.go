@@ -64,7 +64,15 @@ func (c *Cache) sweep(ctx context.Context) {
 	for _, d := range dead {
 		if c.engine.DeleteIf(d.key, d.it) {
 			c.coreOf(d.it).counters.swept.Add(1)
-			c.removed(d.it, false)
+			c.removed(d.it, c.causeOf(d.it, now))
 		}
 	}
+}
+
+// causeOf tells why it was dead at the moment now.
+func (c *Cache) causeOf(it *Item, now int64) cause {
+	if now < c.deadOf(it) && it.layout() >= layoutTagged && !c.recheck(it, c.tags.epoch.Load(), now) {
+		return deleted
+	}
+	return expired
 }

@@ -311,6 +311,6 @@ func (v *View[V]) damaged(key Key, it *Item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.engine.DeleteIf(key, it) {
-		c.removed(it, false)
+		c.removed(it, uncounted)
 	}
 }

@@ -27,7 +27,15 @@ func (r *Remote) Lease(ctx context.Context, key, token string, d time.Duration) 
 		}
 		return reply{status: statusOK}, err
 	})
-	return rep.status == statusOK && err == nil, err
+	if err != nil {
+		return false, err
+	}
+	if rep.status != statusOK {
+		r.n.leasesHeld.Add(1)
+		return false, nil
+	}
+	r.n.leases.Add(1)
+	return true, nil
 }
 
 // Unlease gives back a lease that Lease took with the same token. One that has ended,

@@ -113,6 +113,9 @@ func TestRemoteLease(t *testing.T) {
 	unlease(a, "a")
 	unlease(a, "a")
 	lease(b, "b", time.Nanosecond, true)
+	if st := b.Stats(); st.Leases != 1 || st.LeasesHeld != 2 {
+		t.Errorf("%d leases taken, %d refused; want 1 and 2", st.Leases, st.LeasesHeld)
+	}
 	eventually(t, 10*time.Second, "the lease ends", func() bool {
 		got, err := a.Lease(t.Context(), "k", "a", time.Minute)
 		return got && err == nil

@@ -17,6 +17,8 @@ type Stats struct {
 	Garbage       uint64        // misses by a value that is no record of its key
 	Sets          uint64        // records stored
 	Refused       uint64        // records not stored: invalid already, or larger than MaxRecordBytes
+	Leases        uint64        // leases taken
+	LeasesHeld    uint64        // leases refused, since another node had them
 	Invalidations uint64        // tags invalidated by this node
 	Pushed        uint64        // tags that were told to this node, its own included
 	PushLosses    uint64        // times the push connection was lost or missed something
@@ -49,6 +51,7 @@ func (s Stats) MeanTime() time.Duration {
 type counters struct {
 	hits, misses, invalid, garbage       atomic.Uint64
 	sets, refused                        atomic.Uint64
+	leases, leasesHeld                   atomic.Uint64
 	invalidations, pushed, losses        atomic.Uint64
 	resets, errors, connects, operations atomic.Uint64
 	read, written                        atomic.Uint64
@@ -61,7 +64,7 @@ func (r *Remote) Stats() Stats {
 	n := &r.n
 	return Stats{
 		Hits: n.hits.Load(), Misses: n.misses.Load(), Invalid: n.invalid.Load(), Garbage: n.garbage.Load(),
-		Sets: n.sets.Load(), Refused: n.refused.Load(),
+		Sets: n.sets.Load(), Refused: n.refused.Load(), Leases: n.leases.Load(), LeasesHeld: n.leasesHeld.Load(),
 		Invalidations: n.invalidations.Load(), Pushed: n.pushed.Load(), PushLosses: n.losses.Load(),
 		Resets: n.resets.Load(), Errors: n.errors.Load(), Connects: n.connects.Load(),
 		BytesRead: n.read.Load(), BytesWritten: n.written.Load(),
@@ -90,6 +93,8 @@ func (r *Remote) Metrics() iter.Seq2[string, float64] {
 			{"garbage_total", float64(s.Garbage)},
 			{"sets_total", float64(s.Sets)},
 			{"refused_total", float64(s.Refused)},
+			{"leases_total", float64(s.Leases)},
+			{"leases_held_total", float64(s.LeasesHeld)},
 			{"invalidations_total", float64(s.Invalidations)},
 			{"pushed_total", float64(s.Pushed)},
 			{"push_losses_total", float64(s.PushLosses)},
