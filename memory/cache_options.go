@@ -22,7 +22,7 @@ const (
 	// window. Newcomers stand in a window, in order of recency; when there is no
 	// room, the last of the window is compared with the last of the others, and the
 	// one that was used less goes. The window is 1 % of a shard at first and moves in
-	// [1, 80] % to where the hit ratio is better.
+	// [1, 99] % to where the hit ratio is better.
 	//
 	// A value that was set is there when Set returns, and as the newest of its
 	// window it outlives the oldest; but the Sets of as many other keys as the window

@@ -8,17 +8,19 @@ const (
 	rings
 )
 
-// How the window's share of a shard is found: it climbs the hit ratio. The figures
-// are those of Caffeine's climber, which a replay of 35 rows of published traces
-// confirms: twice the period, half of it, or a larger first window cost 0.1 to 0.6
-// points of the mean.
+// How the window's share of a shard is found: it climbs the hit ratio, as Caffeine's
+// does. Steps are more frequent, shrink more slowly and reach further than there:
+// where only recency counts, the first ones tell little, and a climb that has slowed
+// down before it comes to the slope ends short of the top, which is LRU. A replay of
+// 35 rows of published traces has the same mean with either, within 0.05 points;
+// steps of 1/16 or a larger first window cost 0.1 to 0.6.
 const (
 	windowFirst = 0.01
 	windowMin   = 0.01
-	windowMax   = 0.8
-	climbPeriod = 10 // accesses for each entry between two steps
-	climbStep   = 0.0625
-	climbDecay  = 0.98
+	windowMax   = 0.99
+	climbPeriod = 5 // accesses for each entry between two steps
+	climbStep   = 0.055
+	climbDecay  = 0.99
 	climbAgain  = 0.05 // a change of the hit ratio that makes the steps large again
 	protected   = 0.8  // share of what is not window
 )
@@ -95,8 +97,9 @@ func (s *shard[K, V]) scanInsert(idx uint32, full bool) {
 }
 
 // scanVictim returns the entry to evict next other than keep, or 0. Uses since the last
-// search have only left marks: they are settled first. If the window is over its share, its last entry is compared with the last of the others: the less
-// used one goes, and a winner from the window joins the others.
+// search have only left marks: they are settled first. If the window is over its share,
+// its last entry is compared with the last of the others: the less used one goes, and a
+// winner from the window joins the others.
 func (s *shard[K, V]) scanVictim(keep uint32) uint32 {
 	n := s.scan
 	newer, older := s.oldest(ringWindow, keep), s.oldestAdmitted(keep)
