@@ -3,7 +3,6 @@ package memory_test
 import (
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,7 +75,7 @@ func TestScanResistantLoop(t *testing.T) {
 
 // TestScanResistantFollowsRecency: where only recency counts the window grows, whatever
 // the seed of the hash. What it costs to find that out is the price of the policy, here
-// 3 points; a climb that stays where it began would cost 20.
+// 3 points in the mean and seldom 9; a climb that stays where it began would cost 20.
 func TestScanResistantFollowsRecency(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	keys := make([]int, 600_000)
@@ -84,12 +83,12 @@ func TestScanResistantFollowsRecency(t *testing.T) {
 		keys[i] = i/20 + int(rng.ExpFloat64()*150)
 	}
 	lru := replay(t, newCache(t, memory.CacheOptions[int, int]{MaxItems: 500, MaxBytes: -1}), keys)
-	var got []float64
-	for range 3 { // each cache has a seed of its own
-		got = append(got, replay(t, scanCache(t, 500), keys))
+	mean := 0.0
+	for range 4 { // each cache has a seed of its own
+		mean += replay(t, scanCache(t, 500), keys) / 4
 	}
-	if slices.Min(got) < lru-0.09 {
-		t.Errorf("hit ratios on drifting keys = %.3f; LRU has %.3f", got, lru)
+	if mean < lru-0.08 {
+		t.Errorf("hit ratio on drifting keys = %.3f; LRU has %.3f", mean, lru)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 const (
 	groupSlots    = 12
 	partGroups    = 64 // at most
-	partMaxDepth  = 20 // bits of a hash that name its part at most
+	partShare     = 64 // entries of the table for each place for a part, at least
 	partFullSlots = groupSlots * 3 / 4
 )
 
@@ -163,9 +163,11 @@ func (s *shard[K, V]) unslot(idx uint32) {
 	}
 }
 
-// growPart doubles p, the part of hash, or makes two of it.
+// growPart doubles p, the part of hash, or makes two of it. Entries whose hashes agree
+// in more bits than chance has it stay in one part, which may then have more groups
+// than others: splitting would leave them together and double the places for parts.
 func (s *shard[K, V]) growPart(p part, hash uint32) {
-	if len(p.groups) < partGroups || p.depth == partMaxDepth {
+	if len(p.groups) != partGroups || s.count>>p.depth < partShare {
 		grown := newPart(2*len(p.groups), p.depth)
 		s.scatter(p, grown, grown)
 		s.setPart(grown, hash)
