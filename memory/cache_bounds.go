@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"iter"
+	"math"
 	"time"
 )
 
@@ -62,10 +63,13 @@ func (c *Cache[K, V]) settle() {
 // store meanwhile, and tells OnEvict as it goes, so that values which nobody needs
 // do not wait in memory; no lock may be held then.
 func (c *Cache[K, V]) evictTo(ctx context.Context, items, bytes int64, reason EvictReason, out *leavers[K, V]) (freed int64) {
-	n := int64(len(c.shards))
 	_, first := c.budget.excess(items, bytes)
 	for idle := false; !idle; {
 		idle = true
+		// The order of eviction is by shard: each gives the same part of what it holds,
+		// or some would lose entries that are newer than what others keep.
+		itemsThen, bytesThen := c.budget.excess(items, bytes)
+		held := float64(max(1, c.budget.items.Load()))
 		for i := range c.shards {
 			overItems, overBytes := c.budget.excess(items, bytes)
 			enough := overItems == 0 && overBytes == 0 || reason == EvictPressure && freed >= first
@@ -75,7 +79,10 @@ func (c *Cache[K, V]) evictTo(ctx context.Context, items, bytes int64, reason Ev
 			s := &c.shards[i]
 			s.mu.Lock()
 			before := s.count
-			freed += c.evictSome(s, (overItems+n-1)/n, (overBytes+n-1)/n, c.now(), reason, out)
+			part := float64(before) / held
+			overItems = min(overItems, int64(math.Ceil(part*float64(itemsThen))))
+			overBytes = min(overBytes, int64(math.Ceil(part*float64(bytesThen))))
+			freed += c.evictSome(s, overItems, overBytes, c.now(), reason, out)
 			idle = idle && s.count == before
 			s.unlock()
 			if reason == EvictPressure && len(*out) > 0 {

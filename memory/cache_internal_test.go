@@ -149,7 +149,7 @@ func testShardInvariants(t *testing.T, p Policy) {
 // TestShardTakesFromFuller: a shard with less than its share grows at the cost of
 // those with more, not of its own entries.
 func TestShardTakesFromFuller(t *testing.T) {
-	const bound = 8000
+	bound := 1000 * shardCount(8000, unbounded)
 	c, err := NewCache(CacheOptions[int, int]{MaxItems: bound, MaxBytes: -1})
 	if err != nil {
 		t.Fatal(err)

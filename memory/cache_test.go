@@ -305,7 +305,9 @@ func TestCacheShrinkFreesMemory(t *testing.T) {
 	if now := liveHeap(); full-now < 5<<20 {
 		t.Errorf("live heap %d before Shrink, %d after; want the arena given back", full, now)
 	}
-	for i := range 180_000 { // the order is by shard: the newest 10 000 remain, more or less
+	// The order is by shard: the newest 10,000 remain, more or less, and of 256 shards
+	// with 40 each the last to be asked keeps a hundred more.
+	for i := range 120_000 {
 		if _, ok := c.Peek(i); ok {
 			t.Fatalf("Peek(%d) after Shrink: an old entry survived", i)
 		}

@@ -292,7 +292,7 @@ func (s *shard[K, V]) each(yield func(idx uint32) bool) {
 // rest is packed first: it is not in what the cache counts. That costs less than
 // the removals that led to it. No index may be used across unlock.
 func (s *shard[K, V]) unlock() {
-	if int(s.used) > slack*s.count+max(firstChunk, 1<<s.shift) {
+	if int(s.used) > slack*(s.count+firstChunk) {
 		s.compact()
 	}
 	s.mu.Unlock()

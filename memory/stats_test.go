@@ -132,12 +132,14 @@ func TestCgroupReal(t *testing.T) {
 			t.Errorf("limit %d by %v, working set %d; want %d by cgroup1", s.CgroupLimit, s.LimitSource, s.WorkingSet, want)
 		}
 		tick, late := time.NewTicker(time.Millisecond), time.After(10*time.Second)
-		for runtimeLimit.Bytes() != want/2 {
+		// A collector that has too little processor time raises it, by three quarters of the
+		// other half at most.
+		for b := runtimeLimit.Bytes(); b < want/2 || b > want/8*7; b = runtimeLimit.Bytes() {
 			select {
 			case <-tick.C: // the kernel has no event to wait for
 				continue
 			case <-late:
-				t.Fatalf("the runtime's limit is %d; want half of %d", runtimeLimit.Bytes(), want)
+				t.Fatalf("the runtime's limit is %d; want half of %d, or up to seven eighths", runtimeLimit.Bytes(), want)
 			}
 		}
 		tick.Stop()
