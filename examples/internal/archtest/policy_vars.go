@@ -22,6 +22,7 @@ func repositoryVars() map[string]Var {
 	permit(Table, "status texts of proxies", "resilience.proxyRefusals")
 	permit(Table, "order of a plan's steps", "dbindex.stepRank")
 	permit(Table, "matrix of a colour space", "imageopt/internal/icc.d50ToSRGB")
+	permit(Table, "orders and limits of JPEG's coefficients", "imageopt/internal/jpegdec.zigzag", "imageopt/internal/jpegdec.limits")
 	permit(Table, "names of the runtime's metrics, by index", "memory.metricNames")
 	permit(Table, "names that PERF_REQUIRE knows", "internal/realtest.services")
 	permit(Table, "names that -off takes", "examples/chatserver.blocks")

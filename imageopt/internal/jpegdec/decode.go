@@ -1,0 +1,187 @@
+package jpegdec
+
+import (
+	"context"
+	"errors"
+)
+
+var (
+	// ErrCorrupt: the file breaks the rules of JPEG.
+	ErrCorrupt = errors.New("invalid JPEG")
+	// ErrTruncated: the file ends before its picture does.
+	ErrTruncated = errors.New("unexpected end of JPEG")
+	// ErrUnsupported: arithmetic coding, lossless, hierarchical, 12 bits.
+	ErrUnsupported = errors.New("unsupported kind of JPEG")
+)
+
+// Options says what is wanted of a file.
+type Options struct {
+	// Scale is the denominator of the size: 1, 2, 4 or 8. 0 means 1.
+	Scale int
+	// FullChroma decodes subsampled components at a larger scale, as far as that
+	// brings their planes nearer to the size of the first one.
+	FullChroma bool
+	// Partial returns what could be decoded of a file that is cut off or damaged
+	// behind its first scan header, with the rest in gray.
+	Partial bool
+	// Check is called with the size of the frame and its number of components before
+	// anything is allocated for them. Its error ends the decoding.
+	Check func(w, h, components int) error
+}
+
+// Plane is one component. Sample (x, y) is Pix[y*Stride+x].
+type Plane struct {
+	Pix          []byte
+	W, H, Stride int
+	// SX and SY are how many pixels of the full picture one sample stands for.
+	SX, SY float64
+}
+
+// Colour is how the components make a colour.
+type Colour uint8
+
+const (
+	// Gray has one component.
+	Gray Colour = iota
+	// YCbCr is the BT.601 model of JFIF.
+	YCbCr
+	// RGB has no chroma, and usually no subsampling.
+	RGB
+	// CMYK has four components of ink, as Adobe writes them: 255 is none.
+	CMYK
+	// YCCK is CMYK with the first three in YCbCr.
+	YCCK
+)
+
+// Image is a decoded picture.
+type Image struct {
+	W, H   int // size of the full picture
+	Colour Colour
+	Planes []Plane
+	// Damage is why the picture is not complete, when Options.Partial allowed that.
+	Damage error
+}
+
+// Decode decodes a whole file. The error wraps one of the sentinels of this package,
+// or is ctx.Err(), which is looked at for each row of blocks, or that of Check.
+func Decode(ctx context.Context, data []byte, o Options) (*Image, error) {
+	if o.Scale == 0 {
+		o.Scale = 1
+	}
+	d := &decoder{ctx: ctx, data: data, o: o}
+	err := d.run()
+	if err != nil {
+		if !o.Partial || !d.begun || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+	if len(d.comps) == 0 || !d.begun {
+		return nil, corrupt("no scan")
+	}
+	if d.progressive {
+		if err := d.reconstruct(); err != nil {
+			return nil, err
+		}
+	}
+	img := &Image{W: d.w, H: d.h, Colour: d.colour(), Damage: err}
+	for i := range d.comps {
+		if d.comps[i].plane.Pix == nil {
+			if err == nil {
+				err = corrupt("component without a scan")
+			}
+			if !o.Partial {
+				return nil, err
+			}
+			img.Damage = err
+			d.comps[i].makePlane(true)
+		}
+		img.Planes = append(img.Planes, d.comps[i].plane)
+	}
+	return img, nil
+}
+
+type wrapped struct {
+	kind error
+	what string
+}
+
+func (e *wrapped) Error() string { return e.kind.Error() + ": " + e.what }
+func (e *wrapped) Unwrap() error { return e.kind }
+
+func corrupt(what string) error     { return &wrapped{ErrCorrupt, what} }
+func unsupported(what string) error { return &wrapped{ErrUnsupported, what} }
+func truncated(what string) error   { return &wrapped{ErrTruncated, what} }
+
+// decoder is the state of one file.
+type decoder struct {
+	ctx  context.Context // for the one call that made the decoder
+	data []byte
+	at   int // next byte of data to parse
+	o    Options
+
+	w, h           int
+	progressive    bool
+	begun          bool // a scan has begun
+	comps          []component
+	hmax, vmax     int
+	mcusX, mcusY   int
+	restart        int // MCUs between restart markers, 0 for none
+	jfif           bool
+	adobe          bool
+	adobeTransform byte
+
+	quant   [4]*[64]uint16 // in zig-zag order
+	dc      [4]*dcTable
+	ac      [4]*acTable
+	r       bits
+	eobRun  int
+	skimmed bool // the scans ahead have been looked through
+}
+
+// component is one channel of the frame.
+type component struct {
+	id     byte
+	h, v   int
+	tq     byte
+	denom  int // scale of this component
+	bw, bh int // blocks that lie in the picture
+	mw, mh int // blocks with the padding of the MCUs
+	w, ht  int // samples at full size
+	plane  Plane
+	zq     *[80]uint32 // quantisation and place of each coefficient, see quantPlaces
+	limit  int         // last coefficient, in zig-zag order, that the scale needs
+	coefs  []int16     // progressive: stored per block, in zig-zag order
+	per    int         // how many of them a block has: 1 or 64
+	pred   int32
+}
+
+// makePlane allocates the samples. The gray of pictures that may stay incomplete is
+// the middle of the range for every component.
+func (c *component) makePlane(gray bool) {
+	n := 8 / c.denom
+	c.plane.Stride = c.mw * n
+	c.plane.Pix = make([]byte, c.mw*n*c.mh*n)
+	c.plane.W, c.plane.H = (c.w+c.denom-1)/c.denom, (c.ht+c.denom-1)/c.denom
+	if gray {
+		for i := range c.plane.Pix {
+			c.plane.Pix[i] = 128
+		}
+	}
+}
+
+func (d *decoder) colour() Colour {
+	switch len(d.comps) {
+	case 1:
+		return Gray
+	case 3:
+		if !d.jfif && (d.adobe && d.adobeTransform == 0 ||
+			d.comps[0].id == 'R' && d.comps[1].id == 'G' && d.comps[2].id == 'B') {
+			return RGB
+		}
+		return YCbCr
+	}
+	if d.adobe && d.adobeTransform != 0 {
+		return YCCK
+	}
+	return CMYK
+}

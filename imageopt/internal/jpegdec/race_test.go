@@ -1,0 +1,5 @@
+//go:build race
+
+package jpegdec_test
+
+const raceEnabled = true
