@@ -1,0 +1,113 @@
+package jpegenc
+
+// file writes the whole file.
+func (e *encoder) file() []byte {
+	n := 1024
+	for i := range e.scans {
+		n += e.scans[i].size()
+	}
+	w := &writer{out: make([]byte, 0, n+n/64)}
+	w.out = append(w.out, 0xff, 0xd8)
+	w.segment(0xe0, []byte("JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")...)
+	e.header(w)
+	var last [4]*code
+	for i := range e.scans {
+		s := &e.scans[i]
+		w.tables(s, &last)
+		s.header(w, e)
+		w.tokens(s)
+	}
+	return append(w.out, 0xff, 0xd9)
+}
+
+func (w *writer) segment(marker byte, data ...byte) {
+	w.out = append(w.out, 0xff, marker, byte((len(data)+2)>>8), byte(len(data)+2))
+	w.out = append(w.out, data...)
+}
+
+// header writes the quantisers and the frame.
+func (e *encoder) header(w *writer) {
+	var dqt []byte
+	for t := range min(len(e.comps), 2) {
+		dqt = append(append(dqt, byte(t)), e.quant[t].table[:]...)
+	}
+	w.segment(0xdb, dqt...)
+	sof := []byte{8, byte(e.h >> 8), byte(e.h), byte(e.w >> 8), byte(e.w), byte(len(e.comps))}
+	for i, c := range e.comps {
+		sof = append(sof, byte(i+1), byte(c.h<<4|c.h), byte(c.table))
+	}
+	marker := byte(0xc2)
+	if len(e.scans) == 1 {
+		marker = 0xc0
+	}
+	w.segment(marker, sof...)
+}
+
+// tables writes the codes that a scan uses.
+func (w *writer) tables(s *scan, last *[4]*code) {
+	var dht []byte
+	for t, c := range s.code {
+		if len(c.vals) == 0 {
+			continue
+		}
+		last[t] = c
+		dht = append(dht, byte(t>>1<<4|t&1))
+		dht = append(append(dht, c.counts[:]...), c.vals...)
+	}
+	if len(dht) > 0 {
+		w.segment(0xc4, dht...)
+	}
+}
+
+func (s *scan) header(w *writer, e *encoder) {
+	sos := []byte{byte(len(s.comps))}
+	for _, i := range s.comps {
+		t := byte(e.comps[i].table)
+		switch {
+		case s.ss > 0:
+			t = 0 // a scan of one component has but one code
+		case s.se > 0:
+			t |= t << 4
+		default:
+			t <<= 4
+		}
+		sos = append(sos, byte(i+1), t)
+	}
+	w.segment(0xda, append(sos, byte(s.ss), byte(s.se), byte(s.ah<<4|s.al))...)
+}
+
+// tokens writes the data of a scan.
+func (w *writer) tokens(s *scan) {
+	var table [4][256]uint32 // bits and, above them, their number
+	for t, c := range s.code {
+		for sym := range table[t] {
+			table[t][sym] = uint32(c.bits[sym]) | uint32(c.lens[sym])<<16
+		}
+	}
+	for _, t := range s.tokens {
+		n := t >> 16 & 31
+		if t&plain != 0 {
+			w.put(t&0xffff, uint(n))
+			continue
+		}
+		c := table[t>>21&3][t>>24]
+		w.put(c&0xffff<<n|t&0xffff, uint(c>>16+n))
+	}
+	w.end()
+}
+
+// size is about how many bytes the scan takes: exactly, but for the zeros behind 0xff.
+func (s *scan) size() int {
+	n := 0
+	for _, t := range s.tokens {
+		n += int(t >> 16 & 31)
+	}
+	total := 40
+	for t := range s.hist {
+		total += 17 + len(s.code[t].vals)
+		for sym, k := range s.hist[t] {
+			n += int(k) * int(s.code[t].lens[sym])
+		}
+	}
+	return total + n/8
+}
