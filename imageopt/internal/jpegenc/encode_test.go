@@ -122,8 +122,9 @@ func TestAgainstStd(t *testing.T) {
 					for _, p := range []jpegenc.Picture{p, gray} {
 						name := fmt.Sprint(size, q, ratio, seq, len(p.Planes))
 						b := encode(t, p, jpegenc.Options{Quality: float64(q), Sequential: seq})
+						// Coefficients are rounded towards zero, which errs more and looks alike.
 						ours, want := lumaError(t, b, p.Planes[0]), lumaError(t, std(t, m, q), p.Planes[0])
-						if ours > 1.02*want+0.15 {
+						if ours > 1.4*want+0.3 {
 							t.Errorf("%s: mean squared error %.3f; image/jpeg %.3f", name, ours, want)
 						}
 						if i%2 == 1 && q%25 == 0 {

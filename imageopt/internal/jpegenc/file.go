@@ -2,11 +2,8 @@ package jpegenc
 
 // file writes the whole file.
 func (e *encoder) file() []byte {
-	n := 1024
-	for i := range e.scans {
-		n += e.scans[i].size()
-	}
-	w := &writer{out: make([]byte, 0, n+n/64)}
+	n := e.size()
+	w := &writer{out: make([]byte, 0, n+n/128+64)}
 	w.out = append(w.out, 0xff, 0xd8)
 	w.segment(0xe0, []byte("JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")...)
 	e.header(w)
@@ -96,18 +93,34 @@ func (w *writer) tokens(s *scan) {
 	w.end()
 }
 
-// size is about how many bytes the scan takes: exactly, but for the zeros behind 0xff.
+// size is how many bytes the scan takes with its headers, but for the zeros behind
+// bytes of ones, which are guessed.
 func (s *scan) size() int {
 	n := 0
 	for _, t := range s.tokens {
 		n += int(t >> 16 & 31)
 	}
-	total := 40
+	head, codes := 8+2*len(s.comps), 0
 	for t := range s.hist {
-		total += 17 + len(s.code[t].vals)
+		if len(s.code[t].vals) == 0 {
+			continue
+		}
+		codes += 17 + len(s.code[t].vals)
 		for sym, k := range s.hist[t] {
 			n += int(k) * int(s.code[t].lens[sym])
 		}
 	}
-	return total + n/8
+	if codes > 0 {
+		head += 4 + codes
+	}
+	return head + n/8 + n/8/256 + 1
+}
+
+// size is how many bytes the file will have, within the guess of its scans.
+func (e *encoder) size() int {
+	n := 2 + 18 + 4 + 65*min(len(e.comps), 2) + 10 + 3*len(e.comps) + 2
+	for i := range e.scans {
+		n += e.scans[i].size()
+	}
+	return n
 }

@@ -1,5 +1,7 @@
 package jpegenc
 
+import "math"
+
 // zigzag gives the place in the block of each coefficient in the order of the file.
 var zigzag = [64]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
@@ -38,25 +40,31 @@ type step struct {
 	at   uint8
 }
 
-// tables sets the quantisers for a quality, which need not be whole.
+// tables sets the quantisers for a quality, which need not be whole. Coefficients are
+// rounded towards zero a little, since those that become zero save more bytes than the
+// eye has noticed of them, and quantised as much finer as makes up for it. Both fade
+// towards quality 100.
 func (e *encoder) tables(quality float64) {
 	quality = min(max(quality, 1), 100)
 	scale := 200 - 2*quality
 	if quality < 50 {
 		scale = 5000 / quality
 	}
+	thrift := min((100-quality)/15, 1)
+	scale *= 1 - 0.05*thrift
 	for t := range e.quant {
+		q := &e.quant[t]
 		for k, v := range standard[t] {
-			q := uint8(min(max((float64(v)*scale+50)/100, 1), 255))
-			e.quant[t].set(k, q)
+			d := min(max((float64(v)*scale+50)/100, 1), 255)
+			q.table[k] = uint8(d)
+			d = 8 * math.Floor(d)
+			bias := d / 2
+			if k > 0 {
+				bias -= 0.1 * thrift * d
+			}
+			q.steps[k] = step{mul: uint32(1<<32/uint64(d)) + 1, bias: uint16(bias), at: zigzag[k]}
 		}
 	}
-}
-
-func (q *quantiser) set(k int, v uint8) {
-	d := 8 * uint32(v)
-	q.table[k] = v
-	q.steps[k] = step{mul: uint32(1<<32/uint64(d)) + 1, bias: uint16(d / 2), at: zigzag[k]}
 }
 
 // block quantises b into out, in zig-zag order, and tells which are not zero.
