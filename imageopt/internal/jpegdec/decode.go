@@ -19,14 +19,15 @@ type Options struct {
 	// Scale is the denominator of the size: 1, 2, 4 or 8. 0 means 1.
 	Scale int
 	// FullChroma decodes subsampled components at a larger scale, as far as that
-	// brings their planes nearer to the size of the first one.
+	// brings their planes nearer to the size of the first one. It does nothing at an
+	// eighth of a progressive picture, most of whose scans it would have to read.
 	FullChroma bool
 	// Partial returns what could be decoded of a file that is cut off or damaged
 	// behind its first scan header, with the rest in gray.
 	Partial bool
-	// Check is called with the size of the frame and its number of components before
-	// anything is allocated for them. Its error ends the decoding.
-	Check func(w, h, components int) error
+	// Check is called with the size of the frame and its colours before anything is
+	// allocated for it. Its error ends the decoding.
+	Check func(w, h int, c Colour) error
 }
 
 // Plane is one component. Sample (x, y) is Pix[y*Stride+x].

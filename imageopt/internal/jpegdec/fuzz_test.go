@@ -21,7 +21,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	tooBig := errors.New("too big")
 	f.Fuzz(func(t *testing.T, b []byte, how uint8) {
-		o := jpegdec.Options{Scale: 1 << (how & 3), FullChroma: how&4 != 0, Partial: how&8 != 0, Check: func(w, h, _ int) error {
+		o := jpegdec.Options{Scale: 1 << (how & 3), FullChroma: how&4 != 0, Partial: how&8 != 0, Check: func(w, h int, _ jpegdec.Colour) error {
 			if w*h > 1<<14 {
 				return tooBig
 			}

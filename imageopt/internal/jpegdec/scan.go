@@ -64,6 +64,11 @@ func (d *decoder) scan(s []byte) error {
 	if err != nil {
 		return err
 	}
+	if !d.begun && d.o.Check != nil {
+		if err := d.o.Check(d.w, d.h, d.colour()); err != nil {
+			return err
+		}
+	}
 	d.begun = true
 	if d.progressive && !d.skimmed {
 		d.skim(h)

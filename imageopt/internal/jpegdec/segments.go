@@ -106,11 +106,6 @@ func (d *decoder) frame(m byte, s []byte) error {
 	if d.h == 0 || d.w == 0 {
 		return corrupt("no size")
 	}
-	if d.o.Check != nil {
-		if err := d.o.Check(d.w, d.h, n); err != nil {
-			return err
-		}
-	}
 	d.progressive = m == 0xc2
 	d.hmax, d.vmax = 1, 1
 	comps := make([]component, n)
@@ -144,7 +139,8 @@ func (d *decoder) layOut(c *component) {
 	c.bw, c.bh = ceilDiv(c.w, 8), ceilDiv(c.ht, 8)
 	c.mw, c.mh = d.mcusX*c.h, d.mcusY*c.v
 	c.denom = d.o.Scale
-	for k := 2; d.o.FullChroma && c.denom > 1 && c.h*k <= d.hmax && c.v*k <= d.vmax; k *= 2 {
+	full := d.o.FullChroma && !(d.progressive && c.denom == 8)
+	for k := 2; full && c.denom > 1 && c.h*k <= d.hmax && c.v*k <= d.vmax; k *= 2 {
 		c.denom /= 2
 	}
 	c.limit = limits[c.denom]

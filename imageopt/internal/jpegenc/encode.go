@@ -39,19 +39,16 @@ func Encode(ctx context.Context, p Picture, o Options) ([]byte, error) {
 	if err := e.transform(true); err != nil {
 		return nil, err
 	}
-	if err := e.tokenize(o.Sequential); err != nil {
-		return nil, err
-	}
-	return e.file(), nil
+	return e.file(o.Sequential)
 }
 
 // encoder is the state of one picture.
 type encoder struct {
-	ctx   context.Context // for the one call that made the encoder
-	w, h  int
-	comps []component
-	quant [2]quantiser
-	scans []scan
+	ctx    context.Context // for the one call that made the encoder
+	w, h   int
+	comps  []component
+	quant  [2]quantiser
+	tokens []token
 }
 
 // component is one plane as blocks.

@@ -1,20 +1,31 @@
 package jpegenc
 
-// file writes the whole file.
-func (e *encoder) file() []byte {
-	n := e.size()
-	w := &writer{out: make([]byte, 0, n+n/128+64)}
+// file writes the whole file, scan by scan, so that no more than the symbols of one
+// are in memory.
+func (e *encoder) file(sequential bool) ([]byte, error) {
+	scans := progression(len(e.comps))
+	if sequential {
+		scans = []scan{{se: 63}}
+		for i := range e.comps {
+			scans[0].comps = append(scans[0].comps, i)
+		}
+	}
+	w := &writer{out: make([]byte, 0, 1024+e.w*e.h/8)}
 	w.out = append(w.out, 0xff, 0xd8)
 	w.segment(0xe0, []byte("JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")...)
-	e.header(w)
-	var last [4]*code
-	for i := range e.scans {
-		s := &e.scans[i]
-		w.tables(s, &last)
+	e.header(w, sequential)
+	for i := range scans {
+		s := &scans[i]
+		s.tokens = e.tokens[:0]
+		if err := s.run(e, sequential); err != nil {
+			return nil, err
+		}
+		e.tokens = s.tokens
+		w.codes(s)
 		s.header(w, e)
 		w.tokens(s)
 	}
-	return append(w.out, 0xff, 0xd9)
+	return append(w.out, 0xff, 0xd9), nil
 }
 
 func (w *writer) segment(marker byte, data ...byte) {
@@ -23,7 +34,7 @@ func (w *writer) segment(marker byte, data ...byte) {
 }
 
 // header writes the quantisers and the frame.
-func (e *encoder) header(w *writer) {
+func (e *encoder) header(w *writer, sequential bool) {
 	var dqt []byte
 	for t := range min(len(e.comps), 2) {
 		dqt = append(append(dqt, byte(t)), e.quant[t].table[:]...)
@@ -34,20 +45,19 @@ func (e *encoder) header(w *writer) {
 		sof = append(sof, byte(i+1), byte(c.h<<4|c.h), byte(c.table))
 	}
 	marker := byte(0xc2)
-	if len(e.scans) == 1 {
+	if sequential {
 		marker = 0xc0
 	}
 	w.segment(marker, sof...)
 }
 
-// tables writes the codes that a scan uses.
-func (w *writer) tables(s *scan, last *[4]*code) {
+// codes writes the codes that a scan uses.
+func (w *writer) codes(s *scan) {
 	var dht []byte
 	for t, c := range s.code {
 		if len(c.vals) == 0 {
 			continue
 		}
-		last[t] = c
 		dht = append(dht, byte(t>>1<<4|t&1))
 		dht = append(append(dht, c.counts[:]...), c.vals...)
 	}
@@ -91,36 +101,4 @@ func (w *writer) tokens(s *scan) {
 		w.put(c&0xffff<<n|t&0xffff, uint(c>>16+n))
 	}
 	w.end()
-}
-
-// size is how many bytes the scan takes with its headers, but for the zeros behind
-// bytes of ones, which are guessed.
-func (s *scan) size() int {
-	n := 0
-	for _, t := range s.tokens {
-		n += int(t >> 16 & 31)
-	}
-	head, codes := 8+2*len(s.comps), 0
-	for t := range s.hist {
-		if len(s.code[t].vals) == 0 {
-			continue
-		}
-		codes += 17 + len(s.code[t].vals)
-		for sym, k := range s.hist[t] {
-			n += int(k) * int(s.code[t].lens[sym])
-		}
-	}
-	if codes > 0 {
-		head += 4 + codes
-	}
-	return head + n/8 + n/8/256 + 1
-}
-
-// size is how many bytes the file will have, within the guess of its scans.
-func (e *encoder) size() int {
-	n := 2 + 18 + 4 + 65*min(len(e.comps), 2) + 10 + 3*len(e.comps) + 2
-	for i := range e.scans {
-		n += e.scans[i].size()
-	}
-	return n
 }

@@ -19,7 +19,7 @@ const (
 type scan struct {
 	comps          []int
 	ss, se, ah, al int
-	tokens         []token
+	tokens         []token // in a buffer that all scans share
 	hist           [4]histogram
 	code           [4]*code
 
@@ -53,25 +53,6 @@ func progression(n int) []scan {
 		{comps: []int{1}, ss: 1, se: 63, ah: 1},
 		{comps: []int{0}, ss: 1, se: 63, ah: 1},
 	}
-}
-
-// tokenize makes the scans of the quantised picture and their codes.
-func (e *encoder) tokenize(sequential bool) error {
-	if sequential {
-		s := scan{se: 63}
-		for i := range e.comps {
-			s.comps = append(s.comps, i)
-		}
-		e.scans = []scan{s}
-	} else {
-		e.scans = progression(len(e.comps))
-	}
-	for i := range e.scans {
-		if err := e.scans[i].run(e, sequential); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // run fills the tokens and codes of a scan.

@@ -41,17 +41,14 @@ func EncodeTo(ctx context.Context, p Picture, size int, o Options) ([]byte, erro
 		if err := e.requantise(); err != nil {
 			return nil, err
 		}
-		if err := e.tokenize(o.Sequential); err != nil {
+		data, err := e.file(o.Sequential)
+		if err != nil {
 			return nil, err
 		}
-		got := e.size()
+		got := len(data)
 		fits := got <= size
-		if fits {
-			data := e.file()
-			if fits = len(data) <= size; fits && len(data) > len(best) {
-				best = data
-			}
-			got = len(data)
+		if fits && got > len(best) {
+			best = data
 		}
 		switch {
 		case fits && (q >= s.most || got >= int(atLeast*float64(size))), best != nil && try >= 4:
