@@ -5,9 +5,7 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"image/color"
 	"image/gif"
-	"image/jpeg"
 	"image/png"
 	"slices"
 
@@ -45,6 +43,11 @@ func (o *Optimizer) encodes(f Format) bool {
 
 // lossy reports whether the encoder for f takes YCbCr and loses detail.
 func (o *Optimizer) lossy(f Format) bool { return f == FormatJPEG || o.opts.Encoders[f] != nil }
+
+// needsRGB reports whether one of the formats does not take YCbCr.
+func (o *Optimizer) needsRGB(ways []Format) bool {
+	return slices.ContainsFunc(ways, func(f Format) bool { return !o.lossy(f) })
+}
 
 // ways returns the formats that a result can have, as far as the header tells.
 func (o *Optimizer) ways(s *Spec, info Info) []Format {
@@ -121,7 +124,10 @@ func (o *Optimizer) encode(ctx context.Context, f Format, pic picture, s *Spec) 
 			err = fmt.Errorf("encoder wrote no %v", f)
 		}
 	case f == FormatJPEG:
-		err = jpeg.Encode(w, jpegImage(pic), &jpeg.Options{Quality: s.Quality})
+		var data []byte
+		if data, err = encodeJPEG(ctx, pic, s); err == nil {
+			return data, nil
+		}
 	case f == FormatPNG:
 		err = png.Encode(w, pngImage(pic))
 	case f == FormatGIF:
@@ -161,18 +167,6 @@ func (w ctxWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return w.b.Write(p)
-}
-
-// jpegImage returns what image/jpeg encodes without a detour; pictures have been
-// flattened before.
-func jpegImage(p picture) image.Image {
-	if p.rgba == nil {
-		return p.image()
-	}
-	if p.rgba.Opaque() {
-		return &image.RGBA{Pix: p.rgba.Pix, Stride: p.rgba.Stride, Rect: p.rgba.Rect}
-	}
-	return jpegImage(p.flatten(color.NRGBA{255, 255, 255, 255}))
 }
 
 // pngImage returns the picture in the narrowest model that holds it exactly: gray,

@@ -42,7 +42,12 @@ func newPlan(s *Spec, sw, sh int, maxSide int) (plan, error) {
 	}
 	fit := s.Fit
 	if one {
-		fit = FitInside // the box has the aspect ratio of the picture
+		// The box has the aspect ratio of the picture, within the rounding of the side
+		// that was not given, which must not shrink the one that was.
+		fit = FitFill
+		if (w > sw || h > sh) && !s.AllowUpscale {
+			w, h = sw, sh
+		}
 	}
 	p.box = image.Pt(w, h)
 	kx, ky := float64(w)/float64(sw), float64(h)/float64(sh)
@@ -146,7 +151,7 @@ func (p plan) lie(o, w, h int) stored {
 
 // axis returns the axis of a plane that holds one sample for sub pixels of the
 // source and shall hold one for div pixels of the result. n is the plane's length.
-func axis(lo, hi, out, sub, div, n int, flip bool) resample.Axis {
+func axis(lo, hi, out int, sub float64, div, n int, flip bool) resample.Axis {
 	step := float64(hi-lo) / float64(out)
 	start := float64(lo)
 	if flip && out%div != 0 {
@@ -155,8 +160,8 @@ func axis(lo, hi, out, sub, div, n int, flip bool) resample.Axis {
 		start -= float64(div-out%div) * step
 	}
 	return resample.Axis{
-		Lo: lo / sub, Hi: min((hi+sub-1)/sub, n),
-		Start: start / float64(sub), Step: step * float64(div) / float64(sub),
+		Lo: int(float64(lo) / sub), Hi: min(int(math.Ceil(float64(hi)/sub)), n),
+		Start: start / sub, Step: step * float64(div) / sub,
 		N: (out + div - 1) / div,
 	}
 }

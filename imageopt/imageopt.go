@@ -51,6 +51,9 @@ type Options struct {
 	// Inputs lists the source formats that are allowed. Empty means JPEG, PNG, GIF
 	// and WebP; BMP and TIFF must be listed.
 	Inputs []Format
+	// Truncated says whether a JPEG that is cut off or damaged is refused, or taken as
+	// far as it goes. Default TruncatedReject.
+	Truncated Truncation
 	// Encoders adds encoders or replaces built-in ones, by format. A WebP or AVIF
 	// encoder given here is taken to be lossy. JPEG, PNG and GIF stay built in.
 	Encoders map[Format]Encoder
@@ -103,6 +106,7 @@ func New(o Options) (*Optimizer, error) {
 	for _, f := range o.Inputs {
 		bad.check(f > FormatAuto && f < formatCount && f != FormatAVIF, "Inputs: %v cannot be read", f)
 	}
+	bad.check(o.Truncated < truncationCount, "Truncated %v is unknown", o.Truncated)
 	for _, f := range slices.Sorted(maps.Keys(o.Encoders)) {
 		bad.check(f == FormatWebP || f == FormatAVIF, "Encoders: %v cannot be replaced", f)
 		bad.check(o.Encoders[f] != nil, "Encoders: %v is nil", f)
@@ -181,6 +185,9 @@ type Result struct {
 	// Original tells that the result is the source itself, without its metadata,
 	// because encoding it again would have made it larger.
 	Original bool
+	// Partial tells that the source was cut off or damaged, and that the result shows
+	// what could be decoded of it; see Options.Truncated.
+	Partial bool
 }
 
 // ContentType returns the media type of the result, such as "image/jpeg".

@@ -88,8 +88,9 @@ func TestMetadataNeverSurvives(t *testing.T) {
 	const secret = "GPSLatitude 10.762622"
 	comment := append([]byte{0x21, 0xfe, byte(len(secret))}, secret...)
 	gif = append(append(bytes.Clone(gif[:len(gif)-1]), append(comment, 0)...), 0x3b)
-	jpg := withEXIF(toJPEG(t, m, 15), 1)
-	jpg = append(jpg, withEXIF(toJPEG(t, m, 15), 1)...) // a second picture behind the first, like a gain map
+	tight, _ := process(t, o, toPNG(t, m), imageopt.Spec{Format: imageopt.FormatJPEG, Quality: 10})
+	jpg := withEXIF(tight, 1)
+	jpg = append(jpg, withEXIF(tight, 1)...) // a second picture behind the first, like a gain map
 	webp := readFile(t, "testdata/blue-purple-pink.lossy.webp")
 	size := decode(t, webp).Bounds()
 	chunk := binary.LittleEndian.AppendUint32([]byte("XMP "), uint32(len(secret)+1))
@@ -277,7 +278,7 @@ func TestPhotosUnchanged(t *testing.T) {
 		ref := decode(t, src)
 		for _, w := range []int{50, 97} {
 			out, res := process(t, o, src, imageopt.Spec{Width: w, Format: imageopt.FormatPNG})
-			if mean, _ := diff(t, decode(t, out), imaging.Resize(ref, w, res.Height, imaging.Lanczos)); mean > 1.6 {
+			if mean, _ := diff(t, decode(t, out), imaging.Resize(ref, w, res.Height, imaging.Lanczos)); mean > 1.7 { // it resamples all of the pixels
 				t.Errorf("%s at %d: mean %.2f off imaging", filepath.Base(f), w, mean)
 			}
 		}

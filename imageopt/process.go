@@ -3,6 +3,7 @@ package imageopt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -18,7 +19,9 @@ import (
 type job struct {
 	o      *Optimizer
 	src    *source
+	wanted wanted   // how far a JPEG may be reduced as it is decoded
 	raster *raster  // decoded still, or nil
+	damage error    // why the raster is not complete, see Options.Truncated
 	frames *gif.GIF // decoded animation, or nil
 	ev     Event
 }
@@ -94,7 +97,8 @@ func (o *Optimizer) checkSpecs(specs ...Spec) error {
 
 // admit waits for the memory that the specs need. Release is called once.
 func (j *job) admit(ctx context.Context, specs ...Spec) (release func(), err error) {
-	need := j.src.decodeCost()
+	j.wanted = j.want(specs...)
+	need := j.src.decodeCost(j.wanted)
 	most := int64(0)
 	for i := range specs {
 		// A spec that does not fit the source fails later, by itself.
@@ -115,17 +119,12 @@ func (j *job) admit(ctx context.Context, specs ...Spec) (release func(), err err
 	return func() { j.o.queue.release(need) }, nil
 }
 
-// decodeCost estimates the memory for the file and its decoded picture, in bytes.
-func (s *source) decodeCost() int64 {
-	return 1<<18 + max(s.size, int64(len(s.data))) + s.head.Decode
-}
-
 // resultCost estimates the memory for one result, in bytes.
 func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 	px := int64(p.box.X) * int64(p.box.Y)
 	ways := o.ways(s, info)
 	cost := 14*px + 48*(int64(info.Width)+int64(info.Height)) + 1<<18 // weights and one row
-	if info.Lossy && !info.Alpha && !info.Profile && p.box == image.Pt(p.w, p.h) && !slices.ContainsFunc(ways, func(f Format) bool { return !o.lossy(f) }) {
+	if info.Lossy && !info.Alpha && !info.Profile && p.box == image.Pt(p.w, p.h) && !o.needsRGB(ways) {
 		cost -= 9 * px // it stays in planes
 	}
 	switch {
@@ -135,6 +134,9 @@ func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 		cost += 6*px + 1<<20
 	default:
 		cost += 2 * px
+	}
+	if slices.Contains(ways, FormatJPEG) {
+		cost += jpegCost(s, px)
 	}
 	if slices.Contains(ways, FormatGIF) || len(ways) == 0 {
 		cost += 2 << 20 // the cells of the colour cube
@@ -152,7 +154,9 @@ func (j *job) one(ctx context.Context, spec Spec) (Result, []byte, error) {
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if spec.Quality == 0 {
+	if spec.Quality == 0 && spec.TargetBytes > 0 {
+		spec.Quality = 100
+	} else if spec.Quality == 0 {
 		spec.Quality = 80
 	}
 	res := Result{Width: p.box.X, Height: p.box.Y, Frames: 1, SourceBytes: int64(len(j.src.data)), Source: info}
@@ -170,18 +174,31 @@ func (j *job) one(ctx context.Context, spec Spec) (Result, []byte, error) {
 	if o, ok := j.original(&spec, p, info); ok && o.weight(&spec) <= best.weight(&spec) {
 		best, res.Original = o, true
 	}
+	res.Partial = j.damage != nil
 	res.Format, res.Bytes = best.format, int64(len(best.data))
 	return res, best.data, nil
 }
 
 // decode makes j.raster, once.
-func (j *job) decode(ctx context.Context) error {
+func (j *job) decode(ctx context.Context) (err error) {
 	if j.raster != nil {
 		return nil
 	}
 	start := time.Now()
+	defer func() { j.ev.Decode += time.Since(start) }()
+	if err := j.src.checkScans(); err != nil {
+		return err
+	}
+	if j.src.format == FormatJPEG {
+		err = guard(j.src.format, func() (err error) {
+			j.raster, j.damage, err = j.src.decodeJPEG(ctx, j.wanted, j.o.opts.Truncated)
+			return err
+		})
+		if !errors.Is(err, errColours) {
+			return err
+		}
+	}
 	img, err := j.src.decodeStill(ctx)
-	j.ev.Decode += time.Since(start)
 	if err != nil {
 		return err
 	}
@@ -200,9 +217,14 @@ func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best fi
 	ways := j.o.ways(spec, info)
 	info.Alpha = !j.raster.opaque && spec.Background == nil || p.padded() && spec.Background == nil
 	ways = j.o.narrow(ways, spec, info)
-	rgb := slices.ContainsFunc(ways, func(f Format) bool { return !j.o.lossy(f) })
+	m := asYCbCr
+	if j.o.needsRGB(ways) {
+		m = asRGB
+	} else if fullChroma(spec, ways) && j.raster.fineChroma(p) {
+		m = asFullYCC
+	}
 	start := time.Now()
-	pic, err := j.raster.render(ctx, p, j.src.head.Orientation, spec.Filter, rgb)
+	pic, err := j.raster.render(ctx, p, j.src.head.Orientation, spec.Filter, m)
 	j.ev.Resize += time.Since(start)
 	if err != nil {
 		return file{}, err
@@ -242,6 +264,9 @@ func ground(pic picture, spec *Spec, p plan, ways []Format) picture {
 
 // original returns the source itself, without metadata, when it would do.
 func (j *job) original(spec *Spec, p plan, info Info) (file, bool) {
+	if j.damage != nil {
+		return file{}, false
+	}
 	whole := spec.Crop.Empty() && spec.Background == nil && !p.padded() &&
 		p.w == info.Width && p.h == info.Height && info.Orientation == 1 && j.src.plain
 	if !whole || acceptance(spec)[info.Format] == 0 {
@@ -260,7 +285,8 @@ func (j *job) original(spec *Spec, p plan, info Info) (file, bool) {
 		out.data, ok = strip(j.src.data)
 		return nil
 	})
-	return out, ok && err == nil
+	fits := spec.TargetBytes == 0 || len(out.data) <= spec.TargetBytes
+	return out, ok && err == nil && fits
 }
 
 // passThrough copies the source for Options.Disabled.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"image"
 	"image/color"
+	"math"
 
 	"github.com/perfblocks/perfblocks/imageopt/internal/icc"
 	"github.com/perfblocks/perfblocks/imageopt/internal/resample"
@@ -14,18 +15,25 @@ import (
 type raster struct {
 	w, h    int
 	planes  []resample.Plane // 3: Y, Cb, Cr; 1: gray or RGBA; none: rows
-	sx, sy  int              // pixels per chroma sample
+	sub     []sampling       // of each plane
 	rows    resample.RowFunc
 	opaque  bool
 	limited bool // planes are BT.601 studio range, as in WebP
 	colour  *icc.Transform
 }
 
+// sampling is how many pixels of the picture a sample of a plane stands for. A mean
+// is that of what the plane would hold at its full size.
+type sampling struct {
+	x, y float64
+	mean bool
+}
+
 // newRaster wraps img without copying its pixels. Alpha that is 255 everywhere is
 // found out here, since opaque pixels take a simpler path.
 func newRaster(img image.Image, limited bool, colour *icc.Transform) *raster {
 	b := img.Bounds()
-	r := &raster{w: b.Dx(), h: b.Dy(), sx: 1, sy: 1, opaque: true, limited: limited, colour: colour}
+	r := &raster{w: b.Dx(), h: b.Dy(), sub: []sampling{{x: 1, y: 1}}, opaque: true, limited: limited, colour: colour}
 	switch m := img.(type) {
 	case *image.YCbCr:
 		r.ycc(m)
@@ -49,9 +57,11 @@ func newRaster(img image.Image, limited bool, colour *icc.Transform) *raster {
 }
 
 func (r *raster) ycc(m *image.YCbCr) {
-	r.sx, r.sy = subsampling(m.SubsampleRatio)
+	sx, sy := subsampling(m.SubsampleRatio)
 	b := m.Rect
-	cw, ch := (r.w+r.sx-1)/r.sx, (r.h+r.sy-1)/r.sy
+	cw, ch := (r.w+sx-1)/sx, (r.h+sy-1)/sy
+	chroma := sampling{x: float64(sx), y: float64(sy)}
+	r.sub = append(r.sub, chroma, chroma)
 	y, c := m.YOffset(b.Min.X, b.Min.Y), m.COffset(b.Min.X, b.Min.Y)
 	r.planes = []resample.Plane{
 		{Pix: m.Y[y:], W: r.w, H: r.h, Stride: m.YStride, Ch: 1},
@@ -183,17 +193,27 @@ func (p picture) image() image.Image {
 	return p.rgba
 }
 
-// render scales the picture to p and turns it upright under orientation o. With rgb
-// the result is never in YCbCr, otherwise it may be, subsampled 4:2:0.
-func (r *raster) render(ctx context.Context, p plan, o int, f Filter, rgb bool) (out picture, err error) {
+// model is the form of a result.
+type model uint8
+
+const (
+	asYCbCr   model = iota // in YCbCr if the source is, subsampled 4:2:0
+	asFullYCC              // in YCbCr with all of its chroma, if the source is
+	asRGB                  // never in YCbCr
+)
+
+// render scales the picture to p and turns it upright under orientation o.
+func (r *raster) render(ctx context.Context, p plan, o int, f Filter, m model) (out picture, err error) {
 	lie := p.lie(o, r.w, r.h)
-	rgb = rgb || r.colour != nil
+	if r.colour != nil {
+		m = asRGB
+	}
 	switch {
 	case len(r.planes) == 3:
-		out, err = r.renderYCC(ctx, lie, o, f, rgb)
+		out, err = r.renderYCC(ctx, lie, o, f, m)
 	case len(r.planes) == 1 && r.planes[0].Ch == 1:
 		var q resample.Plane
-		if q, err = scalePlane(ctx, r.planes[0], lie, 1, 1, 1, f); err == nil {
+		if q, err = scalePlane(ctx, r.planes[0], lie, r.sub[0], 1, f); err == nil {
 			q = resample.Upright(q, o)
 			out.gray = &image.Gray{Pix: q.Pix, Stride: q.Stride, Rect: image.Rect(0, 0, q.W, q.H)}
 		}
@@ -220,28 +240,54 @@ func (r *raster) render(ctx context.Context, p plan, o int, f Filter, rgb bool) 
 	return out, nil
 }
 
-// scalePlane scales a plane with one sample for sx × sy pixels to one with a sample
-// for div × div pixels of the result.
-func scalePlane(ctx context.Context, p resample.Plane, l stored, sx, sy, div int, f Filter) (resample.Plane, error) {
-	ax := axis(l.win.Min.X, l.win.Max.X, l.w, sx, div, p.W, l.flipX)
-	ay := axis(l.win.Min.Y, l.win.Max.Y, l.h, sy, div, p.H, l.flipY)
-	dst := resample.NewPlane(ax.N, ay.N, 1)
-	return dst, resample.Bytes(ctx, dst, p, ax, ay, f.kernel())
+// fineChroma reports whether the chroma of the source has more to show in a result
+// than 4:2:0 holds.
+func (r *raster) fineChroma(p plan) bool {
+	if len(r.planes) != 3 {
+		return false
+	}
+	s := r.sub[1]
+	return float64(p.win.Dx()) > 1.5*s.x*float64(p.w)/2 || float64(p.win.Dy()) > 1.5*s.y*float64(p.h)/2
 }
 
-func (r *raster) renderYCC(ctx context.Context, l stored, o int, f Filter, rgb bool) (picture, error) {
+// scalePlane scales a plane to one with a sample for div × div pixels of the result.
+func scalePlane(ctx context.Context, p resample.Plane, l stored, sub sampling, div int, f Filter) (resample.Plane, error) {
+	ax := axis(l.win.Min.X, l.win.Max.X, l.w, sub.x, div, p.W, l.flipX)
+	ay := axis(l.win.Min.Y, l.win.Max.Y, l.h, sub.y, div, p.H, l.flipY)
+	k := f.kernel()
+	if sub.mean {
+		k = sharpened(k, math.Sqrt(ax.Step*ay.Step))
+	}
+	dst := resample.NewPlane(ax.N, ay.N, 1)
+	return dst, resample.Bytes(ctx, dst, p, ax, ay, k)
+}
+
+// sharpened makes up for the blur of samples that are means. Averaging damps a
+// frequency f, in cycles per sample, to about 1−(πf)²/6; the three weights −1, 26, −1
+// over 24 do the opposite, and are folded into the filter.
+func sharpened(k resample.Kernel, step float64) resample.Kernel {
+	if k.Support <= 0 {
+		return k
+	}
+	d := 1 / max(step, 1) // a sample, in the filter's own unit
+	return resample.Kernel{Support: k.Support + d, At: func(x float64) float64 {
+		return (26*k.At(x) - k.At(x-d) - k.At(x+d)) / 24
+	}}
+}
+
+func (r *raster) renderYCC(ctx context.Context, l stored, o int, f Filter, m model) (picture, error) {
 	div := 2
 	ratio := image.YCbCrSubsampleRatio420
-	if rgb {
+	if m != asYCbCr {
 		div, ratio = 1, image.YCbCrSubsampleRatio444
 	}
 	var q [3]resample.Plane
 	for i, p := range r.planes {
 		var err error
 		if i == 0 {
-			q[i], err = scalePlane(ctx, p, l, 1, 1, 1, f)
+			q[i], err = scalePlane(ctx, p, l, r.sub[i], 1, f)
 		} else {
-			q[i], err = scalePlane(ctx, p, l, r.sx, r.sy, div, f)
+			q[i], err = scalePlane(ctx, p, l, r.sub[i], div, f)
 		}
 		if err != nil {
 			return picture{}, err
@@ -260,7 +306,7 @@ func (r *raster) renderYCC(ctx context.Context, l stored, o int, f Filter, rgb b
 		Y: q[0].Pix, Cb: q[1].Pix, Cr: q[2].Pix, YStride: q[0].Stride, CStride: q[1].Stride,
 		SubsampleRatio: ratio, Rect: image.Rect(0, 0, q[0].W, q[0].H),
 	}
-	if rgb {
+	if m == asRGB {
 		return picture{rgba: picture{ycc: y}.nrgba()}, nil
 	}
 	return picture{ycc: y}, nil

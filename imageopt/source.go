@@ -274,16 +274,12 @@ func confirm(s *source) error {
 		return unsupported(s.format, errors.New("XYB colours"))
 	}
 	s.plain = kind == icc.None
-	if s.format != FormatJPEG && s.format != FormatPNG {
+	if s.format != FormatPNG { // our own decoder of JPEG compares the size itself
 		return nil
 	}
 	var c image.Config
 	err = guard(s.format, func() (err error) {
-		if s.format == FormatJPEG {
-			c, err = jpeg.DecodeConfig(bytes.NewReader(s.data))
-		} else {
-			c, err = png.DecodeConfig(bytes.NewReader(s.data))
-		}
+		c, err = png.DecodeConfig(bytes.NewReader(s.data))
 		return err
 	})
 	if err != nil {
@@ -338,11 +334,27 @@ func (s *source) checkScans() error {
 	return nil
 }
 
+// decodeCost estimates the memory for the file and its decoded picture, in bytes.
+func (s *source) decodeCost(w wanted) int64 {
+	cost := s.head.Decode
+	if h := &s.head; h.Samples > 0 {
+		k := int64(w.scale * w.scale)
+		cost = h.Samples/k + 64<<10
+		if w.chroma {
+			cost = min(4*cost, 3*h.Full/k+64<<10)
+		}
+		switch {
+		case h.Progressive && w.scale == 8:
+			cost += h.Samples / 32 // the first coefficient of each block
+		case h.Progressive:
+			cost += 2 * h.Samples
+		}
+	}
+	return 1<<18 + max(s.size, int64(len(s.data))) + cost
+}
+
 // decodeStill decodes the picture, of an animation its first frame.
 func (s *source) decodeStill(ctx context.Context) (img image.Image, err error) {
-	if err := s.checkScans(); err != nil {
-		return nil, err
-	}
 	r := ctxReader{ctx, bytes.NewReader(s.data)}
 	err = guard(s.format, func() (err error) {
 		switch s.format {

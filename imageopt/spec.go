@@ -169,8 +169,14 @@ type Spec struct {
 	// Accept is the value of an HTTP Accept header, used with FormatAuto only. Empty
 	// and bare wildcards allow JPEG, PNG and GIF; WebP and AVIF need to be named.
 	Accept string
-	// Quality of lossy formats, 1 to 100. Default 80.
+	// Quality of lossy formats, 1 to 100. Default 80. JPEG keeps all of its chroma
+	// from 90 on, and a quarter of it (4:2:0) below.
 	Quality int
+	// TargetBytes asks for a JPEG of at most that many bytes and the highest quality
+	// that allows, up to Quality when that is set. Unless quality alone leaves it
+	// smaller, the result has at least 92 % of them. When even quality 1 is larger the
+	// error matches ErrTooLarge. Other formats do not heed it. Zero means no target.
+	TargetBytes int
 	// Filter for resampling. Default FilterLanczos.
 	Filter Filter
 	// Background replaces transparency: it is used under pictures whose result has
@@ -186,7 +192,7 @@ func (s *Spec) key() string {
 	if s.Background != nil {
 		ground = fmt.Sprint(toNRGBA(s.Background))
 	}
-	return fmt.Sprint(s.Height, s.Fit, s.Anchor, s.Crop, s.AllowUpscale, s.Format, s.Filter, ground)
+	return fmt.Sprint(s.TargetBytes, " ", s.Height, s.Fit, s.Anchor, s.Crop, s.AllowUpscale, s.Format, s.Filter, ground)
 }
 
 func (s *Spec) validate(f *fieldErrors, maxSide int) {
@@ -197,6 +203,7 @@ func (s *Spec) validate(f *fieldErrors, maxSide int) {
 	f.check(s.Filter < filterCount, "Filter %v is unknown", s.Filter)
 	f.check(s.Format <= FormatAVIF, "Format %v cannot be written", s.Format)
 	f.check(s.Quality >= 0 && s.Quality <= 100, "Quality %d is not in 1..100", s.Quality)
+	f.check(s.TargetBytes >= 0, "TargetBytes %d is negative", s.TargetBytes)
 	f.check(s.Crop == (image.Rectangle{}) || !s.Crop.Empty() && s.Crop.Min.X >= 0 && s.Crop.Min.Y >= 0,
 		"Crop %v is empty or outside", s.Crop)
 	f.check(len(s.Accept) <= maxAccept, "Accept is longer than %d bytes", maxAccept)

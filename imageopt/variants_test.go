@@ -33,9 +33,10 @@ func TestVariants(t *testing.T) {
 		if err != nil || v.Result.Width != specs[v.Index].Width || decode(t, v.Data).Bounds().Dx() != v.Result.Width || v.Spec.Width != v.Result.Width {
 			t.Errorf("variant %d = %+v, %v", v.Index, v.Result, err)
 		}
+		// Process may decode to less, as it knows of one result only.
 		want, _ := process(t, o, src, specs[v.Index])
-		if !bytes.Equal(v.Data, want) {
-			t.Errorf("variant %d differs from Process", v.Index)
+		if mean, _ := diff(t, decode(t, v.Data), decode(t, want)); mean > 1.5 || v.Index == 1 && mean != 0 {
+			t.Errorf("variant %d is %.2f off Process", v.Index, mean)
 		}
 		if o.Stats().Running == 0 || o.Stats().Memory == 0 {
 			t.Error("the decoded source is not booked while iterating")

@@ -28,9 +28,10 @@ type Header struct {
 	Lossy       bool   // JPEG and lossy WebP
 	ICC         []byte // a copy, nil when there is none or it is damaged
 	Decode      int64  // estimate of what the decoder allocates, bytes
+	Samples     int64  // of all planes of a JPEG in gray or YCbCr, else 0
+	Full        int64  // samples of a JPEG's plane in full resolution
 
 	packed []byte // a deflated profile, part of the file's bytes
-	full   int64  // samples of a JPEG's plane in full resolution
 
 	coded                 []byte // a lossless WebP stream, see Trees
 	codedHead, codedWhole bool   // with its own header, and up to its end

@@ -22,7 +22,8 @@ func JPEG(b []byte, eof bool) (Header, error) {
 				return h, ErrCorrupt
 			}
 			if colours.rgb() {
-				h.Decode += 4 * h.full
+				h.Decode += 4 * h.Full
+				h.Samples = 0
 			}
 			h.ICC = icc.join()
 			return h, nil
@@ -112,16 +113,17 @@ func (h *Header) jpegFrame(m byte, s []byte) error {
 	}
 	mcu := int64((width+8*hmax-1)/(8*hmax)) * int64((height+8*vmax-1)/(8*vmax))
 	samples := mcu * 64 * int64(sum)
-	h.full = mcu * 64 * int64(hmax*vmax)
+	h.Full = mcu * 64 * int64(hmax*vmax)
 	h.Decode = samples
 	if h.Progressive {
 		h.Decode += 4 * samples // coefficients
 	}
-	if n == 4 {
-		h.Decode += 4 * h.full // CMYK copy
+	if h.Samples = samples; n == 4 {
+		h.Samples = 0
+		h.Decode += 4 * h.Full // CMYK copy
 	}
 	if n == 3 && (hmax == 3 || vmax > 2 || hmax > 2) {
-		h.Decode += 3 * h.full // layouts that are expanded
+		h.Decode += 3 * h.Full // layouts that are expanded
 	}
 	return nil
 }

@@ -36,6 +36,9 @@ type Plane struct {
 	W, H, Stride int
 	// SX and SY are how many pixels of the full picture one sample stands for.
 	SX, SY float64
+	// Denom is the reduction of this plane itself; its samples are means of that many
+	// by as many.
+	Denom int
 }
 
 // Colour is how the components make a colour.

@@ -44,11 +44,11 @@ func Encode(ctx context.Context, p Picture, o Options) ([]byte, error) {
 
 // encoder is the state of one picture.
 type encoder struct {
-	ctx    context.Context // for the one call that made the encoder
-	w, h   int
-	comps  []component
-	quant  [2]quantiser
-	tokens []token
+	ctx   context.Context // for the one call that made the encoder
+	w, h  int
+	comps []component
+	quant [2]quantiser
+	spare [][]token // chunks for the next scan
 }
 
 // component is one plane as blocks.

@@ -16,14 +16,14 @@ func (e *encoder) file(sequential bool) ([]byte, error) {
 	e.header(w, sequential)
 	for i := range scans {
 		s := &scans[i]
-		s.tokens = e.tokens[:0]
+		s.spare = e.spare
 		if err := s.run(e, sequential); err != nil {
 			return nil, err
 		}
-		e.tokens = s.tokens
 		w.codes(s)
 		s.header(w, e)
 		w.tokens(s)
+		e.spare = append(s.spare, append(s.full, s.tokens)...)
 	}
 	return append(w.out, 0xff, 0xd9), nil
 }
@@ -91,14 +91,16 @@ func (w *writer) tokens(s *scan) {
 			table[t][sym] = uint32(c.bits[sym]) | uint32(c.lens[sym])<<16
 		}
 	}
-	for _, t := range s.tokens {
-		n := t >> 16 & 31
-		if t&plain != 0 {
-			w.put(t&0xffff, uint(n))
-			continue
+	for _, chunk := range append(s.full, s.tokens) {
+		for _, t := range chunk {
+			n := t >> 16 & 31
+			if t&plain != 0 {
+				w.put(t&0xffff, uint(n))
+				continue
+			}
+			c := table[t>>21&3][t>>24]
+			w.put(c&0xffff<<n|t&0xffff, uint(c>>16+n))
 		}
-		c := table[t>>21&3][t>>24]
-		w.put(c&0xffff<<n|t&0xffff, uint(c>>16+n))
 	}
 	w.end()
 }

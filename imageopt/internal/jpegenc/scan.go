@@ -19,7 +19,9 @@ const (
 type scan struct {
 	comps          []int
 	ss, se, ah, al int
-	tokens         []token // in a buffer that all scans share
+	tokens         []token   // the last chunk
+	full           [][]token // those before it
+	spare          [][]token // for reuse
 	hist           [4]histogram
 	code           [4]*code
 
@@ -55,6 +57,26 @@ func progression(n int) []scan {
 	}
 }
 
+// add appends a token. Chunks keep a growing list from being copied, and so from
+// being in memory twice.
+func (s *scan) add(t token) {
+	if len(s.tokens) == cap(s.tokens) {
+		s.grow()
+	}
+	s.tokens = append(s.tokens, t)
+}
+
+func (s *scan) grow() {
+	if cap(s.tokens) > 0 {
+		s.full = append(s.full, s.tokens)
+	}
+	if n := len(s.spare); n > 0 {
+		s.tokens, s.spare = s.spare[n-1][:0], s.spare[:n-1]
+		return
+	}
+	s.tokens = make([]token, 0, 1<<13)
+}
+
 // run fills the tokens and codes of a scan.
 func (s *scan) run(e *encoder, sequential bool) (err error) {
 	switch {
@@ -78,7 +100,7 @@ func (s *scan) run(e *encoder, sequential bool) (err error) {
 		})
 	default:
 		err = s.each(e, func(_ int, b *coefs, _ uint64) {
-			s.tokens = append(s.tokens, plain|1<<16|uint32(b[0]>>s.al)&1)
+			s.add(plain | 1<<16 | uint32(b[0]>>s.al)&1)
 		})
 	}
 	for t := range s.hist {
@@ -125,7 +147,7 @@ func (s *scan) each(e *encoder, f func(comp int, b *coefs, mask uint64)) error {
 
 func (s *scan) symbol(table, sym, n, v uint32) {
 	s.hist[table&3][sym&255]++
-	s.tokens = append(s.tokens, sym<<24|table<<21|n<<16|v)
+	s.add(sym<<24 | table<<21 | n<<16 | v)
 }
 
 // difference adds what the first coefficient differs from the one before.
@@ -159,7 +181,7 @@ func (s *scan) block(table uint32, b *coefs, mask uint64) {
 		n, low := magnitude(int32(b[k&63]))
 		sym := run<<4 | n
 		hist[sym&255]++
-		s.tokens = append(s.tokens, sym<<24|table<<21|n<<16|low)
+		s.add(sym<<24 | table<<21 | n<<16 | low)
 	}
 	if before < 63 {
 		s.symbol(table, 0, 0, 0)
@@ -223,7 +245,7 @@ func (s *scan) corrections(p []byte) []byte {
 		for _, b := range p[:n] {
 			v = v<<1 | uint32(b)
 		}
-		s.tokens = append(s.tokens, plain|uint32(n)<<16|v)
+		s.add(plain | uint32(n)<<16 | v)
 		p = p[n:]
 	}
 }

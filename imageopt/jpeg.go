@@ -1,0 +1,206 @@
+package imageopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+
+	"github.com/perfblocks/perfblocks/imageopt/internal/jpegdec"
+	"github.com/perfblocks/perfblocks/imageopt/internal/jpegenc"
+	"github.com/perfblocks/perfblocks/imageopt/internal/resample"
+)
+
+// Truncation says what becomes of a JPEG that ends before its picture does, or is
+// damaged within it.
+type Truncation uint8
+
+const (
+	// TruncatedReject makes it an error. It is the default.
+	TruncatedReject Truncation = iota
+	// TruncatedPartial takes what could be decoded and leaves the rest gray, or, in a
+	// progressive JPEG, coarse. Result.Partial tells.
+	TruncatedPartial
+
+	truncationCount
+)
+
+// String returns "reject" or "partial".
+func (t Truncation) String() string {
+	return enumString("Truncation", truncationNames[:], int(t))
+}
+
+// MarshalText returns the name that String gives, or an error matching
+// [ErrOptions] for a value that is none of the constants.
+func (t Truncation) MarshalText() ([]byte, error) {
+	return enumText("Truncation", truncationNames[:], int(t))
+}
+
+// UnmarshalText accepts the names that String gives, in any case; an empty text
+// means TruncatedReject. Anything else is an error matching [ErrOptions].
+func (t *Truncation) UnmarshalText(text []byte) error {
+	return enumParse(t, "Truncation", truncationNames[:], text)
+}
+
+var truncationNames = [truncationCount]string{"reject", "partial"}
+
+// wanted is how a JPEG is to be decoded for a set of results.
+type wanted struct {
+	scale  int  // denominator
+	chroma bool // some result keeps more chroma than 4:2:0 does
+}
+
+// want finds the largest reduction that leaves each result half as much again as it
+// needs on both axes, so that resampling still decides how it looks.
+func (j *job) want(specs ...Spec) wanted {
+	info := j.src.info()
+	w := wanted{scale: 8}
+	for i := range specs {
+		p, err := newPlan(&specs[i], info.Width, info.Height, j.o.opts.Limits.OutputSide)
+		if err != nil {
+			continue
+		}
+		if specs[i].Filter == FilterNearest {
+			w.scale = 1 // decoding to less averages
+		}
+		for w.scale > 1 && (2*p.win.Dx() < 3*p.w*w.scale || 2*p.win.Dy() < 3*p.h*w.scale) {
+			w.scale /= 2
+		}
+		ways := j.o.ways(&specs[i], info)
+		w.chroma = w.chroma || j.src.colour != nil || j.o.needsRGB(ways) || fullChroma(&specs[i], ways)
+	}
+	return w
+}
+
+// fullChroma reports whether a result is written as 4:4:4: from quality 90 on, where
+// chroma would be what is seen first.
+func fullChroma(s *Spec, ways []Format) bool {
+	return s.Quality >= 90 && s.TargetBytes == 0 && len(ways) == 1 && ways[0] == FormatJPEG
+}
+
+// errColours hands a JPEG in RGB or inks to image/jpeg.
+var errColours = errors.New("imageopt: JPEG is not in YCbCr")
+
+// decodeJPEG decodes to planes, reduced as far as w allows. damage is why the picture
+// is not complete, if Options.Truncated lets it pass.
+func (s *source) decodeJPEG(ctx context.Context, w wanted, t Truncation) (r *raster, damage error, err error) {
+	img, err := jpegdec.Decode(ctx, s.data, jpegdec.Options{
+		Scale: w.scale, FullChroma: w.chroma, Partial: t == TruncatedPartial,
+		Check: func(width, height int, c jpegdec.Colour) error {
+			if width != s.head.W || height != s.head.H {
+				return fmt.Errorf("%w: two sizes in one header", jpegdec.ErrCorrupt)
+			}
+			if c != jpegdec.Gray && c != jpegdec.YCbCr {
+				return errColours
+			}
+			return nil
+		},
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ctxError(ctx)
+	case errors.Is(err, jpegdec.ErrTruncated):
+		return nil, nil, truncated(s.format, err)
+	case errors.Is(err, jpegdec.ErrUnsupported):
+		return nil, nil, unsupported(s.format, err)
+	case errors.Is(err, jpegdec.ErrCorrupt):
+		return nil, nil, corrupt(s.format, err)
+	case err != nil:
+		return nil, nil, err
+	}
+	r = &raster{w: img.W, h: img.H, opaque: true, colour: s.colour}
+	for _, p := range img.Planes {
+		r.planes = append(r.planes, resample.Plane{Pix: p.Pix, W: p.W, H: p.H, Stride: p.Stride, Ch: 1})
+		r.sub = append(r.sub, sampling{p.SX, p.SY, p.Denom > 1})
+	}
+	return r, img.Damage, nil
+}
+
+// smallFile is the length below which the many headers of a progression would weigh
+// more than it saves, in bytes.
+const smallFile = 6 << 10
+
+// jpegCost estimates the encoder's memory for so many pixels, in bytes: coefficients,
+// the symbols of one scan, and planes of its own for a picture in RGB.
+func jpegCost(s *Spec, px int64) int64 {
+	samples := 3 * px
+	if s.Quality < 90 || s.TargetBytes > 0 {
+		samples = 3 * px / 2
+	}
+	cost := 2*samples + samples/8 + 4*px + samples
+	if s.TargetBytes > 0 {
+		cost += 2 * samples // coefficients as they were before they were quantised
+	}
+	return cost + 64<<10
+}
+
+// encodeJPEG writes a picture that has no alpha.
+func encodeJPEG(ctx context.Context, p picture, s *Spec) ([]byte, error) {
+	in := p.planes(s.Quality >= 90 && s.TargetBytes == 0)
+	o := jpegenc.Options{Quality: float64(s.Quality)}
+	if s.TargetBytes > 0 {
+		o.Sequential = s.TargetBytes < smallFile
+		data, err := jpegenc.EncodeTo(ctx, in, s.TargetBytes, o)
+		if e, ok := errors.AsType[*jpegenc.TooLargeError](err); ok {
+			return nil, &LimitError{Limit: "target bytes", Got: int64(e.Least), Max: int64(s.TargetBytes)}
+		}
+		return data, err
+	}
+	o.Sequential = in.Planes[0].W*in.Planes[0].H < 8*smallFile // a bit for each pixel, or so
+	return jpegenc.Encode(ctx, in, o)
+}
+
+// planes returns the picture as JPEG stores it. A picture in RGB keeps all of its
+// chroma with full, and a quarter of it otherwise.
+func (p picture) planes(full bool) jpegenc.Picture {
+	switch {
+	case p.gray != nil:
+		m := p.gray
+		return jpegenc.Picture{Planes: []jpegenc.Plane{{Pix: m.Pix, W: m.Rect.Dx(), H: m.Rect.Dy(), Stride: m.Stride}}}
+	case p.ycc == nil:
+		p.ycc = toYCbCr(p.flatten(toNRGBA(image.White.C)).rgba, full)
+	}
+	m := p.ycc
+	w, h, sub := m.Rect.Dx(), m.Rect.Dy(), 1
+	if m.SubsampleRatio == image.YCbCrSubsampleRatio420 {
+		sub = 2
+	}
+	cw, ch := (w+sub-1)/sub, (h+sub-1)/sub
+	return jpegenc.Picture{Sub: sub, Planes: []jpegenc.Plane{
+		{Pix: m.Y, W: w, H: h, Stride: m.YStride},
+		{Pix: m.Cb, W: cw, H: ch, Stride: m.CStride},
+		{Pix: m.Cr, W: cw, H: ch, Stride: m.CStride},
+	}}
+}
+
+// toYCbCr converts opaque pixels, of which four share their chroma unless full.
+func toYCbCr(m *image.NRGBA, full bool) *image.YCbCr {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	ratio, sub := image.YCbCrSubsampleRatio420, 2
+	if full {
+		ratio, sub = image.YCbCrSubsampleRatio444, 1
+	}
+	out := image.NewYCbCr(image.Rect(0, 0, w, h), ratio)
+	for y := 0; y < h; y += sub {
+		for x := 0; x < w; x += sub {
+			var r, g, b, n int32
+			for v := y; v < min(y+sub, h); v++ {
+				for u := x; u < min(x+sub, w); u++ {
+					px := m.Pix[v*m.Stride+4*u:][:3]
+					pr, pg, pb := int32(px[0]), int32(px[1]), int32(px[2])
+					out.Y[v*out.YStride+u] = byte((19595*pr + 38470*pg + 7471*pb + 1<<15) >> 16)
+					r, g, b, n = r+pr, g+pg, b+pb, n+1
+				}
+			}
+			c := y/sub*out.CStride + x/sub
+			out.Cb[c] = chroma(-11056*r-21712*g+32768*b, n)
+			out.Cr[c] = chroma(32768*r-27440*g-5328*b, n)
+		}
+	}
+	return out
+}
+
+// chroma takes the sum of n differences, in units of 1/65536, to a byte around 128.
+func chroma(sum, n int32) byte {
+	return byte(min((sum/n+128<<16+1<<15)>>16, 255))
+}
