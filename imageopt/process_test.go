@@ -74,14 +74,14 @@ func TestProcessAgainstImaging(t *testing.T) {
 					Width: size[0], Height: size[1], Fit: imageopt.FitFill, Filter: f, Format: imageopt.FormatPNG, AllowUpscale: true,
 				})
 				mean, most := diff(t, decode(t, out), imaging.Resize(m, size[0], size[1], want))
-				// imaging goes over rows first and clips to bytes between its passes, which
-				// shows where alpha jumps; here columns come first.
+				// imaging clips to bytes between its passes, which shows where alpha jumps;
+				// here values pass from one to the other as they are.
 				limit := 4
 				switch {
 				case f == imageopt.FilterNearest:
 					limit = 1
 				case name == "palette":
-					limit = 40
+					limit = 50
 				}
 				if mean > 0.6 && most > 1 || most > limit {
 					t.Errorf("%v %s to %v: mean %.2f, most %d off imaging", f, name, size, mean, most)

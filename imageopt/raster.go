@@ -42,7 +42,7 @@ func newRaster(img image.Image, limited bool, colour *icc.Transform) *raster {
 	case *image.RGBA:
 		r.pixels(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, m.Opaque(), premultipliedRow)
 	case *image.NRGBA:
-		r.pixels(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, m.Opaque(), straightRow)
+		r.pixels(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, m.Opaque(), resample.Premultiplied)
 	case *image.Paletted:
 		r.paletted(m)
 	default:
@@ -86,39 +86,32 @@ func subsampling(s image.YCbCrSubsampleRatio) (sx, sy int) {
 	return 1, 1
 }
 
-func (r *raster) pixels(pix []byte, stride int, opaque bool, row func(src []byte, dst []float32)) {
+func (r *raster) pixels(pix []byte, stride int, opaque bool, row func(dst []int16, src []byte)) {
 	if r.opaque = opaque; opaque {
 		r.planes = []resample.Plane{{Pix: pix, W: r.w, H: r.h, Stride: stride, Ch: 4}}
 		return
 	}
-	r.rows = func(y, x0, x1 int, dst []float32) { row(pix[y*stride+4*x0:y*stride+4*x1], dst) }
+	r.rows = func(y, x0, x1 int, dst []int16) { row(dst, pix[y*stride+4*x0:y*stride+4*x1]) }
 }
 
-func premultipliedRow(src []byte, dst []float32) {
+// premultipliedRow serves pixels that bear their alpha already.
+func premultipliedRow(dst []int16, src []byte) {
 	for i, v := range src {
-		dst[i] = float32(v)
-	}
-}
-
-func straightRow(src []byte, dst []float32) {
-	for ; len(src) >= 4; src, dst = src[4:], dst[4:] {
-		a := float32(src[3])
-		k := a * (1. / 255)
-		dst[0], dst[1], dst[2], dst[3] = float32(src[0])*k, float32(src[1])*k, float32(src[2])*k, a
+		dst[i] = int16((int(v)*255 + 2) >> 2)
 	}
 }
 
 // paletted turns indices into colours by a table of 256, so that no index, however
 // wrong, is out of range.
 func (r *raster) paletted(m *image.Paletted) {
-	var table [256][4]float32
+	var table [256][4]int16
 	for i, c := range m.Palette[:min(len(m.Palette), 256)] {
-		n := color.NRGBAModel.Convert(c).(color.NRGBA)
-		straightRow([]byte{n.R, n.G, n.B, n.A}, table[i][:])
+		n := toNRGBA(c)
+		resample.Premultiplied(table[i][:], []byte{n.R, n.G, n.B, n.A})
 	}
 	r.opaque = m.Opaque()
 	pix := m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):]
-	r.rows = func(y, x0, x1 int, dst []float32) {
+	r.rows = func(y, x0, x1 int, dst []int16) {
 		for _, v := range pix[y*m.Stride+x0 : y*m.Stride+x1] {
 			copy(dst[:4], table[v][:])
 			dst = dst[4:]
@@ -131,11 +124,11 @@ func anyRows(img image.Image, limited bool) resample.RowFunc {
 	b := img.Bounds()
 	if m, ok := img.(*image.NYCbCrA); ok {
 		luma, chroma := studioTables(limited)
-		return func(y, x0, x1 int, dst []float32) {
+		return func(y, x0, x1 int, dst []int16) {
 			for x := x0; x < x1; x++ {
 				c := m.NYCbCrAAt(b.Min.X+x, b.Min.Y+y)
 				rr, g, bb := color.YCbCrToRGB(luma[c.Y], chroma[c.Cb], chroma[c.Cr])
-				straightRow([]byte{rr, g, bb, c.A}, dst)
+				resample.Premultiplied(dst[:4], []byte{rr, g, bb, c.A})
 				dst = dst[4:]
 			}
 		}
@@ -147,15 +140,17 @@ func anyRows(img image.Image, limited bool) resample.RowFunc {
 	if m, ok := img.(image.RGBA64Image); ok {
 		at = m.RGBA64At
 	}
-	return func(y, x0, x1 int, dst []float32) {
+	return func(y, x0, x1 int, dst []int16) {
 		for x := x0; x < x1; x++ {
 			c := at(b.Min.X+x, b.Min.Y+y)
-			dst[0], dst[1] = float32(c.R)*(1./257), float32(c.G)*(1./257)
-			dst[2], dst[3] = float32(c.B)*(1./257), float32(c.A)*(1./257)
+			dst[0], dst[1], dst[2], dst[3] = deep(c.R), deep(c.G), deep(c.B), deep(c.A)
 			dst = dst[4:]
 		}
 	}
 }
+
+// deep takes 16 bits to the kernels' 14.
+func deep(v uint16) int16 { return int16((uint32(v)*resample.Full + 0x7fff) / 0xffff) }
 
 // studioTables take BT.601 studio range, which WebP uses, to the full range of JPEG.
 func studioTables(limited bool) (luma, chroma [256]byte) {
@@ -221,10 +216,11 @@ func (r *raster) render(ctx context.Context, p plan, o int, f Filter, m model) (
 		dst := resample.NewPlane(lie.w, lie.h, 4)
 		ax := axis(lie.win.Min.X, lie.win.Max.X, lie.w, 1, 1, r.w, false)
 		ay := axis(lie.win.Min.Y, lie.win.Max.Y, lie.h, 1, 1, r.h, false)
+		s := resample.NewScaler(ax, ay, f.kernel())
 		if r.rows != nil {
-			err = resample.Float(ctx, dst, r.rows, ax, ay, f.kernel())
+			err = s.Rows(ctx, dst, r.rows, resample.Straight)
 		} else {
-			err = resample.Bytes(ctx, dst, r.planes[0], ax, ay, f.kernel())
+			err = s.Bytes(ctx, dst, r.planes[0])
 		}
 		dst = resample.Upright(dst, o)
 		out.rgba = &image.NRGBA{Pix: dst.Pix, Stride: dst.Stride, Rect: image.Rect(0, 0, dst.W, dst.H)}
@@ -259,7 +255,7 @@ func scalePlane(ctx context.Context, p resample.Plane, l stored, sub sampling, d
 		k = sharpened(k, math.Sqrt(ax.Step*ay.Step))
 	}
 	dst := resample.NewPlane(ax.N, ay.N, 1)
-	return dst, resample.Bytes(ctx, dst, p, ax, ay, k)
+	return dst, resample.NewScaler(ax, ay, k).Bytes(ctx, dst, p)
 }
 
 // sharpened makes up for the blur of samples that are means. Averaging damps a

@@ -23,6 +23,14 @@ func lanczos() Kernel {
 	}}
 }
 
+func noise(rng *rand.Rand, w, h, ch, lo, hi int) Plane {
+	p := NewPlane(w, h, ch)
+	for i := range p.Pix {
+		p.Pix[i] = byte(lo + rng.IntN(hi-lo+1))
+	}
+	return p
+}
+
 func TestWeightsSumToOne(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -30,23 +38,37 @@ func TestWeightsSumToOne(t *testing.T) {
 		lo := rng.IntN(n)
 		a := Linear(lo, lo+1+rng.IntN(n-lo), 1+rng.IntN(300))
 		a.Start += rng.Float64() - 0.5
-		for i, w := range a.fixed(lanczos()) {
+		ws := a.windows(lanczos())
+		for i := range a.N {
 			sum := 0
-			for _, v := range w.w {
+			for j, v := range ws.of(i) {
 				sum += int(v)
+				if j >= int(ws.n[i]) && v != 0 {
+					t.Fatalf("%+v result %d: weight %d behind its window", a, i, v)
+				}
 			}
-			if sum != one || w.first < a.Lo || w.first+len(w.w) > a.Hi {
-				t.Fatalf("%+v result %d: sum %d, samples %d..%d", a, i, sum, w.first, w.first+len(w.w))
+			first := ws.lo + int(ws.first[i])
+			if end := first + int(ws.n[i]); sum != one || first < a.Lo || end > a.Hi || end > ws.hi {
+				t.Fatalf("%+v result %d: sum %d, samples %d..%d", a, i, sum, first, end)
 			}
 		}
-		for i, w := range a.taps(lanczos()) {
-			sum := float32(0)
-			for _, v := range w.w {
-				sum += v
-			}
-			if math.Abs(float64(sum)-1) > 1e-3 || w.first < a.Lo || w.first+len(w.w) > a.Hi {
-				t.Fatalf("%+v float result %d: sum %v", a, i, sum)
-			}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for _, tc := range []struct {
+		lo, hi     float64
+		samples, n int
+		want       Axis
+	}{
+		{0, 100, 100, 25, Axis{0, 100, 0, 4, 25}},
+		{0.5, 3.5, 10, 3, Axis{0, 4, 0.5, 1, 3}},
+		{-2, 12, 10, 7, Axis{0, 10, -2, 2, 7}},
+		{9.5, 11, 10, 1, Axis{9, 10, 9.5, 1.5, 1}},
+		{12, 14, 10, 1, Axis{9, 10, 12, 2, 1}},
+	} {
+		if got := Span(tc.lo, tc.hi, tc.samples, tc.n); got != tc.want {
+			t.Errorf("Span(%v, %v, %d, %d) = %+v; want %+v", tc.lo, tc.hi, tc.samples, tc.n, got, tc.want)
 		}
 	}
 }
@@ -59,8 +81,9 @@ func TestFlatStaysFlat(t *testing.T) {
 			for i := range src.Pix {
 				src.Pix[i] = v
 			}
+			s := NewScaler(Linear(0, 91, n), Linear(0, 1000, n), lanczos())
 			dst := NewPlane(n, n, 4)
-			if err := Bytes(t.Context(), dst, src, Linear(0, 91, n), Linear(0, 1000, n), lanczos()); err != nil {
+			if err := s.Bytes(t.Context(), dst, src); err != nil {
 				t.Fatal(err)
 			}
 			for _, got := range dst.Pix {
@@ -68,40 +91,62 @@ func TestFlatStaysFlat(t *testing.T) {
 					t.Fatalf("flat %d scaled to %d has %d", v, n, got)
 				}
 			}
+			rows := func(y, x0, x1 int, dst []int16) {
+				Premultiplied(dst, src.Row(y, x0, x1))
+				for i := 3; i < len(dst); i += 4 {
+					dst[i] = Full
+				}
+			}
+			for i := range src.Pix {
+				if i%4 == 3 {
+					src.Pix[i] = 255
+				}
+			}
+			if err := s.Rows(t.Context(), dst, rows, Straight); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range dst.Pix {
+				if want := src.Pix[i%4]; got != want {
+					t.Fatalf("rows of %d scaled to %d have %d", v, n, got)
+				}
+			}
 		}
 	}
 }
 
-// The two kernels agree where both apply, whichever way the rows are summed.
-func TestFloatAgainstBytes(t *testing.T) {
+// The two ways agree where both apply, whichever way the rows are summed, and a
+// picture that workers share is the same to the last bit.
+func TestRowsAgainstBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 60 {
-		src := NewPlane(1+rng.IntN(90), 1+rng.IntN(90), 4)
-		for i := range src.Pix {
-			src.Pix[i] = byte(70 + rng.IntN(110)) // no clipping between the passes
-			if i%4 == 3 {
-				src.Pix[i] = 255
-			}
+		src := noise(rng, 1+rng.IntN(90), 1+rng.IntN(90), 4, 70, 180) // no clipping
+		for i := 3; i < len(src.Pix); i += 4 {
+			src.Pix[i] = 255
 		}
 		w, h := 1+rng.IntN(120), 1+rng.IntN(120)
-		x, y := Linear(0, src.W, w), Linear(0, src.H, h)
-		a, b := NewPlane(w, h, 4), NewPlane(w, h, 4)
+		s := NewScaler(Linear(0, src.W, w), Linear(0, src.H, h), lanczos())
+		a, b, c, d := NewPlane(w, h, 4), NewPlane(w, h, 4), NewPlane(w, h, 4), NewPlane(w, h, 4)
 		next := 0
-		rows := func(row, x0, x1 int, dst []float32) {
+		ordered := func(row, x0, x1 int, dst []int16) {
 			if row != next {
 				t.Fatalf("row %d asked for after %d", row, next-1)
 			}
 			next++
-			for i, v := range src.Row(row, x0, x1) {
-				dst[i] = float32(v)
-			}
+			Premultiplied(dst, src.Row(row, x0, x1))
 		}
-		if err := errors.Join(Bytes(t.Context(), a, src, x, y, lanczos()), Float(t.Context(), b, rows, x, y, lanczos())); err != nil {
+		rows := func(row, x0, x1 int, dst []int16) { Premultiplied(dst, src.Row(row, x0, x1)) }
+		err := errors.Join(s.Bytes(t.Context(), a, src), s.Rows(t.Context(), b, ordered, Straight))
+		s.Workers = 3
+		err = errors.Join(err, s.Bytes(t.Context(), c, src), s.Rows(t.Context(), d, rows, Straight))
+		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range a.Pix {
-			if d := int(a.Pix[i]) - int(b.Pix[i]); d > 2 || d < -2 {
-				t.Fatalf("%d × %d to %d × %d: kernels differ by %d", src.W, src.H, w, h, d)
+			if d := int(a.Pix[i]) - int(b.Pix[i]); d > 1 || d < -1 {
+				t.Fatalf("%d × %d to %d × %d: ways differ by %d", src.W, src.H, w, h, d)
+			}
+			if a.Pix[i] != c.Pix[i] || b.Pix[i] != d.Pix[i] {
+				t.Fatalf("%d × %d to %d × %d: workers make a difference", src.W, src.H, w, h)
 			}
 		}
 	}
@@ -110,17 +155,55 @@ func TestFloatAgainstBytes(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	p := NewPlane(4, 4, 4)
-	x := Linear(0, 4, 4)
-	rows := func(int, int, int, []float32) {}
-	for _, n := range []int{2, 4, 9} {
-		x.N, x.Step = n, 4/float64(n)
-		dst := NewPlane(n, n, 4)
-		if err := Bytes(ctx, dst, p, x, x, lanczos()); !errors.Is(err, context.Canceled) {
-			t.Errorf("Bytes = %v; want Canceled", err)
+	p := NewPlane(16, 16, 4)
+	rows := func(int, int, int, []int16) {}
+	for _, n := range []int{2, 16, 40} {
+		for _, workers := range []int{0, 2} {
+			x := Linear(0, 16, n)
+			s := NewScaler(x, x, lanczos())
+			s.Workers = workers
+			dst := NewPlane(n, n, 4)
+			if err := s.Bytes(ctx, dst, p); !errors.Is(err, context.Canceled) {
+				t.Errorf("Bytes = %v; want Canceled", err)
+			}
+			if err := s.Rows(ctx, dst, rows, Straight); !errors.Is(err, context.Canceled) {
+				t.Errorf("Rows = %v; want Canceled", err)
+			}
 		}
-		if err := Float(ctx, dst, rows, x, x, lanczos()); !errors.Is(err, context.Canceled) {
-			t.Errorf("Float = %v; want Canceled", err)
+	}
+}
+
+// White and black lines mix to the gray that emits half the light.
+func TestLight(t *testing.T) {
+	l := NewLight()
+	for i := range 256 {
+		var row [4]int16
+		var back [4]byte
+		l.Premultiplied(row[:], []byte{byte(i), 0, 255, 255})
+		l.Straight(back[:], row[:])
+		if back != [4]byte{byte(i), 0, 255, 255} {
+			t.Errorf("%d comes back as %v", i, back)
+		}
+	}
+	src := NewPlane(64, 64, 4)
+	for i := range src.Pix {
+		if i%4 == 3 || i/4/64%2 == 0 {
+			src.Pix[i] = 255
+		}
+	}
+	s := NewScaler(Linear(0, 64, 8), Linear(0, 64, 8), Kernel{0.5, func(float64) float64 { return 1 }})
+	for _, tc := range []struct {
+		premultiply func([]int16, []byte)
+		finish      FinishFunc
+		want        byte
+	}{{Premultiplied, Straight, 127}, {l.Premultiplied, l.Straight, 188}} {
+		dst := NewPlane(8, 8, 4)
+		rows := func(y, x0, x1 int, dst []int16) { tc.premultiply(dst, src.Row(y, x0, x1)) }
+		if err := s.Rows(t.Context(), dst, rows, tc.finish); err != nil {
+			t.Fatal(err)
+		}
+		if got := dst.Pix[0]; got < tc.want || got > tc.want+1 {
+			t.Errorf("lines of white and black become %d; want %d", got, tc.want)
 		}
 	}
 }

@@ -21,58 +21,106 @@ func Linear(lo, hi, n int) Axis {
 	return Axis{Lo: lo, Hi: hi, Start: float64(lo), Step: float64(hi-lo) / float64(n), N: n}
 }
 
-// window is the run of samples that makes one result.
-type window[W int16 | float32] struct {
-	first int
-	w     []W
-}
-
-// taps returns for each result the first sample and the weights, which sum to one.
-func (a Axis) taps(k Kernel) []window[float32] {
-	out := make([]window[float32], a.N)
-	var tmp []float64
-	for i := range out {
-		first, w := a.tap(k, i, tmp[:0])
-		tmp = w
-		f := make([]float32, len(w))
-		for j, v := range w {
-			f[j] = float32(v)
-		}
-		out[i] = window[float32]{first, f}
+// Span returns the axis that maps the window [lo, hi) of a row of samples onto n
+// results. The window may begin and end within samples, and is cut to the row.
+func Span(lo, hi float64, samples, n int) Axis {
+	first := min(max(int(math.Floor(lo)), 0), samples-1)
+	return Axis{
+		Lo: first, Hi: min(max(int(math.Ceil(hi)), first+1), samples),
+		Start: lo, Step: (hi - lo) / float64(n), N: n,
 	}
-	return out
 }
 
-// one is the sum of the integer weights of a result.
+// one is the sum of the weights of a result.
 const one = 1 << 14
 
-// fixed is taps in integers. Rounding is carried along the window, so that weights
-// sum to exactly one and no single sample bears the error of a thousand.
-func (a Axis) fixed(k Kernel) []window[int16] {
-	out := make([]window[int16], a.N)
+// windows holds the runs of samples that make the results of an axis. The weights of
+// result i are w[i·taps:]; behind the first n[i] they are zero. taps is 8 or a
+// multiple of 16, as the vector loops want it.
+type windows struct {
+	first, n []int32
+	w        []int16
+	taps     int
+	lo, hi   int // all samples that are used
+}
+
+func (w *windows) of(i int) []int16 { return w.w[i*w.taps:][:w.taps] }
+
+// direct reports whether result i is a copy of one sample.
+func (w *windows) direct(i int) bool { return w.n[i] == 1 && w.w[i*w.taps] == one }
+
+// windows rounds the weights to integers. Rounding is carried along the window, so
+// that weights sum to exactly one and no single sample bears the error of a thousand.
+func (a Axis) windows(k Kernel) *windows {
+	k = k.tabulated(a)
+	most := 1
+	if k.Support > 0 {
+		most = min(int(2*math.Ceil(k.Support*max(a.Step, 1)))+2, a.Hi-a.Lo)
+	}
+	out := &windows{first: make([]int32, a.N), n: make([]int32, a.N), lo: a.Hi, hi: a.Lo}
+	if out.taps = 8; most > 8 {
+		out.taps = (most + 15) &^ 15
+	}
+	out.w = make([]int16, a.N*out.taps)
 	var tmp []float64
-	for i := range out {
+	for i := range a.N {
 		first, w := a.tap(k, i, tmp[:0])
 		tmp = w
-		q := make([]int16, len(w))
-		sum, done := 0.0, 0
-		for j, v := range w {
-			sum += v * one
-			r := int(math.Round(sum)) - done
-			r = min(max(r, math.MinInt16), math.MaxInt16)
-			q[j] = int16(r)
-			done += r
-		}
-		lo, hi := 0, len(q)
-		for lo < hi-1 && q[lo] == 0 {
-			lo++
-		}
-		for hi > lo+1 && q[hi-1] == 0 {
-			hi--
-		}
-		out[i] = window[int16]{first + lo, q[lo:hi:hi]}
+		first, n := round(out.of(i), first, w)
+		out.first[i], out.n[i] = int32(first), int32(n)
+		out.lo, out.hi = min(out.lo, first), max(out.hi, first+n)
+	}
+	for i := range out.first {
+		out.first[i] -= int32(out.lo)
 	}
 	return out
+}
+
+// round writes the weights without their zeros at both ends.
+func round(q []int16, first int, w []float64) (start, n int) {
+	sum, done := 0.0, 0
+	started := false
+	for _, v := range w {
+		sum += v * one
+		r := int(math.Round(sum)) - done
+		r = min(max(r, math.MinInt16), math.MaxInt16)
+		done += r
+		if r == 0 && !started {
+			first++
+			continue
+		}
+		started = true
+		q[n] = int16(r)
+		n++
+	}
+	for n > 1 && q[n-1] == 0 {
+		n--
+	}
+	return first, n
+}
+
+// tabulated replaces the filter by a table of it where the axis asks for more values
+// than the table has. Values between its points are off by less than 10⁻⁵.
+func (k Kernel) tabulated(a Axis) Kernel {
+	const per = 512 // points for a unit
+	reach := k.Support * max(a.Step, 1)
+	points := int(math.Ceil(k.Support*per)) + 2
+	if k.Support <= 0 || 2*reach*float64(a.N) < float64(2*points) {
+		return k
+	}
+	table := make([]float64, points)
+	for i := range table {
+		table[i] = k.At(min(float64(i)/per, k.Support))
+	}
+	return Kernel{k.Support, func(x float64) float64 {
+		x = math.Abs(x) * per
+		i := int(x)
+		if i+1 >= len(table) {
+			return 0
+		}
+		f := x - float64(i)
+		return table[i] + f*(table[i+1]-table[i])
+	}}
 }
 
 // tap appends the weights of result i to w and returns the first sample.
