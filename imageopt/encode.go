@@ -133,7 +133,7 @@ func (o *Optimizer) encode(ctx context.Context, f Format, pic picture, s *Spec) 
 	case f == FormatGIF:
 		err = gif.Encode(w, paletteOf(pic.nrgba()), nil)
 	case f == FormatWebP:
-		err = encodeWebP(&b, pic)
+		err = encodeWebP(ctx, w, pic)
 	default:
 		err = ErrUnsupported
 	}

@@ -129,7 +129,7 @@ func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 	}
 	switch {
 	case slices.Contains(ways, FormatWebP) && o.opts.Encoders[FormatWebP] == nil:
-		cost += 80 * px // nativewebp keeps an int for each channel, and it is read back
+		cost += 80 * px // tokens, their costs and where each pixel was before
 	case slices.Contains(ways, FormatPNG), len(ways) == 0: // none: a choice is made later
 		cost += 6*px + 1<<20
 	default:

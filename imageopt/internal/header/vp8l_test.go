@@ -1,13 +1,12 @@
 package header
 
 import (
-	"bytes"
 	"image"
 	"image/color"
 	"math"
 	"testing"
 
-	"github.com/HugoSmits86/nativewebp"
+	encoder "github.com/perfblocks/perfblocks/imageopt/internal/vp8l"
 )
 
 // Files with every transform and references into the picture: whoever loses the
@@ -25,11 +24,11 @@ func TestTreesReadsFiles(t *testing.T) {
 		for i := range 211 * 97 {
 			m.SetNRGBA(i%211, i/211, at(i%211, i/211))
 		}
-		var b bytes.Buffer
-		if err := nativewebp.Encode(&b, m, nil); err != nil {
+		b, err := encoder.Encode(t.Context(), m.Pix, 211, 97)
+		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := WebP(b.Bytes(), true)
+		h, err := WebP(b, true)
 		if err != nil {
 			t.Fatal(err)
 		}
