@@ -88,7 +88,7 @@ func (j *job) animate(ctx context.Context, spec *Spec, p plan) ([]byte, error) {
 	start := time.Now()
 	defer func() { j.ev.Resize += time.Since(start) }()
 	err := composite(j.frames, j.src.head.W, j.src.head.H, func(i int, canvas *image.NRGBA) error {
-		pic, err := newRaster(canvas, false, nil).render(ctx, p, 1, spec.Filter, asRGB)
+		pic, err := newRaster(canvas, false, nil).render(ctx, p, 1, j.o.scaling(spec), asRGB)
 		if err != nil {
 			return err
 		}

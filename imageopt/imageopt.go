@@ -48,6 +48,10 @@ type Options struct {
 	// MaxWait is how long a job may wait for memory before ErrBusy. Default 10 s;
 	// negative means that only ctx ends the wait.
 	MaxWait time.Duration
+	// Workers is how many goroutines share the resampling of one picture, each with a
+	// band of rows; they end with the call. Default 1, which suits a server, where
+	// pictures share the processors already. At most 64.
+	Workers int
 	// Inputs lists the source formats that are allowed. Empty means JPEG, PNG, GIF
 	// and WebP; BMP and TIFF must be listed.
 	Inputs []Format
@@ -103,6 +107,7 @@ func New(o Options) (*Optimizer, error) {
 	var bad fieldErrors
 	o.Limits.fill(&bad)
 	bad.check(o.MaxMemory >= 0, "MaxMemory %d is negative", o.MaxMemory)
+	bad.check(o.Workers >= 0 && o.Workers <= 64, "Workers %d is not in 0..64", o.Workers)
 	for _, f := range o.Inputs {
 		bad.check(f > FormatAuto && f < formatCount && f != FormatAVIF, "Inputs: %v cannot be read", f)
 	}
@@ -127,6 +132,7 @@ func New(o Options) (*Optimizer, error) {
 	if o.MaxWait == 0 {
 		o.MaxWait = 10 * time.Second
 	}
+	setDefault(&o.Workers, 1)
 	if len(o.Inputs) == 0 {
 		o.Inputs = []Format{FormatJPEG, FormatPNG, FormatGIF, FormatWebP}
 	}

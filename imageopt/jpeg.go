@@ -60,14 +60,14 @@ func (j *job) want(specs ...Spec) wanted {
 		if err != nil {
 			continue
 		}
-		if specs[i].Filter == FilterNearest {
-			w.scale = 1 // decoding to less averages
+		if specs[i].Filter == FilterNearest || specs[i].LinearLight {
+			w.scale = 1 // decoding to less averages, and not light
 		}
 		for w.scale > 1 && (2*p.win.Dx() < 3*p.w*w.scale || 2*p.win.Dy() < 3*p.h*w.scale) {
 			w.scale /= 2
 		}
 		ways := j.o.ways(&specs[i], info)
-		w.chroma = w.chroma || j.src.colour != nil || j.o.needsRGB(ways) || fullChroma(&specs[i], ways)
+		w.chroma = w.chroma || specs[i].LinearLight || j.src.colour != nil || j.o.needsRGB(ways) || fullChroma(&specs[i], ways)
 	}
 	return w
 }

@@ -132,7 +132,7 @@ func (j *job) small(ctx context.Context, spec Spec) (*image.NRGBA, error) {
 	}
 	start := time.Now()
 	defer func() { j.ev.Resize += time.Since(start) }()
-	pic, err := j.raster.render(ctx, p, info.Orientation, spec.Filter, asRGB)
+	pic, err := j.raster.render(ctx, p, info.Orientation, j.o.scaling(&spec), asRGB)
 	if err != nil {
 		return nil, err
 	}

@@ -123,13 +123,13 @@ func (j *job) admit(ctx context.Context, specs ...Spec) (release func(), err err
 func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 	px := int64(p.box.X) * int64(p.box.Y)
 	ways := o.ways(s, info)
-	cost := 14*px + 48*(int64(info.Width)+int64(info.Height)) + 1<<18 // weights and one row
-	if info.Lossy && !info.Alpha && !info.Profile && p.box == image.Pt(p.w, p.h) && !o.needsRGB(ways) {
+	cost := 14*px + 48*(int64(info.Width)+int64(info.Height))*int64(o.opts.Workers) + 1<<18 // weights and one row
+	if !s.LinearLight && info.Lossy && !info.Alpha && !info.Profile && p.box == image.Pt(p.w, p.h) && !o.needsRGB(ways) {
 		cost -= 9 * px // it stays in planes
 	}
 	switch {
 	case slices.Contains(ways, FormatWebP) && o.opts.Encoders[FormatWebP] == nil:
-		cost += 80 * px // tokens, their costs and where each pixel was before
+		cost += 100 * px // tokens, their costs and where each pixel was before
 	case slices.Contains(ways, FormatPNG), len(ways) == 0: // none: a choice is made later
 		cost += 6*px + 1<<20
 	default:
@@ -224,7 +224,7 @@ func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best fi
 		m = asFullYCC
 	}
 	start := time.Now()
-	pic, err := j.raster.render(ctx, p, j.src.head.Orientation, spec.Filter, m)
+	pic, err := j.raster.render(ctx, p, j.src.head.Orientation, j.o.scaling(spec), m)
 	j.ev.Resize += time.Since(start)
 	if err != nil {
 		return file{}, err

@@ -452,3 +452,64 @@ func TestEnumText(t *testing.T) {
 		t.Errorf("Format(99) marshals: %v", err)
 	}
 }
+
+// Pixels that need no scaling come out as they were, colours of faint ones too.
+func TestProcessKeepsPixels(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{})
+	m := noise(61, 43, false)
+	part := image.Rect(7, 5, 47, 40)
+	out, _ := process(t, o, toPNG(t, m), imageopt.Spec{Crop: part, Format: imageopt.FormatPNG})
+	if !bytes.Equal(straight(decode(t, out)), straight(m.SubImage(part))) {
+		t.Error("a part of a PNG is not what it was")
+	}
+	drawn := image.NewPaletted(m.Rect, color.Palette{color.NRGBA{9, 200, 30, 3}, color.NRGBA{}, color.NRGBA{255, 1, 1, 255}})
+	for i := range drawn.Pix {
+		drawn.Pix[i] = byte(i*i/5) % 3
+	}
+	out, _ = process(t, o, toPNG(t, drawn), imageopt.Spec{Crop: part, Format: imageopt.FormatWebP})
+	if !bytes.Equal(straight(decode(t, out)), straight(drawn.SubImage(part))) {
+		t.Error("a part of a PNG with a palette is not what it was")
+	}
+}
+
+// Lines of black and white emit half of white's light, which in sRGB is 188.
+func TestLinearLight(t *testing.T) {
+	lines := image.NewNRGBA(image.Rect(0, 0, 128, 128))
+	gray := image.NewGray(lines.Rect)
+	for i := range gray.Pix {
+		v := byte(i / 128 % 2 * 255)
+		gray.Pix[i] = v
+		copy(lines.Pix[4*i:], []byte{v, v, v, 255})
+	}
+	faint := image.NewNRGBA(lines.Rect)
+	copy(faint.Pix, lines.Pix)
+	for i := 3; i < len(faint.Pix); i += 4 {
+		faint.Pix[i] = 100
+	}
+	o := newOptimizer(t, imageopt.Options{Workers: 2})
+	for name, src := range map[string][]byte{
+		"png": toPNG(t, lines), "gray": toPNG(t, gray), "faint": toPNG(t, faint), "jpeg": toJPEG(t, lines, 100), "gray jpeg": toJPEG(t, gray, 100),
+	} {
+		for linear, want := range map[bool]int{false: 127, true: 188} {
+			out, _ := process(t, o, src, imageopt.Spec{Width: 16, Filter: imageopt.FilterBox, LinearLight: linear, Format: imageopt.FormatPNG})
+			got := color.NRGBAModel.Convert(decode(t, out).At(8, 8)).(color.NRGBA)
+			if d := int(got.G) - want; d < -1 || d > 1 || name == "faint" && got.A != 100 {
+				t.Errorf("%s, linear %t: %v; want %d", name, linear, got, want)
+			}
+		}
+	}
+}
+
+func TestWorkers(t *testing.T) {
+	one, three := newOptimizer(t, imageopt.Options{}), newOptimizer(t, imageopt.Options{Workers: 3})
+	for name, src := range map[string][]byte{"alpha": toPNG(t, veil(300, 200)), "opaque": toPNG(t, photo(300, 200)), "jpeg": toJPEG(t, photo(300, 200), 90)} {
+		for _, w := range []int{70, 400} {
+			s := imageopt.Spec{Width: w, AllowUpscale: true, Format: imageopt.FormatPNG}
+			a, _ := process(t, one, src, s)
+			b, _ := process(t, three, src, s)
+			if !bytes.Equal(a, b) {
+				t.Errorf("%s to %d: workers make a difference", name, w)
+			}
+		}
+	}
+}

@@ -17,6 +17,7 @@ type raster struct {
 	planes  []resample.Plane // 3: Y, Cb, Cr; 1: gray or RGBA; none: rows
 	sub     []sampling       // of each plane
 	rows    resample.RowFunc
+	pixel   func(x, y int, dst []byte) // straight RGBA, where rows would lose some of it
 	opaque  bool
 	limited bool // planes are BT.601 studio range, as in WebP
 	colour  *icc.Transform
@@ -43,6 +44,7 @@ func newRaster(img image.Image, limited bool, colour *icc.Transform) *raster {
 		r.pixels(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, m.Opaque(), premultipliedRow)
 	case *image.NRGBA:
 		r.pixels(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, m.Opaque(), resample.Premultiplied)
+		r.pixel = func(x, y int, dst []byte) { copy(dst, m.Pix[m.PixOffset(b.Min.X+x, b.Min.Y+y):][:4]) }
 	case *image.Paletted:
 		r.paletted(m)
 	default:
@@ -85,72 +87,6 @@ func subsampling(s image.YCbCrSubsampleRatio) (sx, sy int) {
 	}
 	return 1, 1
 }
-
-func (r *raster) pixels(pix []byte, stride int, opaque bool, row func(dst []int16, src []byte)) {
-	if r.opaque = opaque; opaque {
-		r.planes = []resample.Plane{{Pix: pix, W: r.w, H: r.h, Stride: stride, Ch: 4}}
-		return
-	}
-	r.rows = func(y, x0, x1 int, dst []int16) { row(dst, pix[y*stride+4*x0:y*stride+4*x1]) }
-}
-
-// premultipliedRow serves pixels that bear their alpha already.
-func premultipliedRow(dst []int16, src []byte) {
-	for i, v := range src {
-		dst[i] = int16((int(v)*255 + 2) >> 2)
-	}
-}
-
-// paletted turns indices into colours by a table of 256, so that no index, however
-// wrong, is out of range.
-func (r *raster) paletted(m *image.Paletted) {
-	var table [256][4]int16
-	for i, c := range m.Palette[:min(len(m.Palette), 256)] {
-		n := toNRGBA(c)
-		resample.Premultiplied(table[i][:], []byte{n.R, n.G, n.B, n.A})
-	}
-	r.opaque = m.Opaque()
-	pix := m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):]
-	r.rows = func(y, x0, x1 int, dst []int16) {
-		for _, v := range pix[y*m.Stride+x0 : y*m.Stride+x1] {
-			copy(dst[:4], table[v][:])
-			dst = dst[4:]
-		}
-	}
-}
-
-// anyRows serves the rarer kinds: 16 bits, CMYK, gray or YCbCr with alpha.
-func anyRows(img image.Image, limited bool) resample.RowFunc {
-	b := img.Bounds()
-	if m, ok := img.(*image.NYCbCrA); ok {
-		luma, chroma := studioTables(limited)
-		return func(y, x0, x1 int, dst []int16) {
-			for x := x0; x < x1; x++ {
-				c := m.NYCbCrAAt(b.Min.X+x, b.Min.Y+y)
-				rr, g, bb := color.YCbCrToRGB(luma[c.Y], chroma[c.Cb], chroma[c.Cr])
-				resample.Premultiplied(dst[:4], []byte{rr, g, bb, c.A})
-				dst = dst[4:]
-			}
-		}
-	}
-	at := func(x, y int) color.RGBA64 {
-		rr, g, bb, a := img.At(x, y).RGBA()
-		return color.RGBA64{uint16(rr), uint16(g), uint16(bb), uint16(a)}
-	}
-	if m, ok := img.(image.RGBA64Image); ok {
-		at = m.RGBA64At
-	}
-	return func(y, x0, x1 int, dst []int16) {
-		for x := x0; x < x1; x++ {
-			c := at(b.Min.X+x, b.Min.Y+y)
-			dst[0], dst[1], dst[2], dst[3] = deep(c.R), deep(c.G), deep(c.B), deep(c.A)
-			dst = dst[4:]
-		}
-	}
-}
-
-// deep takes 16 bits to the kernels' 14.
-func deep(v uint16) int16 { return int16((uint32(v)*resample.Full + 0x7fff) / 0xffff) }
 
 // studioTables take BT.601 studio range, which WebP uses, to the full range of JPEG.
 func studioTables(limited bool) (luma, chroma [256]byte) {
@@ -198,32 +134,24 @@ const (
 )
 
 // render scales the picture to p and turns it upright under orientation o.
-func (r *raster) render(ctx context.Context, p plan, o int, f Filter, m model) (out picture, err error) {
+func (r *raster) render(ctx context.Context, p plan, o int, how scaling, m model) (out picture, err error) {
 	lie := p.lie(o, r.w, r.h)
 	if r.colour != nil {
 		m = asRGB
 	}
 	switch {
+	case how.linear && lie.win.Size() != image.Pt(lie.w, lie.h):
+		out, err = r.renderPixels(ctx, lie, o, how)
 	case len(r.planes) == 3:
-		out, err = r.renderYCC(ctx, lie, o, f, m)
+		out, err = r.renderYCC(ctx, lie, o, how, m)
 	case len(r.planes) == 1 && r.planes[0].Ch == 1:
 		var q resample.Plane
-		if q, err = scalePlane(ctx, r.planes[0], lie, r.sub[0], 1, f); err == nil {
+		if q, err = scalePlane(ctx, r.planes[0], lie, r.sub[0], 1, how); err == nil {
 			q = resample.Upright(q, o)
 			out.gray = &image.Gray{Pix: q.Pix, Stride: q.Stride, Rect: image.Rect(0, 0, q.W, q.H)}
 		}
 	default:
-		dst := resample.NewPlane(lie.w, lie.h, 4)
-		ax := axis(lie.win.Min.X, lie.win.Max.X, lie.w, 1, 1, r.w, false)
-		ay := axis(lie.win.Min.Y, lie.win.Max.Y, lie.h, 1, 1, r.h, false)
-		s := resample.NewScaler(ax, ay, f.kernel())
-		if r.rows != nil {
-			err = s.Rows(ctx, dst, r.rows, resample.Straight)
-		} else {
-			err = s.Bytes(ctx, dst, r.planes[0])
-		}
-		dst = resample.Upright(dst, o)
-		out.rgba = &image.NRGBA{Pix: dst.Pix, Stride: dst.Stride, Rect: image.Rect(0, 0, dst.W, dst.H)}
+		out, err = r.renderPixels(ctx, lie, o, how)
 	}
 	if err != nil {
 		return picture{}, ctxError(ctx)
@@ -247,15 +175,15 @@ func (r *raster) fineChroma(p plan) bool {
 }
 
 // scalePlane scales a plane to one with a sample for div × div pixels of the result.
-func scalePlane(ctx context.Context, p resample.Plane, l stored, sub sampling, div int, f Filter) (resample.Plane, error) {
+func scalePlane(ctx context.Context, p resample.Plane, l stored, sub sampling, div int, how scaling) (resample.Plane, error) {
 	ax := axis(l.win.Min.X, l.win.Max.X, l.w, sub.x, div, p.W, l.flipX)
 	ay := axis(l.win.Min.Y, l.win.Max.Y, l.h, sub.y, div, p.H, l.flipY)
-	k := f.kernel()
+	k := how.filter.kernel()
 	if sub.mean {
 		k = sharpened(k, math.Sqrt(ax.Step*ay.Step))
 	}
 	dst := resample.NewPlane(ax.N, ay.N, 1)
-	return dst, resample.NewScaler(ax, ay, k).Bytes(ctx, dst, p)
+	return dst, how.scaler(ax, ay, k).Bytes(ctx, dst, p)
 }
 
 // sharpened makes up for the blur of samples that are means. Averaging damps a
@@ -271,7 +199,7 @@ func sharpened(k resample.Kernel, step float64) resample.Kernel {
 	}}
 }
 
-func (r *raster) renderYCC(ctx context.Context, l stored, o int, f Filter, m model) (picture, error) {
+func (r *raster) renderYCC(ctx context.Context, l stored, o int, how scaling, m model) (picture, error) {
 	div := 2
 	ratio := image.YCbCrSubsampleRatio420
 	if m != asYCbCr {
@@ -281,9 +209,9 @@ func (r *raster) renderYCC(ctx context.Context, l stored, o int, f Filter, m mod
 	for i, p := range r.planes {
 		var err error
 		if i == 0 {
-			q[i], err = scalePlane(ctx, p, l, r.sub[i], 1, f)
+			q[i], err = scalePlane(ctx, p, l, r.sub[i], 1, how)
 		} else {
-			q[i], err = scalePlane(ctx, p, l, r.sub[i], div, f)
+			q[i], err = scalePlane(ctx, p, l, r.sub[i], div, how)
 		}
 		if err != nil {
 			return picture{}, err

@@ -179,6 +179,10 @@ type Spec struct {
 	TargetBytes int
 	// Filter for resampling. Default FilterLanczos.
 	Filter Filter
+	// LinearLight averages light instead of sRGB values, so that fine bright detail
+	// keeps its brightness. It costs several times the time of resampling, and halos
+	// at dark edges are more visible.
+	LinearLight bool
 	// Background replaces transparency: it is used under pictures whose result has
 	// no alpha channel (JPEG) and for FitContain's padding; set explicitly, it
 	// flattens every result. Nil means white for JPEG and transparent padding
@@ -192,7 +196,7 @@ func (s *Spec) key() string {
 	if s.Background != nil {
 		ground = fmt.Sprint(toNRGBA(s.Background))
 	}
-	return fmt.Sprint(s.TargetBytes, " ", s.Height, s.Fit, s.Anchor, s.Crop, s.AllowUpscale, s.Format, s.Filter, ground)
+	return fmt.Sprint(s.TargetBytes, " ", s.Height, s.Fit, s.Anchor, s.Crop, s.AllowUpscale, s.Format, s.Filter, s.LinearLight, ground)
 }
 
 func (s *Spec) validate(f *fieldErrors, maxSide int) {

@@ -23,6 +23,14 @@ const (
 	inCache = math.MaxUint16
 )
 
+// span is how many pixels the token stands for.
+func (t token) span() int {
+	if t.n == pixel || t.n == inCache {
+		return 1
+	}
+	return int(t.n)
+}
+
 // finder finds earlier copies of what comes next.
 type finder struct {
 	pix   []uint32
@@ -165,18 +173,14 @@ func (f *finder) cheapest(c *costs) []token {
 			f.each(i, use)
 		}
 	}
-	var out []token
-	for i := len(f.pix); i > 0; {
-		t := ways[i].tok
-		out = append(out, t)
-		if t.n == pixel || t.n == inCache {
-			i--
-		} else {
-			i -= int(t.n)
-		}
+	n := 0
+	for i := len(f.pix); i > 0; i -= ways[i].tok.span() {
+		n++
 	}
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
+	out := make([]token, n)
+	for i := len(f.pix); i > 0; i -= ways[i].tok.span() {
+		n--
+		out[n] = ways[i].tok
 	}
 	return out
 }
