@@ -156,6 +156,9 @@ func profile(m [9]float64) []byte {
 	head := make([]byte, 128)
 	copy(head[12:], "mntrRGB XYZ ")
 	copy(head[36:], "acsp")
+	fix(head[68:68], 0.9642) // the white of D50
+	fix(head[72:72], 1)
+	fix(head[76:76], 0.8249)
 	var tags, data []byte
 	at := 128 + 4 + 6*12
 	add := func(name string, d []byte) {
@@ -176,7 +179,9 @@ func profile(m [9]float64) []byte {
 		}
 		add(c+"TRC", trc)
 	}
-	return append(append(binary.BigEndian.AppendUint32(head, 6), tags...), data...)
+	all := append(append(binary.BigEndian.AppendUint32(head, 6), tags...), data...)
+	binary.BigEndian.PutUint32(all, uint32(len(all)))
+	return all
 }
 
 // Primaries under D50 as the profiles of Display P3 and sRGB hold them.

@@ -13,6 +13,7 @@ type scaling struct {
 	filter  Filter
 	linear  bool
 	workers int
+	keepICC bool // colours are not converted
 }
 
 func (o *Optimizer) scaling(s *Spec) scaling {

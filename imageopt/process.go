@@ -217,6 +217,10 @@ func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best fi
 	ways := j.o.ways(spec, info)
 	info.Alpha = !j.raster.opaque && spec.Background == nil || p.padded() && spec.Background == nil
 	ways = j.o.narrow(ways, spec, info)
+	ways, keep := j.src.keepsICC(spec, ways)
+	if keep && len(j.raster.planes) == 1 && j.raster.planes[0].Ch == 1 {
+		keep = false // a profile of colours does not fit a gray picture
+	}
 	m := asYCbCr
 	if j.o.needsRGB(ways) {
 		m = asRGB
@@ -224,7 +228,9 @@ func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best fi
 		m = asFullYCC
 	}
 	start := time.Now()
-	pic, err := j.raster.render(ctx, p, j.src.head.Orientation, j.o.scaling(spec), m)
+	how := j.o.scaling(spec)
+	how.keepICC = keep
+	pic, err := j.raster.render(ctx, p, j.src.head.Orientation, how, m)
 	j.ev.Resize += time.Since(start)
 	if err != nil {
 		return file{}, err
@@ -240,7 +246,7 @@ func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best fi
 		if err != nil {
 			return file{}, err
 		}
-		if c := (file{f, data}); best.data == nil || c.weight(spec) < best.weight(spec) {
+		if c := j.src.dress(file{f, data}, spec, keep, p.box.X, p.box.Y); best.data == nil || c.weight(spec) < best.weight(spec) {
 			best = c
 		}
 	}
@@ -285,6 +291,9 @@ func (j *job) original(spec *Spec, p plan, info Info) (file, bool) {
 		out.data, ok = strip(j.src.data)
 		return nil
 	})
+	if ok && err == nil {
+		out = j.src.dress(out, spec, false, info.Width, info.Height)
+	}
 	fits := spec.TargetBytes == 0 || len(out.data) <= spec.TargetBytes
 	return out, ok && err == nil && fits
 }

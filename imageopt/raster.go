@@ -136,7 +136,8 @@ const (
 // render scales the picture to p and turns it upright under orientation o.
 func (r *raster) render(ctx context.Context, p plan, o int, how scaling, m model) (out picture, err error) {
 	lie := p.lie(o, r.w, r.h)
-	if r.colour != nil {
+	convert := r.colour != nil && !how.keepICC
+	if convert {
 		m = asRGB
 	}
 	switch {
@@ -156,7 +157,7 @@ func (r *raster) render(ctx context.Context, p plan, o int, how scaling, m model
 	if err != nil {
 		return picture{}, ctxError(ctx)
 	}
-	if r.colour != nil {
+	if convert {
 		n := out.nrgba()
 		r.colour.Convert(n.Pix)
 		out = picture{rgba: n}

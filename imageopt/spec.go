@@ -183,6 +183,9 @@ type Spec struct {
 	// keeps its brightness. It costs several times the time of resampling, and halos
 	// at dark edges are more visible.
 	LinearLight bool
+	// Metadata says what the result has of the source's metadata. Default
+	// MetadataStrip.
+	Metadata Metadata
 	// Background replaces transparency: it is used under pictures whose result has
 	// no alpha channel (JPEG) and for FitContain's padding; set explicitly, it
 	// flattens every result. Nil means white for JPEG and transparent padding
@@ -196,7 +199,7 @@ func (s *Spec) key() string {
 	if s.Background != nil {
 		ground = fmt.Sprint(toNRGBA(s.Background))
 	}
-	return fmt.Sprint(s.TargetBytes, " ", s.Height, s.Fit, s.Anchor, s.Crop, s.AllowUpscale, s.Format, s.Filter, s.LinearLight, ground)
+	return fmt.Sprint(s.TargetBytes, " ", s.Height, s.Fit, s.Anchor, s.Crop, s.AllowUpscale, s.Format, s.Filter, s.LinearLight, s.Metadata, ground)
 }
 
 func (s *Spec) validate(f *fieldErrors, maxSide int) {
@@ -205,6 +208,7 @@ func (s *Spec) validate(f *fieldErrors, maxSide int) {
 	f.check(s.Fit < fitCount, "Fit %v is unknown", s.Fit)
 	f.check(s.Anchor < anchorCount, "Anchor %v is unknown", s.Anchor)
 	f.check(s.Filter < filterCount, "Filter %v is unknown", s.Filter)
+	f.check(s.Metadata < metadataCount, "Metadata %v is unknown", s.Metadata)
 	f.check(s.Format <= FormatAVIF, "Format %v cannot be written", s.Format)
 	f.check(s.Quality >= 0 && s.Quality <= 100, "Quality %d is not in 1..100", s.Quality)
 	f.check(s.TargetBytes >= 0, "TargetBytes %d is negative", s.TargetBytes)

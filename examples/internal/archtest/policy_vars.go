@@ -12,7 +12,7 @@ func repositoryVars() map[string]Var {
 	permit(Table, "texts of an enum's values, read by String and UnmarshalText",
 		"dbindex.constraintNames", "dbindex.familyNames", "dbindex.methodNames", "dbindex.kindNames", "dbindex.nullsNames",
 		"dbindex.opNames", "dbindex.severityNames", "dbindex/live.outcomeNames",
-		"imageopt.anchorNames", "imageopt.filterNames", "imageopt.fitNames", "imageopt.formatNames", "imageopt.placeholderNames", "imageopt.truncationNames",
+		"imageopt.anchorNames", "imageopt.filterNames", "imageopt.fitNames", "imageopt.formatNames", "imageopt.metadataNames", "imageopt.placeholderNames", "imageopt.truncationNames",
 		"memory.policyNames", "resilience.classNames", "resilience.jitterNames", "resilience.stateNames", "resilience.stopNames")
 	permit(Table, "CRC-32C, which the standard library builds at run time only",
 		"cache.castagnoli", "cdn.castagnoli")

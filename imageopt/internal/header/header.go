@@ -18,14 +18,15 @@ var (
 
 // Header is what the header of a file tells.
 type Header struct {
-	W, H        int    // as stored; 0 while unknown
-	Orientation int    // EXIF, 1..8
-	Frames      int    // 1, or the frames of a GIF
-	RectPixels  int64  // sum of the frames' own rectangles (GIF)
-	Animated    bool   // the file announces or holds more than one frame
-	Alpha       bool   // the file can hold transparency
-	Progressive bool   // or interlaced
-	Lossy       bool   // JPEG and lossy WebP
+	W, H        int   // as stored; 0 while unknown
+	Orientation int   // EXIF, 1..8
+	Frames      int   // 1, or the frames of a GIF
+	RectPixels  int64 // sum of the frames' own rectangles (GIF)
+	Animated    bool  // the file announces or holds more than one frame
+	Alpha       bool  // the file can hold transparency
+	Progressive bool  // or interlaced
+	Lossy       bool  // JPEG and lossy WebP
+	Credits     Credits
 	ICC         []byte // a copy, nil when there is none or it is damaged
 	Decode      int64  // estimate of what the decoder allocates, bytes
 	Samples     int64  // of all planes of a JPEG in gray or YCbCr, else 0

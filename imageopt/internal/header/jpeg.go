@@ -30,7 +30,7 @@ func JPEG(b []byte, eof bool) (Header, error) {
 		case m == 0xe0 || m == 0xee:
 			colours.add(m, seg)
 		case m == 0xe1 && !oriented && bytes.HasPrefix(seg, []byte("Exif\x00\x00")):
-			h.Orientation, oriented = Orientation(seg[6:]), true
+			h.Orientation, h.Credits, oriented = Orientation(seg[6:]), readCredits(seg[6:]), true
 		case m == 0xe2:
 			icc.add(seg)
 		case m >= 0xc0 && m <= 0xcf && m != 0xc4 && m != 0xc8 && m != 0xcc:

@@ -36,7 +36,7 @@ func PNG(b []byte, eof bool) (Header, error) {
 		case "tRNS":
 			h.Alpha = true
 		case "eXIf":
-			h.Orientation = Orientation(data)
+			h.Orientation, h.Credits = Orientation(data), readCredits(data)
 		case "iCCP":
 			h.packed = data
 		case "acTL":

@@ -62,7 +62,8 @@ func (h *Header) webpChunk(typ string, data []byte, whole, eof bool) error {
 		}
 	case "EXIF":
 		if whole {
-			h.Orientation = webpOrientation(data)
+			exif := webpEXIF(data)
+			h.Orientation, h.Credits = Orientation(exif), readCredits(exif)
 		}
 	case "ICCP":
 		if !whole {
@@ -77,11 +78,11 @@ func (h *Header) webpChunk(typ string, data []byte, whole, eof bool) error {
 
 func le24(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
 
-func webpOrientation(b []byte) int {
+func webpEXIF(b []byte) []byte {
 	if len(b) > 6 && string(b[:6]) == "Exif\x00\x00" {
 		b = b[6:] // not by the book, but written by many
 	}
-	return Orientation(b)
+	return b
 }
 
 func (h *Header) webpImage(typ string, d []byte, eof bool) error {
