@@ -15,6 +15,9 @@ import (
 // [fs.ErrNotExist] when there is no such picture, which becomes 404. The reader is
 // closed after use. It may be bound to ctx, which is not the request's own: it lasts
 // as long as anyone waits for the picture, and ends with the last client.
+//
+// A Handler refuses names that are absolute URLs with 400, unless the Source has the
+// method OpensURLs() bool and it returns true, as that of [RemoteSource].
 type Source interface {
 	// Open returns the original's bytes from their beginning. A reader that can seek
 	// is read inside the memory bound of the Optimizer.

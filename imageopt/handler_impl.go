@@ -131,7 +131,9 @@ func (h *Handler) parse(r *http.Request) (request, error) {
 		}
 	}
 	name := q.Get("url")
-	if name == "" || strings.Contains(name, "://") || strings.HasPrefix(name, "//") || strings.ContainsRune(name, 0) {
+	urls, _ := h.src.(interface{ OpensURLs() bool })
+	away := strings.Contains(name, "://") || strings.HasPrefix(name, "//")
+	if name == "" || strings.ContainsRune(name, 0) || away && (urls == nil || !urls.OpensURLs()) {
 		return request{}, &httpError{http.StatusBadRequest, "url must name a picture of this site"}
 	}
 	w, err := strconv.Atoi(q.Get("w"))
@@ -405,7 +407,10 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	he, _ := errors.AsType[*httpError](err)
 	switch {
 	case he != nil:
-		status, title, count = he.status, he.title, &h.stats.rejected
+		status, title = he.status, he.title
+		if status < http.StatusInternalServerError {
+			count = &h.stats.rejected
+		}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
 		status, title, count = http.StatusNotFound, "no such picture", &h.stats.notFound
 	case errors.Is(err, ErrTooLarge):
