@@ -152,6 +152,9 @@ func (ix Index) signature(d Dialect) string {
 	for _, k := range sortedKeys(ix.With) {
 		b = fmt.Appendf(b, " with %q %q", k, ix.With[k])
 	}
+	if ix.Ignored {
+		b = append(b, " ignored"...)
+	}
 	return string(b)
 }
 
@@ -193,7 +196,7 @@ func (d Dialect) canonicalPred(p Pred) string {
 	if p == nil {
 		return ""
 	}
-	s, err := renderPred(d, p, 0)
+	s, err := renderPred(d, p)
 	if err != nil {
 		return "invalid " + p.String()
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -28,6 +29,9 @@ func (d Dialect) checkIdent(kind, s string) error {
 		return bad("is not valid UTF-8")
 	}
 	for _, r := range s {
+		if r >= ' ' && r < 0x7f {
+			continue
+		}
 		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r >= 0x80 && r < 0xa0 {
 			return bad("holds the control character %U", r)
 		}
@@ -50,34 +54,30 @@ func (d Dialect) checkIdent(kind, s string) error {
 	return nil
 }
 
-// quote returns s as a quoted identifier.
-func (d Dialect) quote(kind, s string) (string, error) {
+// appendIdent appends s as a quoted identifier.
+func (d Dialect) appendIdent(b []byte, kind, s string) ([]byte, error) {
 	if err := d.checkIdent(kind, s); err != nil {
-		return "", err
+		return b, err
 	}
+	q := byte('"')
 	if d.isMySQL() {
-		return "`" + strings.ReplaceAll(s, "`", "``") + "`", nil
+		q = '`'
 	}
-	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`, nil
+	b = append(b, q)
+	for i := range len(s) {
+		if s[i] == q {
+			b = append(b, q)
+		}
+		b = append(b, s[i])
+	}
+	return append(b, q), nil
 }
 
 // quoteQualified returns schema.name, or name alone when schema is empty.
 func (d Dialect) quoteQualified(kind, schema, name string) (string, error) {
-	n, err := d.quote(kind, name)
-	if err != nil || schema == "" {
-		return n, err
-	}
-	s, err := d.quote("schema", schema)
-	return s + "." + n, err
-}
-
-// quoteDotted quotes "name" or "schema.name", as operator classes and collations
-// are given.
-func (d Dialect) quoteDotted(kind, s string) (string, error) {
-	if schema, name, ok := strings.Cut(s, "."); ok && schema != "" && name != "" {
-		return d.quoteQualified(kind, schema, name)
-	}
-	return d.quote(kind, s)
+	w := writer{d: d}
+	w.qualified(kind, schema, name)
+	return string(w.b), w.err
 }
 
 // quoteString returns s as a string literal that reads the same whatever
@@ -107,46 +107,48 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0x
 // expression, INCLUDE, a method, …) or when 63 bytes are not enough; equal
 // definitions have equal names on every machine.
 func (ix Index) DerivedName() string {
-	b := strings.Builder{}
-	b.WriteString("idx_")
+	b := make([]byte, 0, 2*maxNameBytes)
 	if ix.Unique {
-		b.Reset()
-		b.WriteString("uq_")
+		b = append(b, "uq_"...)
+	} else {
+		b = append(b, "idx_"...)
 	}
-	b.WriteString(ix.Table)
+	b = append(b, ix.Table...)
 	plain := ix.Where == nil && len(ix.Include) == 0 && len(ix.With) == 0 &&
 		ix.Method == BTree && !ix.NullsNotDistinct && ix.Tablespace == ""
 	for _, k := range ix.Keys {
-		name := k.Column
+		b = append(b, '_')
 		if k.Expr != "" {
-			name = "expr"
+			b = append(b, "expr"...)
+		} else {
+			b = append(b, k.Column...)
 		}
-		b.WriteString("_" + name)
 		if k.Desc {
-			b.WriteString("_desc")
+			b = append(b, "_desc"...)
 		}
 		plain = plain && k.Expr == "" && k.Nulls == NullsDefault && k.OpClass == "" && k.Collate == "" && k.Prefix == 0
 	}
-	return fitName(b.String(), ix.identity(), !plain)
+	if plain && len(b) <= maxNameBytes {
+		return string(b)
+	}
+	return hashName(b, ix.appendIdentity(make([]byte, 0, 256)))
 }
 
-// fitName cuts name at a rune boundary to make room for a hash of identity, when
-// it is too long or always is set.
-func fitName(name, identity string, always bool) string {
-	if !always && len(name) <= maxNameBytes {
-		return name
-	}
-	sum := sha256.Sum256([]byte(identity))
-	suffix := "_" + hex.EncodeToString(sum[:4])
-	room := maxNameBytes - len(suffix)
-	if len(name) > room {
-		for room > 0 && !utf8.RuneStart(name[room]) {
-			room--
+// hashName cuts name at a rune boundary to make room for a hash of identity.
+func hashName(name, identity []byte) string {
+	sum := sha256.Sum256(identity)
+	const room = maxNameBytes - 1 - 2*hashBytes
+	if n := room; len(name) > n {
+		for n > 0 && !utf8.RuneStart(name[n]) {
+			n--
 		}
-		name = name[:room]
+		name = name[:n]
 	}
-	return name + suffix
+	return string(hex.AppendEncode(append(name, '_'), sum[:hashBytes]))
 }
+
+// hashBytes of a SHA-256 make a name differ.
+const hashBytes = 4
 
 // name is Name or the derived name.
 func (ix Index) name() string {
@@ -156,20 +158,35 @@ func (ix Index) name() string {
 	return ix.DerivedName()
 }
 
-// identity is a text that differs whenever two definitions differ, names aside.
-func (ix Index) identity() string {
-	b := fmt.Appendf(nil, "%q %q %v %v %v %q", ix.Schema, ix.Table, ix.Unique, ix.NullsNotDistinct, ix.Method, ix.Tablespace)
+// appendIdentity appends a text that differs whenever two definitions differ, names
+// aside. Names that users have depend on its bytes: they must not change.
+func (ix Index) appendIdentity(b []byte) []byte {
+	quote := func(label, s string) { b = strconv.AppendQuote(append(b, label...), s) }
+	flag := func(v bool) { b = strconv.AppendBool(append(b, ' '), v) }
+	quote("", ix.Schema)
+	quote(" ", ix.Table)
+	flag(ix.Unique)
+	flag(ix.NullsNotDistinct)
+	b = append(append(b, ' '), ix.Method.String()...)
+	quote(" ", ix.Tablespace)
 	for _, k := range ix.Keys {
-		b = fmt.Appendf(b, " key %q %q %v %v %q %q %d", k.Column, string(k.Expr), k.Desc, k.Nulls, k.OpClass, k.Collate, k.Prefix)
+		quote(" key ", k.Column)
+		quote(" ", string(k.Expr))
+		flag(k.Desc)
+		b = append(append(b, ' '), k.Nulls.String()...)
+		quote(" ", k.OpClass)
+		quote(" ", k.Collate)
+		b = strconv.AppendInt(append(b, ' '), int64(k.Prefix), 10)
 	}
 	for _, c := range slices.Sorted(slices.Values(ix.Include)) {
-		b = fmt.Appendf(b, " include %q", c)
+		quote(" include ", c)
 	}
 	if ix.Where != nil {
-		b = fmt.Appendf(b, " where %s", predString(ix.Where))
+		b = appendPred(append(b, " where "...), ix.Where, 0)
 	}
 	for _, k := range sortedKeys(ix.With) {
-		b = fmt.Appendf(b, " with %q %q", k, ix.With[k])
+		quote(" with ", k)
+		quote(" ", ix.With[k])
 	}
-	return string(b)
+	return b
 }

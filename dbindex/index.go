@@ -31,6 +31,10 @@ type Index struct {
 	// Tablespace to put the index in; empty is the default one (PostgreSQL).
 	Tablespace string
 
+	// Ignored keeps the index up to date and hides it from queries, to see what its
+	// loss would mean before it is dropped (MariaDB 10.6: IGNORED, MySQL 8: INVISIBLE).
+	Ignored bool
+
 	// Constraint says which constraint owns the index. Set by live.Inspect; such an
 	// index is never dropped or written by this package, only compared with.
 	Constraint Constraint

@@ -272,7 +272,7 @@ func (l *linter) serves(ix Index, fk ForeignKey) bool {
 // holdsFor reports whether the predicate says no more than that some of the columns
 // are not NULL: it holds for every row that a reference over them can match.
 func (l *linter) holdsFor(p Pred, columns []string) bool {
-	text, err := renderPred(l.d, p, 0)
+	text, err := renderPred(l.d, p)
 	if err != nil {
 		return false
 	}

@@ -149,7 +149,7 @@ func (p Plan) groups() (groups []group, err error) {
 // atoms splits each Replace into create, drop and rename, where there is a rename.
 func (p Plan) atoms() (steps []Step) {
 	for _, s := range p.Steps {
-		if s.Op != Replace || !p.Dialect.canRename() {
+		if s.Op != Replace || !p.Dialect.canRename() || s.onlyIgnored(p.Dialect) {
 			steps = append(steps, s)
 			continue
 		}

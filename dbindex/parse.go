@@ -183,6 +183,8 @@ func (p *parser) clauses(ix *Index) {
 		ix.Tablespace = p.name()
 	}
 	if p.d.isMySQL() {
+		ix.Ignored = p.take("ignored") || p.take("invisible")
+		_ = !ix.Ignored && (p.take("not", "ignored") || p.take("visible"))
 		_ = p.take("algorithm", "=") && p.name() != ""
 		_ = p.take("lock", "=") && p.name() != ""
 	}

@@ -154,6 +154,9 @@ func (s Step) statements(d Dialect, online bool) ([]Statement, error) {
 		return drop(s.Index)
 	case s.Op == Rename && d.canRename():
 		return rename(s.Index, s.Old.name())
+	case s.Op == Replace && s.onlyIgnored(d):
+		sql, err := s.Index.ignoreSQL(d)
+		return one(false, sql, err)
 	case s.Op == Replace && d.canRename():
 		tmp := s.Index
 		tmp.Name = s.TempName()
@@ -167,9 +170,19 @@ func (s Step) statements(d Dialect, online bool) ([]Statement, error) {
 	return nil, fmt.Errorf("%w: unknown step %s", ErrOptions, s.Op)
 }
 
+// onlyIgnored reports whether the two definitions of a Replace differ in nothing but
+// Ignored.
+func (s Step) onlyIgnored(d Dialect) bool {
+	now := s.Old
+	now.Ignored = s.Index.Ignored
+	return d.isMySQL() && s.Old.Ignored != s.Index.Ignored && s.Index.name() == s.Old.name() && now.Equivalent(d, s.Index)
+}
+
 // TempName returns the name under which Replace builds the new definition before
 // the old one is dropped: the final name with a hash of the definition.
-func (s Step) TempName() string { return fitName(s.Index.name(), "replace "+s.Index.identity(), true) }
+func (s Step) TempName() string {
+	return hashName([]byte(s.Index.name()), s.Index.appendIdentity([]byte("replace ")))
+}
 
 // String returns the SQL of the plan, one statement to a line with semicolons, or
 // the error as a comment. It is for people; tools use [Plan.Statements].

@@ -16,7 +16,7 @@ type Pred interface {
 	// String returns a readable form that is equal for predicates of equal
 	// structure. It is for logs and names, not for a database.
 	String() string
-	render(d Dialect, depth int) (string, error)
+	write(w *writer, depth int)
 }
 
 // Value is the set of Go types that can stand as a constant in a predicate. Strings
@@ -89,38 +89,46 @@ func newCompare[T Value](op, column string, v T) Pred {
 	return compare{op: op, column: column, values: []literal{newLiteral(v)}}
 }
 
-func (p compare) String() string {
-	var s strings.Builder
-	s.WriteString(strconv.Quote(p.column) + " " + p.op)
+func (p compare) String() string { return string(p.append(nil)) }
+
+func (p compare) append(b []byte) []byte {
+	b = strconv.AppendQuote(b, p.column)
+	b = append(append(b, ' '), p.op...)
 	for i, v := range p.values {
 		if i > 0 {
-			s.WriteString(",")
+			b = append(b, ',')
 		}
-		s.WriteString(" " + v.String())
+		b = v.append(append(b, ' '))
 	}
-	return s.String()
+	return b
 }
 
-func (p compare) render(d Dialect, _ int) (string, error) {
-	col, err := d.quote("column", p.column)
-	if err != nil {
-		return "", err
-	}
-	vals := make([]string, len(p.values))
-	for i, v := range p.values {
-		if vals[i], err = v.render(d); err != nil {
-			return "", fmt.Errorf("predicate on column %q: %w", p.column, err)
-		}
-	}
+func (p compare) write(w *writer, _ int) {
+	w.ident("column", p.column)
+	w.add(" ", p.op)
 	switch {
-	case p.op == "IN" && len(vals) == 0:
-		return "", fmt.Errorf("%w: In(%q) has no values", ErrIndex, p.column)
+	case p.op == "IN" && len(p.values) == 0:
+		w.must(w.b, fmt.Errorf("%w: In(%q) has no values", ErrIndex, p.column))
 	case p.op == "IN":
-		return col + " IN (" + strings.Join(vals, ", ") + ")", nil
-	case len(vals) == 0:
-		return col + " " + p.op, nil
+		w.add(" (")
+		for i, v := range p.values {
+			w.comma(i)
+			w.literal(p.column, v)
+		}
+		w.add(")")
+	case len(p.values) > 0:
+		w.add(" ")
+		w.literal(p.column, p.values[0])
 	}
-	return col + " " + p.op + " " + vals[0], nil
+}
+
+func (w *writer) literal(column string, v literal) {
+	s, err := v.render(w.d)
+	if err != nil {
+		err = fmt.Errorf("predicate on column %q: %w", column, err)
+	}
+	w.add(s)
+	w.must(w.b, err)
 }
 
 type logic struct {
@@ -150,30 +158,32 @@ func newLogic(op string, preds []Pred) Pred {
 
 func (p logic) String() string { return predString(p) }
 
-func (p logic) render(d Dialect, depth int) (string, error) {
+func (p logic) write(w *writer, depth int) {
 	if len(p.preds) == 0 {
-		return "", fmt.Errorf("%w: an empty %s predicate", ErrIndex, p.op)
+		w.must(w.b, fmt.Errorf("%w: an empty %s predicate", ErrIndex, p.op))
 	}
-	parts := make([]string, len(p.preds))
 	for i, q := range p.preds {
-		s, err := renderPred(d, q, depth+1)
-		if err != nil {
-			return "", err
+		if i > 0 {
+			w.add(" ", p.op, " ")
 		}
-		if parts[i] = s; len(p.preds) > 1 && !isCompare(q) {
-			parts[i] = "(" + s + ")"
+		if len(p.preds) == 1 || isCompare(q) {
+			w.pred(q, depth+1)
+			continue
 		}
+		w.add("(")
+		w.pred(q, depth+1)
+		w.add(")")
 	}
-	return strings.Join(parts, " "+p.op+" "), nil
 }
 
 type negation struct{ pred Pred }
 
 func (p negation) String() string { return predString(p) }
 
-func (p negation) render(d Dialect, depth int) (string, error) {
-	s, err := renderPred(d, p.pred, depth+1)
-	return "NOT (" + s + ")", err
+func (p negation) write(w *writer, depth int) {
+	w.add("NOT (")
+	w.pred(p.pred, depth+1)
+	w.add(")")
 }
 
 func isCompare(p Pred) bool { _, ok := p.(compare); return ok }
@@ -203,18 +213,32 @@ func appendPred(b []byte, p Pred, depth int) []byte {
 			b = append(appendPred(append(b, '('), q, depth+1), ')')
 		}
 		return b
+	case compare:
+		return p.append(b)
 	}
 	return append(b, p.String()...)
 }
 
-func renderPred(d Dialect, p Pred, depth int) (string, error) {
-	if p == nil {
-		return "", fmt.Errorf("%w: a nil predicate inside And, Or or Not", ErrIndex)
+// pred writes a predicate that may stand at the given depth of nesting.
+func (w *writer) pred(p Pred, depth int) {
+	switch {
+	case p == nil:
+		w.must(w.b, fmt.Errorf("%w: a nil predicate inside And, Or or Not", ErrIndex))
+	case depth > maxPredDepth:
+		w.must(w.b, fmt.Errorf("%w: predicate nested deeper than %d", ErrIndex, maxPredDepth))
+	default:
+		p.write(w, depth)
 	}
-	if depth > maxPredDepth {
-		return "", fmt.Errorf("%w: predicate nested deeper than %d", ErrIndex, maxPredDepth)
+}
+
+// renderPred returns the text of a predicate.
+func renderPred(d Dialect, p Pred) (string, error) {
+	w := writer{d: d}
+	w.pred(p, 0)
+	if w.err != nil {
+		return "", w.err
 	}
-	return p.render(d, depth)
+	return string(w.b), nil
 }
 
 // literal is one constant. It is comparable; exactly one field besides kind counts.
@@ -246,16 +270,16 @@ func (v literal) compare(w literal) int {
 	return cmp.Or(cmp.Compare(v.kind, w.kind), cmp.Compare(v.s, w.s), cmp.Compare(v.i, w.i), cmp.Compare(v.f, w.f))
 }
 
-func (v literal) String() string {
+func (v literal) append(b []byte) []byte {
 	switch v.kind {
 	case 's':
-		return strconv.Quote(v.s)
+		return strconv.AppendQuote(b, v.s)
 	case 'b':
-		return strconv.FormatBool(v.i == 1)
+		return strconv.AppendBool(b, v.i == 1)
 	case 'f':
-		return v.float()
+		return append(b, v.float()...)
 	}
-	return strconv.FormatInt(v.i, 10)
+	return strconv.AppendInt(b, v.i, 10)
 }
 
 // float writes a number that no dialect reads as an integer.

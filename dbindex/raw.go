@@ -23,12 +23,15 @@ func (r RawSQL) Check(d Dialect) error {
 	if err := d.check(); err != nil {
 		return err
 	}
-	_, err := r.render(d, 0)
+	_, err := d.rawText(r)
 	return err
 }
 
-// render makes RawSQL a Pred.
-func (r RawSQL) render(d Dialect, _ int) (string, error) {
+// write makes RawSQL a Pred.
+func (r RawSQL) write(w *writer, _ int) { w.raw(r) }
+
+// rawText returns the text with whitespace collapsed, once it is found harmless.
+func (d Dialect) rawText(r RawSQL) (string, error) {
 	toks, err := d.tokenize(string(r))
 	if err != nil {
 		return "", err

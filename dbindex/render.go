@@ -30,113 +30,183 @@ func (ix Index) createSQL(d Dialect, online bool) (string, error) {
 	if err := ix.checkShape(d); err != nil {
 		return "", err
 	}
-	r := renderer{d: d}
-	r.add("CREATE")
+	w := writer{d: d, b: make([]byte, 0, 256)}
+	w.add("CREATE ")
 	if ix.Unique {
-		r.add("UNIQUE")
+		w.add("UNIQUE ")
 	}
-	r.add("INDEX")
+	w.add("INDEX ")
 	if online && d.family == postgres {
-		r.add("CONCURRENTLY")
+		w.add("CONCURRENTLY ")
 	}
+	name := ix.name()
 	if d.family == sqlite { // the schema qualifies the index there
-		r.add(r.must(d.quoteQualified("index", ix.Schema, ix.name())), "ON", r.must(d.quote("table", ix.Table)))
+		w.qualified("index", ix.Schema, name)
+		w.add(" ON ")
+		w.ident("table", ix.Table)
 	} else {
-		r.add(r.must(d.quote("index", ix.name())), "ON", r.must(d.quoteQualified("table", ix.Schema, ix.Table)))
+		w.ident("index", name)
+		w.add(" ON ")
+		w.qualified("table", ix.Schema, ix.Table)
 	}
 	if ix.Method != BTree {
-		r.add("USING", ix.Method.String())
+		w.add(" USING ", ix.Method.String())
 	}
-	keys := make([]string, len(ix.Keys))
+	w.add(" (")
 	for i, k := range ix.Keys {
-		keys[i] = r.must(k.render(d))
+		w.comma(i)
+		w.key(k)
 	}
-	r.add("(" + strings.Join(keys, ", ") + ")")
-	if len(ix.Include) > 0 {
-		cols := make([]string, len(ix.Include))
-		for i, c := range ix.Include {
-			cols[i] = r.must(d.quote("column", c))
-		}
-		r.add("INCLUDE (" + strings.Join(cols, ", ") + ")")
-	}
-	if ix.NullsNotDistinct {
-		r.add("NULLS NOT DISTINCT")
-	}
-	if len(ix.With) > 0 {
-		r.add("WITH (" + r.must(renderWith(ix.With)) + ")")
-	}
-	if ix.Tablespace != "" {
-		r.add("TABLESPACE", r.must(d.quote("tablespace", ix.Tablespace)))
-	}
+	w.add(")")
+	w.options(ix)
 	if ix.Where != nil {
-		r.add("WHERE", r.must(renderPred(d, ix.Where, 0)))
+		w.add(" WHERE ")
+		w.pred(ix.Where, 0)
+	}
+	if ix.Ignored {
+		w.add(" ", d.ignored(true))
 	}
 	if online && d.isMySQL() {
-		r.add("ALGORITHM=INPLACE LOCK=NONE")
+		w.add(" ALGORITHM=INPLACE LOCK=NONE")
 	}
-	if r.err != nil {
-		return "", fmt.Errorf("dbindex: index %q: %w", short(ix.name()), r.err)
+	if w.err != nil {
+		return "", fmt.Errorf("dbindex: index %q: %w", short(name), w.err)
 	}
-	return strings.Join(r.parts, " "), nil
+	return string(w.b), nil
 }
 
-// renderer collects parts and the first error.
-type renderer struct {
-	d     Dialect
-	parts []string
-	err   error
-}
-
-func (r *renderer) add(parts ...string) { r.parts = append(r.parts, parts...) }
-
-func (r *renderer) must(s string, err error) string {
-	if r.err == nil {
-		r.err = err
-	}
-	return s
-}
-
-func (k Key) render(d Dialect) (string, error) {
-	r := renderer{d: d}
+// ignored is the word for an index that writes maintain and queries do not use.
+func (d Dialect) ignored(is bool) string {
 	switch {
-	case k.Expr != "":
-		r.add("(" + r.must(k.Expr.render(d, 0)) + ")")
-	default:
-		col := r.must(d.quote("column", k.Column))
+	case d.family == mysql && is:
+		return "INVISIBLE"
+	case d.family == mysql:
+		return "VISIBLE"
+	case is:
+		return "IGNORED"
+	}
+	return "NOT IGNORED"
+}
+
+// writer collects the text of a statement and the first error; after an error the
+// text is of no use.
+type writer struct {
+	d   Dialect
+	b   []byte
+	err error
+}
+
+func (w *writer) add(parts ...string) {
+	for _, p := range parts {
+		w.b = append(w.b, p...)
+	}
+}
+
+// must keeps the error of what was appended.
+func (w *writer) must(b []byte, err error) {
+	w.b = b
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// comma writes the separator before all but the first of a list.
+func (w *writer) comma(i int) {
+	if i > 0 {
+		w.add(", ")
+	}
+}
+
+func (w *writer) ident(kind, s string) { w.must(w.d.appendIdent(w.b, kind, s)) }
+
+// qualified writes schema.name, or name alone when schema is empty.
+func (w *writer) qualified(kind, schema, name string) {
+	if schema != "" {
+		w.ident("schema", schema)
+		w.add(".")
+	}
+	w.ident(kind, name)
+}
+
+// dotted writes "name" or "schema.name", as operator classes and collations are given.
+func (w *writer) dotted(kind, s string) {
+	if schema, name, ok := strings.Cut(s, "."); ok && schema != "" && name != "" {
+		w.qualified(kind, schema, name)
+		return
+	}
+	w.ident(kind, s)
+}
+
+func (w *writer) raw(r RawSQL) {
+	s, err := w.d.rawText(r)
+	w.add(s)
+	w.must(w.b, err)
+}
+
+func (w *writer) key(k Key) {
+	if k.Expr != "" {
+		w.add("(")
+		w.raw(k.Expr)
+		w.add(")")
+	} else {
+		w.ident("column", k.Column)
 		if k.Prefix > 0 {
-			col += "(" + strconv.Itoa(k.Prefix) + ")"
+			w.add("(", strconv.Itoa(k.Prefix), ")")
 		}
-		r.add(col)
 	}
 	if k.Collate != "" {
-		r.add("COLLATE", r.must(d.quoteDotted("collation", k.Collate)))
+		w.add(" COLLATE ")
+		w.dotted("collation", k.Collate)
 	}
 	if k.OpClass != "" {
-		r.add(r.must(d.quoteDotted("operator class", k.OpClass)))
+		w.add(" ")
+		w.dotted("operator class", k.OpClass)
 	}
 	if k.Desc {
-		r.add("DESC")
+		w.add(" DESC")
 	}
-	if k.Nulls != NullsDefault && (k.Nulls == NullsFirst) != d.nullsFirst(k.Desc) {
-		r.add("NULLS", strings.ToUpper(k.Nulls.String()))
+	if k.Nulls != NullsDefault && (k.Nulls == NullsFirst) != w.d.nullsFirst(k.Desc) {
+		w.add(" NULLS ", strings.ToUpper(k.Nulls.String()))
 	}
-	return strings.Join(r.parts, " "), r.err
 }
 
-// renderWith writes storage parameters in the order of their names.
-func renderWith(with map[string]string) (string, error) {
-	var parts []string
-	for _, k := range sortedKeys(with) {
+// options writes what stands between the keys and the predicate.
+func (w *writer) options(ix Index) {
+	if len(ix.Include) > 0 {
+		w.add(" INCLUDE (")
+		for i, c := range ix.Include {
+			w.comma(i)
+			w.ident("column", c)
+		}
+		w.add(")")
+	}
+	if ix.NullsNotDistinct {
+		w.add(" NULLS NOT DISTINCT")
+	}
+	if len(ix.With) > 0 {
+		w.add(" WITH (")
+		w.with(ix.With)
+		w.add(")")
+	}
+	if ix.Tablespace != "" {
+		w.add(" TABLESPACE ")
+		w.ident("tablespace", ix.Tablespace)
+	}
+}
+
+// with writes storage parameters in the order of their names.
+func (w *writer) with(with map[string]string) {
+	for i, k := range sortedKeys(with) {
 		v := with[k]
 		if !isPlainName(k) {
-			return "", &IdentError{Kind: "storage parameter", Ident: short(k), Reason: "is not a plain lower-case word"}
+			w.must(w.b, &IdentError{Kind: "storage parameter", Ident: short(k), Reason: "is not a plain lower-case word"})
 		}
 		if v == "" || strings.ContainsFunc(v, notParamRune) {
-			return "", fmt.Errorf("%w: storage parameter %s: the value may hold only letters, digits, and . _ + -", ErrIndex, k)
+			w.must(w.b, fmt.Errorf("%w: storage parameter %s: the value may hold only letters, digits, and . _ + -", ErrIndex, k))
 		}
-		parts = append(parts, k+" = '"+v+"'")
+		w.comma(i)
+		w.add(k, " = '", v, "'")
 	}
-	return strings.Join(parts, ", "), nil
 }
 
 func notParamRune(r rune) bool {
@@ -233,6 +303,9 @@ func (ix Index) postgresFeatures(d Dialect, lacks func(feature, alternative stri
 			break
 		}
 	}
+	if ix.Ignored {
+		lacks("ignored indexes", "drop the index; to try what its loss means, hide it in a transaction that is rolled back")
+	}
 }
 
 func (ix Index) otherFeatures(d Dialect, lacks func(feature, alternative string)) {
@@ -256,6 +329,9 @@ func (ix Index) otherFeatures(d Dialect, lacks func(feature, alternative string)
 	}
 	if ix.Tablespace != "" {
 		lacks("tablespace of an index", "leave it out: the index lives with its table")
+	}
+	if ix.Ignored && (d.family == sqlite || d.family == mysql && d.major < 8 || d.family == mariadb && !d.atLeast(10, 6)) {
+		lacks("ignored indexes", "drop the index; SQLite queries can name the index they want (INDEXED BY)")
 	}
 	if ix.Where != nil && d.isMySQL() {
 		lacks("partial indexes", "put the predicate's columns first in Keys, or index a generated column that is NULL outside the predicate")
@@ -290,19 +366,27 @@ func (ix Index) dropSQL(d Dialect, online bool) (string, error) {
 	if err := d.check(); err != nil {
 		return "", err
 	}
-	if d.isMySQL() {
-		r := renderer{d: d}
-		name, table := r.must(d.quote("index", ix.name())), r.must(d.quoteQualified("table", ix.Schema, ix.Table))
-		if online { // MariaDB's DROP INDEX takes no options
-			return "ALTER TABLE " + table + " DROP INDEX " + name + ", ALGORITHM=INPLACE, LOCK=NONE", r.err
+	w := writer{d: d}
+	switch {
+	case d.isMySQL() && online: // MariaDB's DROP INDEX takes no options
+		w.add("ALTER TABLE ")
+		w.qualified("table", ix.Schema, ix.Table)
+		w.add(" DROP INDEX ")
+		w.ident("index", ix.name())
+		w.add(", ALGORITHM=INPLACE, LOCK=NONE")
+	case d.isMySQL():
+		w.add("DROP INDEX ")
+		w.ident("index", ix.name())
+		w.add(" ON ")
+		w.qualified("table", ix.Schema, ix.Table)
+	default:
+		w.add("DROP INDEX ")
+		if online && d.family == postgres {
+			w.add("CONCURRENTLY ")
 		}
-		return "DROP INDEX " + name + " ON " + table, r.err
+		w.qualified("index", ix.Schema, ix.name())
 	}
-	name, err := d.quoteQualified("index", ix.Schema, ix.name())
-	if online && d.family == postgres {
-		return "DROP INDEX CONCURRENTLY " + name, err
-	}
-	return "DROP INDEX " + name, err
+	return string(w.b), w.err
 }
 
 func (d Dialect) canRename() bool {
@@ -311,13 +395,30 @@ func (d Dialect) canRename() bool {
 
 // renameSQL gives the index that is called from a new name.
 func (ix Index) renameSQL(d Dialect, from string) (string, error) {
-	r := renderer{d: d}
-	to := r.must(d.quote("index", ix.name()))
+	w := writer{d: d}
 	if d.isMySQL() {
-		table := r.must(d.quoteQualified("table", ix.Schema, ix.Table))
-		old := r.must(d.quote("index", from))
-		return "ALTER TABLE " + table + " RENAME INDEX " + old + " TO " + to, r.err
+		w.add("ALTER TABLE ")
+		w.qualified("table", ix.Schema, ix.Table)
+		w.add(" RENAME INDEX ")
+		w.ident("index", from)
+	} else {
+		w.add("ALTER INDEX ")
+		w.qualified("index", ix.Schema, from)
+		w.add(" RENAME")
 	}
-	old := r.must(d.quoteQualified("index", ix.Schema, from))
-	return "ALTER INDEX " + old + " RENAME TO " + to, r.err
+	w.add(" TO ")
+	w.ident("index", ix.name())
+	return string(w.b), w.err
+}
+
+// ignoreSQL changes whether queries use the index, which is a change of the catalog
+// alone.
+func (ix Index) ignoreSQL(d Dialect) (string, error) {
+	w := writer{d: d}
+	w.add("ALTER TABLE ")
+	w.qualified("table", ix.Schema, ix.Table)
+	w.add(" ALTER INDEX ")
+	w.ident("index", ix.name())
+	w.add(" ", d.ignored(ix.Ignored))
+	return string(w.b), w.err
 }

@@ -27,6 +27,8 @@ func TestIndexSQL(t *testing.T) {
 			`CREATE INDEX "a""b" ON "t""; DROP TABLE x; --" ("""")`},
 		{"mysql", my, dbindex.Index{Name: "i`", Schema: "db", Table: "t", Unique: true, Keys: []dbindex.Key{{Column: "a", Prefix: 10, Desc: true}, dbindex.Expr("lower(`b`)")}},
 			"CREATE UNIQUE INDEX `i``` ON `db`.`t` (`a`(10) DESC, (lower(`b`)))"},
+		{"ignored", maria, dbindex.Index{Name: "i", Table: "t", Keys: one, Ignored: true}, "CREATE INDEX `i` ON `t` (`a`) IGNORED"},
+		{"invisible", my, dbindex.Index{Name: "i", Table: "t", Keys: one, Ignored: true}, "CREATE INDEX `i` ON `t` (`a`) INVISIBLE"},
 		{"mariadb", maria, dbindex.Index{Name: "i", Table: "t", Keys: []dbindex.Key{dbindex.Desc("a")}}, "CREATE INDEX `i` ON `t` (`a` DESC)"},
 		{"everything", pg, dbindex.Index{Name: "i", Table: "t", Unique: true, NullsNotDistinct: true, Include: []string{"c"}, Tablespace: "fast",
 			Keys:  []dbindex.Key{{Column: "a", Collate: "C", OpClass: "public.text_ops", Desc: true, Nulls: dbindex.NullsLast}},
@@ -81,6 +83,10 @@ func TestFeatureErrors(t *testing.T) {
 		{"descending keys", dbindex.MySQL(5, 7), dbindex.Index{Keys: []dbindex.Key{dbindex.Desc("a")}}},
 		{"collation of a key", dbindex.MySQL(8, 0), dbindex.Index{Keys: []dbindex.Key{{Column: "a", Collate: "C"}}}},
 		{"tablespace of an index", dbindex.MySQL(8, 0), dbindex.Index{Keys: one, Tablespace: "x"}},
+		{"ignored indexes", pg, dbindex.Index{Keys: one, Ignored: true}},
+		{"ignored indexes", lite, dbindex.Index{Keys: one, Ignored: true}},
+		{"ignored indexes", dbindex.MariaDB(10, 5), dbindex.Index{Keys: one, Ignored: true}},
+		{"ignored indexes", dbindex.MySQL(5, 7), dbindex.Index{Keys: one, Ignored: true}},
 		{"operator classes", lite, dbindex.Index{Keys: []dbindex.Key{{Column: "a", OpClass: "x"}}}},
 	} {
 		tc.ix.Name, tc.ix.Table = "i", "t"
