@@ -1,6 +1,10 @@
 package dbindex
 
-import "reflect"
+import (
+	"reflect"
+	"strconv"
+	"strings"
+)
 
 // namedLiteral reads a value by its underlying type, so that type Status string
 // works as well as string does.
@@ -17,4 +21,14 @@ func namedLiteral(v any) literal {
 		return literal{kind: 'i', i: int64(r.Uint())} // at most 32 bits by Value's type set
 	}
 	return literal{kind: 'i', i: r.Int()}
+}
+
+// numberLiteral reads a number in decimal. One of more digits than a float64 keeps
+// is refused, since it could be taken for another.
+func numberLiteral(s string) (literal, bool) {
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return literal{kind: 'i', i: i}, true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return literal{kind: 'f', f: f}, err == nil && len(s) <= 15 && !strings.ContainsAny(s, "xXpP_nNiI")
 }
