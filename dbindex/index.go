@@ -166,11 +166,17 @@ type ForeignKey struct {
 	Table    string   // the referencing table
 	Columns  []string // the referencing columns, in order
 	RefTable string   // the referenced table
+	// File and Line are where it was declared, when it was read from migration files.
+	File string
+	Line int
 }
 
 // Schema is what is known about the indexes of a database, declared by hand or read
 // by live.Inspect. It is a plain value; the slices belong to whoever made it.
 type Schema struct {
+	// Current is the schema that an empty Schema of an index or table means. Default
+	// "public" on PostgreSQL, "main" on SQLite. Set by live.Inspect.
+	Current string
 	// Indexes lists all indexes, those of constraints too.
 	Indexes []Index
 	// ForeignKeys lists the references whose columns should be indexed.
@@ -178,6 +184,39 @@ type Schema struct {
 	// Unknown lists live indexes that the model cannot express, such as operator
 	// classes with parameters. Diff neither compares nor drops them.
 	Unknown []Unknown
+	// Columns holds what is known of the columns of the tables. Lint's rules about
+	// types and values need it; a column that is not listed is not judged by them.
+	Columns []Column
+	// Tables holds what is known of the tables as a whole.
+	Tables []Table
+}
+
+// Column is what is known of a column. A zero field is not known.
+type Column struct {
+	Schema string // of the table; empty is the current one
+	Table  string // the table it belongs to
+	Name   string // the column
+	// Type is the type as the database prints it, such as "boolean" or "text".
+	Type string
+	// Values lists all values that an enum type or a CHECK permits.
+	Values []string
+	// Distinct is about how many different values there are.
+	Distinct float64
+	// Width is how many bytes a value takes: the average on PostgreSQL, the most that
+	// the type permits on MariaDB.
+	Width int
+	// Updated says that rows are often changed in this column. No database tells; it is
+	// for those who know their queries.
+	Updated bool
+}
+
+// Table is what is known of a table. A zero field is not known.
+type Table struct {
+	Schema     string // empty is the current one
+	Name       string // the table
+	Rows       int64  // about how many
+	Updates    int64  // rows changed since the counters began
+	HotUpdates int64  // those of Updates that touched no index (PostgreSQL)
 }
 
 // Unknown is a live index that the model cannot express.

@@ -31,16 +31,24 @@ func (s *Severity) UnmarshalText(text []byte) error {
 	return enumUnmarshal("severity", severityNames[:], s, text)
 }
 
-// The stable ids of findings. Numbers that are missing here are reserved.
+// The stable ids of findings.
 const (
 	RuleDuplicate   = "DBX001" // two indexes with the same keys
 	RuleRedundant   = "DBX002" // the keys are the first keys of another index
 	RuleForeignKey  = "DBX003" // a foreign key without an index on its columns
-	RuleWide        = "DBX004" // more columns than LintOptions.MaxColumns
+	RuleWide        = "DBX004" // many columns, or values too long for a page
+	RuleBlocking    = "DBX005" // a migration whose index statement blocks writes
 	RuleName        = "DBX006" // a name too long, refused, or used twice
+	RuleSelectivity = "DBX007" // one column with few different values
+	RuleImmutable   = "DBX008" // an expression whose value depends on more than the row
 	RuleUnsupported = "DBX009" // the dialect lacks a feature
 	RuleInvalid     = "DBX010" // a live index that no query uses
+	RuleConstant    = "DBX011" // a predicate with a constant that the column cannot have
+	RuleTransaction = "DBX012" // a migration that runs CONCURRENTLY in a transaction
+	RuleIfNotExists = "DBX013" // CONCURRENTLY IF NOT EXISTS, which takes an invalid index for good
+	RuleTimeout     = "DBX014" // CONCURRENTLY under a short timeout, which leaves an invalid index
 	RuleDefinition  = "DBX015" // raw SQL that is refused, or a contradiction
+	RuleHot         = "DBX016" // updates that the indexes make dear
 	RulePrisma      = "DBX017" // schema.prisma cannot express it
 	RuleRepeated    = "DBX018" // a column twice in one index
 )
@@ -51,7 +59,9 @@ type Finding struct {
 	ID string `json:"id"`
 	// Severity ranks the finding.
 	Severity Severity `json:"severity"`
-	// Table that the finding is about.
+	// Schema of the table; empty is the current one.
+	Schema string `json:"schema,omitempty"`
+	// Table that the finding is about; empty when a statement names none.
 	Table string `json:"table"`
 	// Index that the finding is about; empty for a missing one.
 	Index string `json:"index,omitempty"`
@@ -61,10 +71,16 @@ type Finding struct {
 	Message string `json:"message"`
 	// Fix is a statement that would repair it, empty when there is no safe one.
 	Fix string `json:"fix,omitempty"`
+	// File and Line say where the statement begins, for findings of [LintFiles].
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
 }
 
-// String returns one line: id, severity, table and message.
+// String returns one line: place if there is one, id, severity, table and message.
 func (f Finding) String() string {
+	if f.File != "" {
+		return fmt.Sprintf("%s:%d: %s %s %s: %s", f.File, f.Line, f.ID, f.Severity, f.Table, f.Message)
+	}
 	return fmt.Sprintf("%s %s %s: %s", f.ID, f.Severity, f.Table, f.Message)
 }
 
@@ -75,38 +91,71 @@ type LintOptions struct {
 	MaxColumns int
 	// Prisma adds a finding for each index that schema.prisma cannot express.
 	Prisma bool
+	// Applied is the path of the last migration file that has run everywhere; those up
+	// to it are read by [LintFiles] and not reported on. Empty reports on all.
+	Applied string
 	// Ignore lists ids that are left out.
 	Ignore []string
 }
 
 // Lint returns what is wrong or wasteful about the indexes of a schema, declared or
 // from live.Inspect, sorted by severity, table, index and id. It needs no database. A
-// zero Dialect gives one finding that says so. Partial indexes beside a wider or
-// full one are not reported: they are small and usually meant.
+// zero Dialect gives one finding that says so. A partial index beside one that holds
+// more rows is not reported: it is small and usually meant.
 func Lint(d Dialect, s Schema, o LintOptions) []Finding {
 	if err := d.check(); err != nil {
 		return []Finding{{ID: RuleDefinition, Severity: Error, Message: err.Error()}}
 	}
-	l := linter{d: d, o: o, indexes: slices.Clone(s.Indexes)}
+	l := newLinter(d, s, o)
+	l.schema()
+	return l.findings()
+}
+
+func newLinter(d Dialect, s Schema, o LintOptions) *linter {
+	l := &linter{d: d, o: o, s: s, indexes: slices.Clone(s.Indexes), columns: map[columnKey]Column{}}
 	if l.o.MaxColumns == 0 {
 		l.o.MaxColumns = 5
+	}
+	if l.s.Current == "" {
+		switch d.family {
+		case postgres:
+			l.s.Current = "public"
+		case sqlite:
+			l.s.Current = "main"
+		}
 	}
 	for i := range l.indexes {
 		l.indexes[i].Name = l.indexes[i].name()
 	}
 	slices.SortStableFunc(l.indexes, func(a, b Index) int {
-		return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(l.schemaOf(a.Schema), l.schemaOf(b.Schema)), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Name, b.Name))
 	})
-	l.names()
 	for _, ix := range l.indexes {
-		l.single(ix)
+		l.where = append(l.where, d.typed(ix.Where, 0))
+	}
+	for _, c := range s.Columns {
+		l.columns[l.column(c.Schema, c.Table, c.Name)] = c
+	}
+	return l
+}
+
+// schema runs all rules that look at indexes and tables.
+func (l *linter) schema() {
+	l.names()
+	for i, ix := range l.indexes {
+		l.single(i, ix)
 	}
 	l.pairs()
-	l.foreignKeys(s.ForeignKeys)
-	out := slices.DeleteFunc(l.out, func(f Finding) bool { return slices.Contains(o.Ignore, f.ID) })
+	l.foreignKeys()
+	l.tables()
+}
+
+// findings returns what was found and not ignored, in order.
+func (l *linter) findings() []Finding {
+	out := slices.DeleteFunc(l.out, func(f Finding) bool { return slices.Contains(l.o.Ignore, f.ID) })
 	slices.SortStableFunc(out, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Table, b.Table),
-			cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Other, b.Other))
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Table, b.Table),
+			cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Other, b.Other), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 	return out
 }

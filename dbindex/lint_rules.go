@@ -11,13 +11,44 @@ import (
 type linter struct {
 	d       Dialect
 	o       LintOptions
+	s       Schema
 	indexes []Index // named and sorted
+	where   []Pred  // of indexes, typed
+	columns map[columnKey]Column
+	places  map[string]place // of indexes read from files, by key
 	out     []Finding
 }
 
+// place is where a statement begins.
+type place struct {
+	file string
+	line int
+}
+
+type columnKey struct{ schema, table, name string }
+
+func (l *linter) column(schema, table, name string) columnKey {
+	return columnKey{l.schemaOf(schema), l.d.foldTable(table), l.d.foldColumn(name)}
+}
+
+// schemaOf writes the current schema as "", under which it is declared as often.
+func (l *linter) schemaOf(schema string) string {
+	if schema == l.s.Current {
+		return ""
+	}
+	return schema
+}
+
+// key identifies an index by its name.
+func (l *linter) key(ix Index) string {
+	ix.Schema = l.schemaOf(ix.Schema)
+	return l.d.nameKey(ix)
+}
+
 func (l *linter) add(id string, sev Severity, ix Index, other, fix, format string, args ...any) {
-	l.out = append(l.out, Finding{ID: id, Severity: sev, Table: ix.Table, Index: ix.Name, Other: other,
-		Message: fmt.Sprintf(format, args...), Fix: fix})
+	at := l.places[l.key(ix)]
+	l.out = append(l.out, Finding{ID: id, Severity: sev, Schema: ix.Schema, Table: ix.Table, Index: ix.Name, Other: other,
+		Message: fmt.Sprintf(format, args...), Fix: fix, File: at.file, Line: at.line})
 }
 
 // names reports names used twice, also those that the server would cut to one.
@@ -28,7 +59,7 @@ func (l *linter) names() {
 		if l.d.family == postgres && len(key.Name) > maxNameBytes {
 			key.Name = key.Name[:maxNameBytes]
 		}
-		k := l.d.nameKey(key)
+		k := l.key(key)
 		if first, ok := seen[k]; ok {
 			l.add(RuleName, Error, ix, first.Name, "", "index %q on %q has the same name as one on %q: the second CREATE fails", ix.Name, ix.Table, first.Table)
 			continue
@@ -38,7 +69,7 @@ func (l *linter) names() {
 }
 
 // single reports what is wrong with one index by itself.
-func (l *linter) single(ix Index) {
+func (l *linter) single(i int, ix Index) {
 	if ix.Invalid {
 		fix := ""
 		if l.d.family == postgres && ix.Constraint == NoConstraint {
@@ -53,6 +84,7 @@ func (l *linter) single(ix Index) {
 	if n := len(ix.Keys) + len(ix.Include); l.o.MaxColumns > 0 && n > l.o.MaxColumns {
 		l.add(RuleWide, Info, ix, "", "", "index %q has %d columns: each one makes it larger and every write dearer", ix.Name, n)
 	}
+	l.facts(i, ix)
 	var cols []string
 	for _, k := range ix.Keys {
 		cols = append(cols, k.signatureColumn(l.d))
@@ -130,7 +162,7 @@ func (l *linter) pairs() {
 	for _, rule := range []func(a, b Index) bool{l.duplicate, l.redundant} {
 		for i, a := range l.indexes {
 			for _, j := range narrow {
-				if i != j && !done[i] && !done[j] && rule(a, l.indexes[j]) {
+				if i != j && !done[i] && !done[j] && l.replaceable(i, j) && rule(a, l.indexes[j]) {
 					done[i] = true
 				}
 			}
@@ -138,22 +170,31 @@ func (l *linter) pairs() {
 	}
 }
 
-// replaceable reports whether a could be dropped in favour of b at all.
-func (l *linter) replaceable(a, b Index) bool {
-	return a.Schema == b.Schema && l.d.foldTable(a.Table) == l.d.foldTable(b.Table) && a.Method == b.Method &&
-		a.Constraint == NoConstraint && !a.Invalid && !b.Invalid && b.Constraint != Exclusion &&
-		l.d.canonicalPred(a.Where) == l.d.canonicalPred(b.Where)
+// replaceable reports whether index i could be dropped in favour of j at all.
+func (l *linter) replaceable(i, j int) bool {
+	a, b := l.indexes[i], l.indexes[j]
+	return l.d.foldTable(a.Table) == l.d.foldTable(b.Table) && a.Method == b.Method && l.schemaOf(a.Schema) == l.schemaOf(b.Schema) &&
+		a.Constraint == NoConstraint && !a.Invalid && !b.Invalid && b.Constraint != Exclusion && (a.Ignored || !b.Ignored) &&
+		l.samePred(l.where[i], l.where[j])
+}
+
+// samePred reports whether two typed predicates select the same rows.
+func (l *linter) samePred(p, q Pred) bool {
+	if p == nil || q == nil {
+		return p == nil && q == nil
+	}
+	return (&implication{d: l.d}).holds(p, q) && (&implication{d: l.d}).holds(q, p)
 }
 
 // duplicate reports a when b does all that a does with the same keys.
 func (l *linter) duplicate(a, b Index) bool {
-	if !l.replaceable(a, b) || len(a.Keys) != len(b.Keys) || !l.prefix(a, b) || !subset(a.Include, b.Include, nil) {
+	if len(a.Keys) != len(b.Keys) || !l.prefix(a, b) || !subset(a.Include, b.Include, nil) {
 		return false
 	}
 	if a.Unique && (!b.Unique || a.NullsNotDistinct && !b.NullsNotDistinct) {
 		return false
 	}
-	same := a.Unique == b.Unique && b.Constraint == NoConstraint && len(a.Include) == len(b.Include)
+	same := a.Unique == b.Unique && b.Constraint == NoConstraint && len(a.Include) == len(b.Include) && a.Ignored == b.Ignored
 	if same && a.Name < b.Name && a.NullsNotDistinct == b.NullsNotDistinct {
 		return false // of two equals the later name goes
 	}
@@ -164,7 +205,7 @@ func (l *linter) duplicate(a, b Index) bool {
 
 // redundant reports a when its keys are the first keys of b.
 func (l *linter) redundant(a, b Index) bool {
-	if !l.replaceable(a, b) || a.Unique || a.Method != BTree || len(a.Keys) >= len(b.Keys) || !l.prefix(a, b) {
+	if a.Unique || a.Method != BTree || len(a.Keys) >= len(b.Keys) || !l.prefix(a, b) {
 		return false
 	}
 	var keyCols []string
@@ -175,7 +216,7 @@ func (l *linter) redundant(a, b Index) bool {
 		return false
 	}
 	sev, more := Warning, ""
-	if len(b.Keys)+len(b.Include)-len(a.Keys) > 2 {
+	if len(b.Keys)+len(b.Include)-len(a.Keys) > 2 || l.muchWider(a, b) {
 		sev, more = Info, ", though that one is much wider"
 	}
 	fix, _ := Step{Op: Drop, Index: a}.fix(l.d)
@@ -220,12 +261,12 @@ func subset(a, b, c []string) bool {
 
 // foreignKeys reports references whose columns begin no full index. MySQL and
 // MariaDB make that index themselves.
-func (l *linter) foreignKeys(fks []ForeignKey) {
+func (l *linter) foreignKeys() {
 	if l.d.isMySQL() {
 		return
 	}
 	reported := map[string]bool{}
-	for _, fk := range fks {
+	for _, fk := range l.s.ForeignKeys {
 		if len(fk.Columns) == 0 || slices.ContainsFunc(l.indexes, func(ix Index) bool { return l.serves(ix, fk) }) {
 			continue
 		}
@@ -241,6 +282,8 @@ func (l *linter) foreignKeys(fks []ForeignKey) {
 		fix, _ := Step{Op: Create, Index: ix}.fix(l.d)
 		l.add(RuleForeignKey, Warning, ix, "", fix, "the foreign key on %s to %q has no index: each delete or key change there reads the whole table %q",
 			strings.Join(quoteAll(fk.Columns), ", "), fk.RefTable, fk.Table)
+		f := &l.out[len(l.out)-1]
+		f.File, f.Line = fk.File, fk.Line
 	}
 }
 
@@ -255,7 +298,7 @@ func quoteAll(names []string) []string {
 // serves reports whether the index finds the rows of one foreign key value.
 func (l *linter) serves(ix Index, fk ForeignKey) bool {
 	n := len(fk.Columns)
-	if ix.Schema != fk.Schema || l.d.foldTable(ix.Table) != l.d.foldTable(fk.Table) || ix.Invalid || len(ix.Keys) < n ||
+	if l.schemaOf(ix.Schema) != l.schemaOf(fk.Schema) || l.d.foldTable(ix.Table) != l.d.foldTable(fk.Table) || ix.Invalid || ix.Ignored || len(ix.Keys) < n ||
 		ix.Method != BTree && ix.Method != Hash {
 		return false
 	}
@@ -266,45 +309,10 @@ func (l *linter) serves(ix Index, fk ForeignKey) bool {
 			return false
 		}
 	}
-	return ix.Where == nil || l.holdsFor(ix.Where, fk.Columns)
-}
-
-// holdsFor reports whether the predicate says no more than that some of the columns
-// are not NULL: it holds for every row that a reference over them can match.
-func (l *linter) holdsFor(p Pred, columns []string) bool {
-	text, err := renderPred(l.d, p)
-	if err != nil {
-		return false
+	// A row that refers to something has no NULL among the columns.
+	var rows []Pred
+	for _, c := range fk.Columns {
+		rows = append(rows, NotNull(c))
 	}
-	toks, err := l.d.tokenize(text)
-	if err != nil {
-		return false
-	}
-	for _, part := range conjuncts(toks) {
-		if !slices.ContainsFunc(columns, func(c string) bool {
-			return l.d.canonical(part) == l.d.canonicalPred(NotNull(c))
-		}) {
-			return false
-		}
-	}
-	return true
-}
-
-// conjuncts cuts tokens at each AND outside of brackets. A cut inside BETWEEN gives
-// parts that equal no simple predicate.
-func conjuncts(toks []token) (parts [][]token) {
-	toks = stripParens(toks)
-	depth, start := 0, 0
-	for i, t := range toks {
-		switch {
-		case t.kind == symbol && (t.text == "(" || t.text == "["):
-			depth++
-		case t.kind == symbol && (t.text == ")" || t.text == "]"):
-			depth--
-		case t.kind == word && t.val == "and" && depth == 0:
-			parts = append(parts, toks[start:i])
-			start = i + 1
-		}
-	}
-	return append(parts, toks[start:])
+	return ix.Where == nil || Implies(l.d, And(rows...), ix.Where)
 }

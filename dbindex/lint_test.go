@@ -80,7 +80,30 @@ func TestLintRules(t *testing.T) {
 		{"fk by both not null", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.And(dbindex.NotNull("b"), dbindex.NotNull("a")) })}, fk, ""},
 		{"fk by both as printed", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.RawSQL("((a IS NOT NULL) AND (b IS NOT NULL))") })}, fk, ""},
 		{"fk by more", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.And(dbindex.NotNull("b"), dbindex.NotNull("c")) })}, fk, "DBX003 "},
-		{"fk by either", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.Or(dbindex.NotNull("b"), dbindex.IsNull("c")) })}, fk, "DBX003 "},
+		{"fk by either", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.Or(dbindex.NotNull("b"), dbindex.IsNull("c")) })}, fk, ""}, // it holds all rows that refer
+		{"fk by either of others", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.Or(dbindex.NotNull("d"), dbindex.IsNull("c")) })}, fk, "DBX003 "},
+		{"public is the current schema", []dbindex.Index{a, with(index("a2", "t", "a"), func(ix *dbindex.Index) { ix.Schema = "public" })}, nil, "DBX001 a2"},
+		{"one name in public", []dbindex.Index{a, with(index("a", "u", "c"), func(ix *dbindex.Index) { ix.Schema = "public" })}, nil, "DBX006 a"},
+		{"other schema", []dbindex.Index{a, with(index("a2", "t", "a"), func(ix *dbindex.Index) { ix.Schema = "s" })}, nil, ""},
+		{"fk served in public", []dbindex.Index{with(ab, func(ix *dbindex.Index) { ix.Schema = "public" })}, fk, ""},
+		{"equal predicates in other words", []dbindex.Index{
+			with(a, func(ix *dbindex.Index) { ix.Where = dbindex.In("s", "x", "y") }),
+			with(index("a2", "t", "a"), func(ix *dbindex.Index) { ix.Where = dbindex.RawSQL("((s = 'y'::text) OR (s = 'x'::text))") })}, nil, "DBX001 a2"},
+		{"one predicate implies the other", []dbindex.Index{
+			with(a, func(ix *dbindex.Index) { ix.Where = dbindex.Eq("s", "x") }),
+			with(ab, func(ix *dbindex.Index) { ix.Where = dbindex.In("s", "x", "y") })}, nil, ""},
+		{"expression twin", []dbindex.Index{
+			{Name: "e", Table: "t", Keys: []dbindex.Key{dbindex.Expr(`lower("a")`)}},
+			{Name: "e2", Table: "t", Keys: []dbindex.Key{dbindex.Expr(`( LOWER(a) )`)}}}, nil, "DBX001 e2"},
+		{"exclusion", []dbindex.Index{a, with(ab, func(ix *dbindex.Index) { ix.Constraint = dbindex.Exclusion })}, nil, ""},
+		{"volatile key", []dbindex.Index{{Name: "v", Table: "t", Keys: []dbindex.Key{dbindex.Expr("date_trunc('day', NOW())")}}}, nil, "DBX008 v"},
+		{"volatile predicate", []dbindex.Index{with(a, func(ix *dbindex.Index) {
+			ix.Where = dbindex.And(dbindex.IsNull("x"), dbindex.RawSQL("a > current_date"))
+		})}, nil, "DBX008 a"},
+		{"one argument", []dbindex.Index{{Name: "v", Table: "t", Method: dbindex.GIN, Keys: []dbindex.Key{dbindex.Expr("to_tsvector(body)")}}}, nil, "DBX008 v"},
+		{"two arguments", []dbindex.Index{{Name: "v", Table: "t", Method: dbindex.GIN, Keys: []dbindex.Key{dbindex.Expr("to_tsvector('english', body)")}}}, nil, ""},
+		{"column called now", []dbindex.Index{{Name: "v", Table: "t", Keys: []dbindex.Key{dbindex.Expr("lower(now)")}}}, nil, ""},
+		{"function of another schema", []dbindex.Index{{Name: "v", Table: "t", Keys: []dbindex.Key{dbindex.Expr("my.format(a)")}}}, nil, ""},
 		{"fk in other collation", []dbindex.Index{key(ab, func(k *dbindex.Key) { k.Collate = "C" })}, fk, "DBX003 "},
 		{"fk by partial", []dbindex.Index{partial(ab)}, fk, "DBX003 "},
 		{"fk reported once", nil, append(fk, fk...), "DBX003 "},
@@ -98,6 +121,60 @@ func TestLintRules(t *testing.T) {
 				t.Errorf("Lint = %v; want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestLintFacts runs the rules that need to know the columns, each beside its exceptions.
+func TestLintFacts(t *testing.T) {
+	pg := dbindex.Postgres(15)
+	one := []dbindex.Index{index("i", "t", "c")}
+	partial := []dbindex.Index{with(one[0], func(ix *dbindex.Index) { ix.Where = dbindex.Eq("c", "x") })}
+	col := func(c dbindex.Column) []dbindex.Column { c.Table, c.Name = "t", "c"; return []dbindex.Column{c} }
+	big := []dbindex.Table{{Name: "t", Rows: 1_000_000}}
+	for _, tc := range []struct {
+		name string
+		d    dbindex.Dialect
+		s    dbindex.Schema
+		want string
+	}{
+		{"nothing known", pg, dbindex.Schema{Indexes: one}, ""},
+		{"boolean", pg, dbindex.Schema{Indexes: one, Columns: col(dbindex.Column{Type: "boolean"})}, "DBX007"},
+		{"boolean of another table", pg, dbindex.Schema{Indexes: one, Columns: []dbindex.Column{{Table: "u", Name: "c", Type: "boolean"}}}, ""},
+		{"boolean, partial", pg, dbindex.Schema{Indexes: partial, Columns: col(dbindex.Column{Type: "boolean"})}, ""},
+		{"boolean first of two", pg, dbindex.Schema{Indexes: []dbindex.Index{index("i", "t", "c", "d")}, Columns: col(dbindex.Column{Type: "boolean"})}, ""},
+		{"few values", pg, dbindex.Schema{Indexes: one, Tables: big, Columns: col(dbindex.Column{Type: "text", Distinct: 2})}, "DBX007"},
+		{"few values, few rows", pg, dbindex.Schema{Indexes: one, Columns: col(dbindex.Column{Type: "text", Distinct: 2})}, ""},
+		{"few values of a foreign key", pg, dbindex.Schema{Indexes: one, Tables: big, Columns: col(dbindex.Column{Distinct: 2}), ForeignKeys: []dbindex.ForeignKey{{Table: "t", Columns: []string{"c"}, RefTable: "r"}}}, ""},
+		{"many values", pg, dbindex.Schema{Indexes: one, Tables: big, Columns: col(dbindex.Column{Distinct: 2000})}, ""},
+		{"constant outside", pg, dbindex.Schema{Indexes: partial, Columns: col(dbindex.Column{Values: []string{"a", "b"}})}, "DBX011"},
+		{"constant inside", pg, dbindex.Schema{Indexes: partial, Columns: col(dbindex.Column{Values: []string{"a", "x"}})}, ""},
+		{"constant as printed", pg, dbindex.Schema{Indexes: []dbindex.Index{with(one[0], func(ix *dbindex.Index) { ix.Where = dbindex.RawSQL("((c)::text = ANY (ARRAY['a'::text, 'x'::text]))") })}, Columns: col(dbindex.Column{Values: []string{"a", "b"}})}, "DBX011"},
+		{"long values", pg, dbindex.Schema{Indexes: one, Columns: col(dbindex.Column{Width: 4000})}, "DBX004"},
+		{"long values in a hash", pg, dbindex.Schema{Indexes: []dbindex.Index{with(one[0], func(ix *dbindex.Index) { ix.Method = dbindex.Hash })}, Columns: col(dbindex.Column{Width: 4000})}, ""},
+		{"long type on MariaDB", dbindex.MariaDB(10, 11), dbindex.Schema{Indexes: one, Columns: col(dbindex.Column{Width: 4000})}, "DBX004"},
+		{"prefix on MariaDB", dbindex.MariaDB(10, 11), dbindex.Schema{Indexes: []dbindex.Index{{Name: "i", Table: "t", Keys: []dbindex.Key{{Column: "c", Prefix: 20}}}}, Columns: col(dbindex.Column{Width: 4000})}, ""},
+		{"updated column", pg, dbindex.Schema{Indexes: one, Columns: col(dbindex.Column{Updated: true})}, "DBX016"},
+		{"updated column elsewhere", pg, dbindex.Schema{Indexes: []dbindex.Index{index("i", "t", "d")}, Columns: col(dbindex.Column{Updated: true})}, ""},
+		{"updated column in a predicate", pg, dbindex.Schema{Indexes: []dbindex.Index{with(index("i", "t", "d"), func(ix *dbindex.Index) { ix.Where = dbindex.IsNull("c") })}, Columns: col(dbindex.Column{Updated: true})}, "DBX016"},
+		{"updates not HOT", pg, dbindex.Schema{Indexes: one, Tables: []dbindex.Table{{Name: "t", Updates: 20_000, HotUpdates: 100}}}, "DBX016"},
+		{"updates HOT", pg, dbindex.Schema{Indexes: one, Tables: []dbindex.Table{{Name: "t", Updates: 20_000, HotUpdates: 19_000}}}, ""},
+		{"few updates", pg, dbindex.Schema{Indexes: one, Tables: []dbindex.Table{{Name: "t", Updates: 20}}}, ""},
+	} {
+		var got []string
+		for _, f := range dbindex.Lint(tc.d, tc.s, dbindex.LintOptions{}) {
+			got = append(got, f.ID)
+			if f.Message == "" || f.Table != "t" {
+				t.Errorf("%s: %+v lacks a message or table", tc.name, f)
+			}
+		}
+		if strings.Join(got, ",") != tc.want {
+			t.Errorf("%s: Lint = %v; want %s", tc.name, got, tc.want)
+		}
+	}
+	// A prefix of a much wider index stays a hint.
+	wide := dbindex.Schema{Indexes: []dbindex.Index{index("a", "t", "c"), index("b", "t", "c", "d")}, Columns: append(col(dbindex.Column{Width: 4}), dbindex.Column{Table: "t", Name: "d", Width: 200})}
+	if got := dbindex.Lint(pg, wide, dbindex.LintOptions{}); len(got) != 1 || got[0].Severity != dbindex.Info {
+		t.Errorf("prefix of a much wider index: %v; want one info", got)
 	}
 }
 
