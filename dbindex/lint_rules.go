@@ -39,9 +39,12 @@ func (l *linter) schemaOf(schema string) string {
 	return schema
 }
 
-// key identifies an index by its name.
+// key identifies an index by its name as the server would cut it.
 func (l *linter) key(ix Index) string {
 	ix.Schema = l.schemaOf(ix.Schema)
+	if l.d.family == postgres && len(ix.Name) > maxNameBytes {
+		ix.Name = ix.Name[:maxNameBytes]
+	}
 	return l.d.nameKey(ix)
 }
 
@@ -55,11 +58,7 @@ func (l *linter) add(id string, sev Severity, ix Index, other, fix, format strin
 func (l *linter) names() {
 	seen := map[string]Index{}
 	for _, ix := range l.indexes {
-		key := ix
-		if l.d.family == postgres && len(key.Name) > maxNameBytes {
-			key.Name = key.Name[:maxNameBytes]
-		}
-		k := l.key(key)
+		k := l.key(ix)
 		if first, ok := seen[k]; ok {
 			l.add(RuleName, Error, ix, first.Name, "", "index %q on %q has the same name as one on %q: the second CREATE fails", ix.Name, ix.Table, first.Table)
 			continue
