@@ -355,27 +355,21 @@ func (t *tableDDL) reference(p *parser, name string, columns []string) {
 	t.fks = append(t.fks, ForeignKey{Name: name, Schema: t.schema, Table: t.table, Columns: columns, RefTable: ref, File: t.st.file, Line: t.st.line})
 }
 
-// check learns the values of a column from CHECK (column IN (…)).
+// check keeps a CHECK constraint with the column that it begins with.
 func (t *tableDDL) check(p *parser) {
 	if len(p.toks) == 0 || p.toks[0].text != "(" {
 		return
 	}
-	r := reader{d: t.d}
-	c, ok := r.pred(p.toks[:closing(p.toks, 0)+1], 0).(compare)
-	p.skip()
-	if !ok || c.op != "IN" && c.op != "=" {
-		return
-	}
+	end := closing(p.toks, 0)
+	text := p.toks[1:end]
+	p.toks = p.toks[end+1:]
+	c, ok := (reader{d: t.d}).pred(text, 0).(compare)
 	name, _, _ := strings.Cut(c.column, "::")
 	key := columnKey{t.plain(t.schema), t.d.foldTable(t.table), name}
-	col := t.columns[key]
-	col.Schema, col.Table, col.Name, col.Values = t.schema, t.table, name, nil
-	for _, v := range c.values {
-		if v.kind == 's' {
-			col.Values = append(col.Values, v.s)
-		}
+	if col, known := t.columns[key]; ok && known {
+		col.Checks = append(col.Checks, RawSQL(joinText(text)))
+		t.columns[key] = col
 	}
-	t.columns[key] = col
 }
 
 func (f *fileRun) alterTable(st sqlStatement, p *parser) {

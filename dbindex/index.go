@@ -200,6 +200,9 @@ type Column struct {
 	Type string
 	// Values lists all values that an enum type or a CHECK permits.
 	Values []string
+	// Checks holds the CHECK constraints on this column alone. From one such as
+	// status IN ('open', 'done') lint learns the values.
+	Checks []RawSQL
 	// Distinct is about how many different values there are.
 	Distinct float64
 	// Width is how many bytes a value takes: the average on PostgreSQL, the most that

@@ -134,6 +134,9 @@ func newLinter(d Dialect, s Schema, o LintOptions) *linter {
 		l.where = append(l.where, d.typed(ix.Where, 0))
 	}
 	for _, c := range s.Columns {
+		if c.Values == nil {
+			c.Values = d.permitted(c)
+		}
 		l.columns[l.column(c.Schema, c.Table, c.Name)] = c
 	}
 	return l

@@ -19,6 +19,22 @@ func (l *linter) fact(ix Index, name string) Column {
 	return l.columns[l.column(ix.Schema, ix.Table, name)]
 }
 
+// permitted returns the strings that a CHECK constraint permits for the column.
+func (d Dialect) permitted(c Column) (values []string) {
+	for _, check := range c.Checks {
+		in, ok := d.typed(check, 0).(compare)
+		if name, _, _ := strings.Cut(in.column, "::"); !ok || name != d.foldColumn(c.Name) || in.op != "IN" && in.op != "=" {
+			continue
+		}
+		for _, v := range in.values {
+			if v.kind == 's' {
+				values = append(values, v.s)
+			}
+		}
+	}
+	return values
+}
+
 // width is the sum of the known widths of the columns; known is false when one is not.
 func (l *linter) width(ix Index) (sum int, known bool) {
 	known = true

@@ -59,18 +59,15 @@ type pgIndex struct {
 	err   error         // why it could not be
 }
 
-func inspectPostgres(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions) (dbindex.Schema, error) {
-	var s dbindex.Schema
-	list, err := readPostgres(ctx, q, d, o, "")
-	if err != nil {
+func inspectPostgres(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions) (s dbindex.Schema, err error) {
+	if err := postgresIndexes(ctx, q, d, o, &s); err != nil {
 		return s, err
 	}
-	for _, p := range list {
-		if p.err != nil {
-			s.Unknown = append(s.Unknown, dbindex.Unknown{Schema: p.Schema, Table: p.Table, Name: p.Name, SQL: p.SQL, Reason: p.err.Error()})
-			continue
-		}
-		s.Indexes = append(s.Indexes, p.index)
+	if err := q.QueryRowContext(ctx, `SELECT coalesce(current_schema()::text, '')`).Scan(&s.Current); err != nil {
+		return s, fmt.Errorf("dbindex/live: read current schema: %w", err)
+	}
+	if err := postgresFacts(ctx, q, o, &s); err != nil {
+		return s, err
 	}
 	err = readJSON(ctx, q, pgForeignKeyQuery, []any{jsonList(o.Schemas), jsonList(o.Tables)}, func(row []byte) error {
 		var f struct {
@@ -84,6 +81,19 @@ func inspectPostgres(ctx context.Context, q Querier, d dbindex.Dialect, o Inspec
 		return nil
 	})
 	return s, err
+}
+
+// postgresIndexes adds the indexes alone.
+func postgresIndexes(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions, s *dbindex.Schema) error {
+	list, err := readPostgres(ctx, q, d, o, "")
+	for _, p := range list {
+		if p.err != nil {
+			s.Unknown = append(s.Unknown, dbindex.Unknown{Schema: p.Schema, Table: p.Table, Name: p.Name, SQL: p.SQL, Reason: p.err.Error()})
+			continue
+		}
+		s.Indexes = append(s.Indexes, p.index)
+	}
+	return err
 }
 
 // readPostgres reads the indexes, only the one called name if that is not empty.

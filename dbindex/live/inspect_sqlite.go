@@ -12,7 +12,7 @@ import (
 
 // inspectSQLite reads sqlite_master and the index pragmas of the main database.
 func inspectSQLite(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions) (dbindex.Schema, error) {
-	var s dbindex.Schema
+	s := dbindex.Schema{Current: "main"}
 	schema := ""
 	for _, n := range o.Schemas {
 		if n != "main" {
@@ -66,6 +66,15 @@ func inspectSQLiteTable(ctx context.Context, q Querier, d dbindex.Dialect, s *db
 			ix.Constraint = dbindex.UniqueConstraint
 		}
 		s.Indexes = append(s.Indexes, ix)
+	}
+	err = eachRow(ctx, q, `SELECT name, lower(type) FROM pragma_table_xinfo(?1)`, []any{table}, func(r *sql.Rows) error {
+		c := dbindex.Column{Schema: schema, Table: table}
+		err := r.Scan(&c.Name, &c.Type)
+		s.Columns = append(s.Columns, c)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	fks, err := sqliteForeignKeys(ctx, q, schema, table)
 	s.ForeignKeys = append(s.ForeignKeys, fks...)

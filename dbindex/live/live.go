@@ -121,14 +121,19 @@ type InspectOptions struct {
 	Tables []string
 }
 
-// Inspect reads indexes and foreign keys of a PostgreSQL or SQLite database from its
-// catalog. Expressions and predicates come back as the server prints them. MySQL and
-// MariaDB give an error matching [errors.ErrUnsupported].
+// Inspect reads indexes, foreign keys and what lint wants to know of the columns from
+// the catalog of a PostgreSQL or SQLite database. Expressions and predicates come back
+// as the server prints them. MySQL and MariaDB give an error matching
+// [errors.ErrUnsupported].
 func Inspect(ctx context.Context, q Querier, o InspectOptions) (dbindex.Schema, error) {
 	d, err := Detect(ctx, q)
 	if err != nil {
 		return dbindex.Schema{}, err
 	}
+	return inspect(ctx, q, d, o)
+}
+
+func inspect(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions) (dbindex.Schema, error) {
 	switch d.Name() {
 	case "postgres":
 		return inspectPostgres(ctx, q, d, o)
@@ -169,7 +174,7 @@ func Diff(ctx context.Context, db *sql.DB, want []dbindex.Index, o DiffOptions) 
 	if err != nil {
 		return dbindex.Plan{}, err
 	}
-	have, err := inspectFor(ctx, db, want, o.AllTables)
+	have, err := inspectFor(ctx, db, d, want, o.AllTables)
 	if err != nil {
 		return dbindex.Plan{}, err
 	}
@@ -209,7 +214,7 @@ func currentAsEmpty(ctx context.Context, q Querier, d dbindex.Dialect, want []db
 
 // inspectFor reads the indexes on the tables of want, with all also those on every
 // other table of the current schema.
-func inspectFor(ctx context.Context, q Querier, want []dbindex.Index, all bool) (have []dbindex.Index, err error) {
+func inspectFor(ctx context.Context, q Querier, d dbindex.Dialect, want []dbindex.Index, all bool) (have []dbindex.Index, err error) {
 	tables := map[string][]string{} // by schema
 	for _, ix := range want {
 		tables[ix.Schema] = append(tables[ix.Schema], ix.Table)
@@ -222,7 +227,12 @@ func inspectFor(ctx context.Context, q Querier, want []dbindex.Index, all bool) 
 		if schema != "" {
 			o.Schemas = []string{schema}
 		}
-		s, err := Inspect(ctx, q, o)
+		var s dbindex.Schema
+		if d.Name() == "postgres" {
+			err = postgresIndexes(ctx, q, d, o, &s)
+		} else {
+			s, err = inspect(ctx, q, d, o)
+		}
 		if err != nil {
 			return nil, err
 		}
