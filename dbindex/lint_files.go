@@ -212,7 +212,7 @@ func (f *fileRun) createIndex(st sqlStatement, toks []token) {
 		return
 	}
 	f.concurrent(st, ix.Table, name)
-	if ifNot && !slices.ContainsFunc(f.checked, func(s string) bool { return strings.Contains(s, name) }) {
+	if ifNot && !f.guarded(name) {
 		fix, _ := Step{Op: Create, Index: ix}.fix(f.d)
 		f.add(st, RuleIfNotExists, Warning, ix.Table, name, fix, "CONCURRENTLY IF NOT EXISTS succeeds beside an invalid index %q that an earlier run left, and no query will use it: leave IF NOT EXISTS out, or check pg_index.indisvalid first", name)
 	}
@@ -222,6 +222,12 @@ func (f *fileRun) createIndex(st sqlStatement, toks []token) {
 			f.add(st, RuleTimeout, Warning, ix.Table, name, "SET "+s+" = 0;", "%s = %v ends a concurrent build that waits for old transactions, on any table, and leaves index %q invalid", s, d, name)
 		}
 	}
+}
+
+// guarded reports whether an earlier statement looks for an invalid index of the name.
+func (f *fileRun) guarded(name string) bool {
+	bare := strings.NewReplacer("'", "", `"`, "")
+	return slices.ContainsFunc(f.checked, func(s string) bool { return strings.Contains(bare.Replace(s), bare.Replace(name)) })
 }
 
 // concurrent reports a statement that its surroundings make fail.

@@ -50,6 +50,11 @@ type MigrationOptions struct {
 	// is one second later. Required except for Plain, so that equal plans give equal
 	// bytes. The year must be 1 to 9999.
 	At time.Time
+	// IfNotExists writes CREATE INDEX CONCURRENTLY IF NOT EXISTS, so that a file which
+	// failed half-way can run again, and before each a check that stops with an error
+	// when an invalid index of that name is there, which IF NOT EXISTS alone would take
+	// for good. PostgreSQL only; without it a second run fails on what is there.
+	IfNotExists bool
 	// Name is the word part of the file names: lower-case letters, digits and
 	// underscores, at most 60. Default "indexes".
 	Name string
@@ -79,13 +84,20 @@ func (p Plan) Migration(kind MigrationKind, o MigrationOptions) (fs.FS, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	up, err := p.Statements()
+	if err := p.Dialect.check(); err != nil {
+		return nil, err
+	}
+	groups, err := p.groups(o.IfNotExists)
 	if err != nil {
 		return nil, err
 	}
 	down, err := p.Reverse().Statements()
 	if err != nil {
 		return nil, err
+	}
+	var up []Statement
+	for _, g := range groups {
+		up = append(up, g.up...)
 	}
 	files := memFS{}
 	if len(up) == 0 {
@@ -98,18 +110,14 @@ func (p Plan) Migration(kind MigrationKind, o MigrationOptions) (fs.FS, error) {
 	case Goose:
 		files[o.version(0)+".sql"] = gooseFile(up, down)
 	default:
-		return files, p.pairs(files, kind, o)
+		pairs(files, groups, kind, o)
 	}
 	return files, nil
 }
 
 // pairs writes up and down files that hold either one statement outside a
 // transaction or a run of statements that may share one.
-func (p Plan) pairs(files memFS, kind MigrationKind, o MigrationOptions) error {
-	groups, err := p.groups()
-	if err != nil {
-		return err
-	}
+func pairs(files memFS, groups []group, kind MigrationKind, o MigrationOptions) {
 	for i, g := range groups {
 		name := o.version(i)
 		if len(groups) > 1 {
@@ -121,22 +129,30 @@ func (p Plan) pairs(files memFS, kind MigrationKind, o MigrationOptions) error {
 			files[name+".up.sql"], files[name+".down.sql"] = script(g.up), script(g.down)
 		}
 	}
-	return nil
 }
 
 type group struct{ up, down []Statement }
 
 // groups cuts the plan where a statement must stand alone. Replace counts as its
-// three parts, each with its own inverse.
-func (p Plan) groups() (groups []group, err error) {
+// three parts, each with its own inverse. With guards a check precedes each creation
+// outside a transaction, in a group of its own with nothing to undo.
+func (p Plan) groups(guards bool) (groups []group, err error) {
 	for _, s := range p.atoms() {
 		up, err1 := s.statements(p.Dialect, !p.Blocking)
 		down, err2 := Plan{Dialect: p.Dialect, Steps: []Step{s}, Blocking: p.Blocking}.Reverse().Statements()
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, err
 		}
+		if guards && s.Op == Create && up[0].NoTx {
+			check, err := s.Index.guard(p.Dialect)
+			if err != nil {
+				return nil, err
+			}
+			groups = append(groups, group{up: []Statement{{SQL: check}}})
+			up[0].SQL = strings.Replace(up[0].SQL, " CONCURRENTLY ", " CONCURRENTLY IF NOT EXISTS ", 1)
+		}
 		alone := up[0].NoTx || down[0].NoTx
-		if n := len(groups); !alone && n > 0 && !groups[n-1].up[0].NoTx && !groups[n-1].down[0].NoTx {
+		if n := len(groups); !alone && n > 0 && groups[n-1].shared() {
 			g := &groups[n-1]
 			g.up, g.down = append(g.up, up...), append(down, g.down...)
 			continue
@@ -144,6 +160,27 @@ func (p Plan) groups() (groups []group, err error) {
 		groups = append(groups, group{up: up, down: down})
 	}
 	return groups, nil
+}
+
+// shared reports whether more statements may join the group.
+func (g group) shared() bool {
+	return len(g.down) > 0 && !g.up[0].NoTx && !g.down[0].NoTx
+}
+
+// guard is a statement that fails when an invalid index of the name is there.
+func (ix Index) guard(d Dialect) (string, error) {
+	name, err := d.quoteQualified("index", ix.Schema, ix.name())
+	if err != nil {
+		return "", err
+	}
+	text := func(s string) string {
+		q, e := d.quoteString(s)
+		err = errors.Join(err, e)
+		return q
+	}
+	body := "BEGIN IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(" + text(name) + ") AND NOT indisvalid) THEN " +
+		"RAISE EXCEPTION USING MESSAGE = " + text("index "+name+" is invalid: DROP INDEX CONCURRENTLY it, then run this again") + "; END IF; END"
+	return "DO " + text(body), err
 }
 
 // atoms splits each Replace into create, drop and rename, where there is a rename.

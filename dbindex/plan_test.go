@@ -267,6 +267,40 @@ DROP INDEX CONCURRENTLY "new";
 	}
 }
 
+func TestMigrationIfNotExists(t *testing.T) {
+	plan, err := dbindex.Diff(dbindex.Postgres(15), []dbindex.Index{index(`it's "x"`, "t", "a"), index("j", "t", "b")}, []dbindex.Index{index("old", "t", "c")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := dbindex.MigrationOptions{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), IfNotExists: true}
+	files, err := plan.Migration(dbindex.GolangMigrate, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"20260102030405_indexes_01.up.sql": `DO 'BEGIN IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(''"it''''s ""x"""'') AND NOT indisvalid) THEN ` +
+			`RAISE EXCEPTION USING MESSAGE = ''index "it''''s ""x""" is invalid: DROP INDEX CONCURRENTLY it, then run this again''; END IF; END';` + "\n",
+		"20260102030405_indexes_01.down.sql": "",
+		"20260102030406_indexes_02.up.sql":   `CREATE INDEX CONCURRENTLY IF NOT EXISTS "it's ""x""" ON "t" ("a");` + "\n",
+		"20260102030406_indexes_02.down.sql": `DROP INDEX CONCURRENTLY "it's ""x""";` + "\n",
+		"20260102030409_indexes_05.up.sql":   `DROP INDEX CONCURRENTLY "old";` + "\n",
+		"20260102030409_indexes_05.down.sql": `CREATE INDEX CONCURRENTLY "old" ON "t" ("c");` + "\n",
+	} {
+		if b, err := fs.ReadFile(files, name); err != nil || string(b) != want {
+			t.Errorf("%s = %s, %v; want %s", name, b, err, want)
+		}
+	}
+	for kind := dbindex.Plain; kind <= dbindex.Goose; kind++ {
+		files, err := plan.Migration(kind, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := dbindex.LintFiles(plan.Dialect, files, dbindex.LintOptions{}); err != nil || len(list) != 0 {
+			t.Errorf("%s: lint finds %v, %v in the guarded files", kind, list, err)
+		}
+	}
+}
+
 func TestMigrationBlockingSharesOneFile(t *testing.T) {
 	plan, err := dbindex.Diff(dbindex.Postgres(15), []dbindex.Index{index("a", "t", "a"), index("b", "t", "b")}, nil)
 	if err != nil {
