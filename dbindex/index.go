@@ -140,11 +140,12 @@ const (
 	PrimaryKey                         // the table's primary key
 	UniqueConstraint                   // UNIQUE in the table definition
 	Exclusion                          // EXCLUDE (PostgreSQL)
+	Partition                          // part of the index of a partitioned table (PostgreSQL)
 )
 
-var constraintNames = [...]string{"none", "primary key", "unique", "exclusion"}
+var constraintNames = [...]string{"none", "primary key", "unique", "exclusion", "partition"}
 
-// String returns "none", "primary key", "unique" or "exclusion".
+// String returns "none", "primary key", "unique", "exclusion" or "partition".
 func (c Constraint) String() string { return enumString(constraintNames[:], c) }
 
 // MarshalText writes the name that [Constraint.String] gives; a value outside the

@@ -31,6 +31,10 @@ type Options struct {
 	// a Blocking plan) may queue for its lock and so hold up all queries behind it;
 	// then it is tried again. Default 2 seconds, at most 24 days. PostgreSQL only.
 	DDLLockTimeout time.Duration
+	// FreeBytes is how much disk the new indexes may take, in bytes, which the server
+	// cannot tell. When the estimate is higher, Apply changes nothing and returns a
+	// [*SpaceError]. Zero: not checked. PostgreSQL only.
+	FreeBytes int64
 	// CleanupTimeout bounds the work after an error or a cancelled ctx, when an
 	// unfinished index is removed. Default 30 seconds.
 	CleanupTimeout time.Duration
@@ -48,6 +52,8 @@ type Options struct {
 // and on SQLite it must not write. A panic reaches the caller of Apply after the locks
 // are given back.
 type Hooks struct {
+	// Preflight is called once before the first step (PostgreSQL and MariaDB).
+	Preflight func(Preflight)
 	// Waiting is called before each pause in which another process holds the lock.
 	Waiting func(waited time.Duration)
 	// Started is called before each step that has something to do.
@@ -126,6 +132,7 @@ type StepReport struct {
 type Report struct {
 	Dialect dbindex.Dialect // of the plan
 	Waited  time.Duration   // for other processes to finish
+	Before  Preflight       // what was found before the first step
 	Steps   []StepReport    // one for each step of the plan
 }
 
@@ -175,6 +182,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Attempts == 0 {
 		o.Attempts = 3
 	}
+	if o.FreeBytes < 0 {
+		errs = append(errs, fmt.Errorf("%w: FreeBytes %d is negative", ErrOptions, o.FreeBytes))
+	}
 	if o.Attempts < 1 || o.Attempts > 100 {
 		errs = append(errs, fmt.Errorf("%w: Attempts %d is outside 1 to 100", ErrOptions, o.Attempts))
 	}
@@ -195,8 +205,8 @@ func (o Options) withDefaults() (Options, error) {
 // other steps go on. It needs two connections of the pool. On SQLite all steps share
 // one transaction: either all happen or none.
 //
-// Errors: [ErrOptions], [ErrLocked], [ErrPooler], [*ConflictError], [*UniqueError],
-// [*InvalidError], ctx's error, and what the driver returns.
+// Errors: [ErrOptions], [ErrLocked], [ErrPooler], [*SpaceError], [*ConflictError],
+// [*UniqueError], [*InvalidError], [*dbindex.FeatureError], ctx's error, and what the driver returns.
 func Apply(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options) (*Report, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -218,6 +228,10 @@ func Apply(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options) (*Repo
 	}
 	if server.Name() != plan.Dialect.Name() {
 		return r, fmt.Errorf("%w: the plan is for %s, the server is %s", ErrOptions, plan.Dialect, server)
+	}
+	r.Before.Server = server
+	if err := checkVersion(server, plan); err != nil {
+		return r, err
 	}
 	switch server.Name() {
 	case "postgres":
@@ -293,8 +307,11 @@ func (o Options) poll(ctx context.Context, try func() (bool, error)) (waited tim
 		if f := o.Hooks.Waiting; f != nil {
 			f(waited)
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause(ctx, retryPause); err != nil {
 			return time.Since(start), err
 		}
 	}
 }
+
+// retryPause is the mean time between two tries.
+const retryPause = 200 * time.Millisecond

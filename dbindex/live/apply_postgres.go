@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/perfblocks/perfblocks/dbindex"
@@ -22,6 +23,7 @@ type pgApply struct {
 	work *sql.Conn
 	pid  int64 // server process of work
 
+	announced      bool              // Hooks.Started was called for this step
 	locked         bool              // ctl holds the advisory lock
 	oldCtl, oldWrk map[string]string // settings to restore
 	panicked       any               // of Hooks.Progress; raised again on the caller's goroutine
@@ -46,6 +48,12 @@ func applyPostgres(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options
 	if err := a.normalize(ctx); err != nil {
 		return err
 	}
+	if err := a.preflight(ctx, &r.Before); err != nil {
+		return err
+	}
+	if f := o.Hooks.Preflight; f != nil {
+		f(r.Before)
+	}
 	defer a.disconnect(ctx)
 	if err := a.connect(ctx); err != nil {
 		return err
@@ -60,6 +68,7 @@ func applyPostgres(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options
 				return err
 			}
 		}
+		a.announced = false
 		out, err := a.step(ctx, i, s)
 		o.finish(ctx, s, start, out, err)
 		if a.panicked != nil {
@@ -267,7 +276,7 @@ func (a *pgApply) replace(ctx context.Context, i int, s *StepReport) (Outcome, e
 		_, err := a.dropInvalid(ctx, tmpWant) // a leftover of a cancelled run
 		return Present, err
 	}
-	if have != nil && have.Valid && !have.index.Equivalent(a.d, old) || have != nil && have.Con != "" {
+	if have != nil && (!have.index.Equivalent(a.d, old) && !have.index.Equivalent(a.d, want) || have.owned()) {
 		return Failed, conflict(a.d, have.index, s.Step.Old)
 	}
 	if _, err := a.create(ctx, s, tmp, tmpWant); err != nil {
@@ -312,15 +321,13 @@ func (a *pgApply) create(ctx context.Context, s *StepReport, ix, want dbindex.In
 		switch {
 		case err != nil:
 			return Failed, err
-		case have != nil && have.Con != "" && !have.index.Equivalent(a.d, want):
-			return Failed, conflict(a.d, have.index, ix)
-		case have != nil && have.Valid && !have.index.Equivalent(a.d, want):
-			return Failed, conflict(a.d, have.index, ix)
+		case have != nil && !have.index.Equivalent(a.d, want):
+			return Failed, conflict(a.d, have.index, ix) // also an invalid one: it is not ours
 		case have != nil && have.Valid && s.Attempts == 0:
 			return Present, nil
 		case have != nil && have.Valid:
 			return Done, nil
-		case have != nil:
+		case have != nil && have.Kind != "I":
 			dropped, err := a.dropInvalid(ctx, want)
 			if err != nil {
 				return Failed, err
@@ -331,21 +338,30 @@ func (a *pgApply) create(ctx context.Context, s *StepReport, ix, want dbindex.In
 		if s.Attempts >= a.o.Attempts {
 			return Failed, fmt.Errorf("no attempt of %d left it valid", s.Attempts)
 		}
-		err = a.build(ctx, s, ix)
+		err = a.build(ctx, s, ix, want)
 		if err == nil {
 			continue // find it valid, or repair it
 		}
 		if err = a.failed(ctx, ix, want, err); err != nil && (!retryable(err) || s.Attempts >= a.o.Attempts) {
 			return Failed, err
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause(ctx, retryPause); err != nil {
 			return Failed, err
 		}
 	}
 }
 
-// build runs the CREATE statement once.
-func (a *pgApply) build(ctx context.Context, s *StepReport, ix dbindex.Index) error {
+// build runs the CREATE statement once, or those of a partitioned table.
+func (a *pgApply) build(ctx context.Context, s *StepReport, ix, want dbindex.Index) error {
+	if !a.plan.Blocking {
+		parted, err := a.partitioned(ctx, ix)
+		if err != nil {
+			return err
+		}
+		if parted {
+			return a.buildPartitioned(ctx, s, ix, want)
+		}
+	}
 	st, err := dbindex.Step{Op: dbindex.Create, Index: ix}.Statements(a.d, !a.plan.Blocking)
 	if err != nil {
 		return err
@@ -384,7 +400,7 @@ func (a *pgApply) dropInvalid(ctx context.Context, want dbindex.Index) (bool, er
 		if err != nil || have == nil || have.Valid {
 			return false, err
 		}
-		if have.Con != "" {
+		if have.owned() || !have.index.Equivalent(a.d, want) {
 			return false, conflict(a.d, have.index, want)
 		}
 		var busy bool // DROP would wait for a build to end, and then drop a valid index
@@ -394,7 +410,7 @@ func (a *pgApply) dropInvalid(ctx context.Context, want dbindex.Index) (bool, er
 		}
 		if !busy {
 			if err = a.alive(ctx); err == nil {
-				_, err = a.work.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+qualified(have.index.Schema, have.Name))
+				err = a.dropNow(ctx, have.index, have.Kind == "I")
 			}
 			if err == nil {
 				return true, nil
@@ -403,10 +419,25 @@ func (a *pgApply) dropInvalid(ctx context.Context, want dbindex.Index) (bool, er
 				return false, err
 			}
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause(ctx, retryPause); err != nil {
 			return false, err
 		}
 	}
+}
+
+// dropNow drops an index that is of no use. That of a table with partitions cannot be
+// dropped concurrently.
+func (a *pgApply) dropNow(ctx context.Context, ix dbindex.Index, split bool) error {
+	how := `DROP INDEX CONCURRENTLY IF EXISTS `
+	if split {
+		how = `DROP INDEX IF EXISTS `
+		if err := set(ctx, a.work, "lock_timeout", strconv.FormatInt(max(1, a.o.DDLLockTimeout.Milliseconds()), 10)); err != nil {
+			return err
+		}
+		defer func() { _ = set(context.WithoutCancel(ctx), a.work, "lock_timeout", "0") }()
+	}
+	_, err := a.work.ExecContext(ctx, how+qualified(ix.Schema, nameOf(ix)))
+	return err
 }
 
 // drop removes an index of the given definition, or finds it gone.
@@ -422,17 +453,18 @@ func (a *pgApply) drop(ctx context.Context, s *StepReport, want dbindex.Index) (
 			}
 			return Done, nil
 		}
-		if have.Con != "" || have.Valid && !have.index.Equivalent(a.d, want) {
+		if have.owned() || !have.index.Equivalent(a.d, want) {
 			return Failed, conflict(a.d, have.index, want)
 		}
 		if tries++; tries > a.o.Attempts {
 			return Failed, fmt.Errorf("still there after %d attempts", a.o.Attempts)
 		}
-		st, err := dbindex.Step{Op: dbindex.Drop, Index: have.index}.Statements(a.d, !a.plan.Blocking)
+		online := !a.plan.Blocking && have.Kind != "I"
+		st, err := dbindex.Step{Op: dbindex.Drop, Index: have.index}.Statements(a.d, online)
 		if err != nil {
 			return Failed, err
 		}
-		err = a.run(ctx, s, st[0].SQL, !a.plan.Blocking)
+		err = a.run(ctx, s, st[0].SQL, online)
 		if err != nil && (!retryable(err) || tries >= a.o.Attempts) {
 			return Failed, a.failed(ctx, want, want, err) // a cancelled drop leaves it invalid
 		}

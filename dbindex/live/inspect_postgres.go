@@ -16,7 +16,7 @@ import (
 const pgIndexQuery = `
 SELECT json_build_object(
   'rel', t.oid::bigint, 'schema', CASE WHEN $1 = '[]' THEN '' ELSE n.nspname END, 'table', t.relname, 'name', i.relname,
-  'sql', pg_get_indexdef(i.oid), 'tablespace', coalesce(ts.spcname, ''), 'kind', i.relkind,
+  'sql', pg_get_indexdef(i.oid), 'tablespace', coalesce(ts.spcname, ''), 'kind', i.relkind, 'attached', i.relispartition,
   'valid', x.indisvalid AND x.indisready AND x.indislive,
   'con', coalesce((SELECT c.contype::text FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p','u','x') LIMIT 1), ''))::text
 FROM pg_index x
@@ -38,7 +38,7 @@ FROM pg_constraint c
 JOIN pg_class t ON t.oid = c.conrelid
 JOIN pg_class r ON r.oid = c.confrelid
 JOIN pg_namespace n ON n.oid = t.relnamespace
-WHERE c.contype = 'f'
+WHERE c.contype = 'f' AND c.conparentid = 0
   AND n.nspname = ANY (CASE WHEN $1 = '[]' THEN ARRAY[current_schema()::text] ELSE ARRAY(SELECT json_array_elements_text($1::json)) END)
   AND ($2 = '[]' OR t.relname = ANY (ARRAY(SELECT json_array_elements_text($2::json))))
 ORDER BY n.nspname, t.relname, c.conname`
@@ -54,6 +54,7 @@ type pgIndex struct {
 	Kind       string `json:"kind"`
 	Valid      bool   `json:"valid"`
 	Con        string `json:"con"`
+	Attached   bool   `json:"attached"` // to the index of a partitioned table
 
 	index dbindex.Index // parsed from SQL
 	err   error         // why it could not be
@@ -116,8 +117,8 @@ func (p *pgIndex) parse(d dbindex.Dialect) {
 	p.index.Tablespace = p.Tablespace
 	p.index.Invalid = !p.Valid
 	p.index.Constraint = constraintOf(p.Con)
-	if p.Kind == "I" && p.err == nil {
-		p.err = fmt.Errorf("dbindex/live: index %q is on a partitioned table", p.Name)
+	if p.Attached && p.Con == "" {
+		p.index.Constraint = dbindex.Partition
 	}
 }
 
@@ -183,7 +184,7 @@ func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []db
 			if _, err := tx.ExecContext(ctx, `CREATE TEMP TABLE "`+temps[key]+`" (LIKE `+qualified(ix.Schema, ix.Table)+`) ON COMMIT DROP`); err != nil {
 				return nil, fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
 			}
-			if err := checkTable(ctx, tx, d, ix); err != nil {
+			if err := checkTable(ctx, tx, ix); err != nil {
 				return nil, err
 			}
 		}
@@ -196,23 +197,17 @@ func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []db
 	return out, nil
 }
 
-// checkTable refuses a partitioned table: its index is a tree of indexes, which
-// cannot be built concurrently. And it refuses a table without schema that the search
-// path finds elsewhere: its indexes live there too, and would not be seen.
-func checkTable(ctx context.Context, q Querier, d dbindex.Dialect, ix dbindex.Index) error {
-	var partitioned bool
+// checkTable refuses a table without schema that the search path finds elsewhere: its
+// indexes live there too, and would not be seen.
+func checkTable(ctx context.Context, q Querier, ix dbindex.Index) error {
 	var schema string
-	err := q.QueryRowContext(ctx, `SELECT c.relkind = 'p', CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname END
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::text::regclass`, qualified(ix.Schema, ix.Table)).Scan(&partitioned, &schema)
+	err := q.QueryRowContext(ctx, `SELECT CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname END
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::text::regclass`, qualified(ix.Schema, ix.Table)).Scan(&schema)
 	if err != nil {
 		return fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
 	}
 	if ix.Schema == "" && schema != "" {
 		return fmt.Errorf("%w: index %q: table %q is in schema %q, which is not the current one: set Schema", dbindex.ErrIndex, nameOf(ix), ix.Table, schema)
-	}
-	if partitioned {
-		return &dbindex.FeatureError{Dialect: d, Index: nameOf(ix), Feature: "concurrent build on a partitioned table",
-			Alternative: "create the index on each partition, then ON ONLY the parent, and attach them"}
 	}
 	return nil
 }

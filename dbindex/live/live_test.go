@@ -124,6 +124,25 @@ func TestApplyConnectionFails(t *testing.T) {
 	}
 }
 
+// TestApplyOldServer has a plan for a newer server than the one that answers.
+func TestApplyOldServer(t *testing.T) {
+	f := &fakeServer{version: "PostgreSQL 14.9 on x86_64", answer: func(q string) driver.Value {
+		if q == `SHOW server_version_num` {
+			return "140009"
+		}
+		return nil
+	}}
+	db := sql.OpenDB(f)
+	defer db.Close()
+	p, err := dbindex.Diff(dbindex.Postgres(15), []dbindex.Index{{Table: "t", Keys: []dbindex.Key{dbindex.Asc("a")}, Unique: true, NullsNotDistinct: true}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := live.Apply(t.Context(), db, p, live.Options{}); !errors.Is(err, errors.ErrUnsupported) || r.Count(live.NotRun) != 1 {
+		t.Errorf("Apply on an older server = %+v, %v; want a FeatureError and nothing run", r, err)
+	}
+}
+
 func TestDetect(t *testing.T) {
 	for version, want := range map[string]string{
 		"PostgreSQL 15.4 (Debian)":       "postgres 15",
@@ -160,8 +179,8 @@ func TestUnsupportedServer(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	p := plan(t, dbindex.SQLite())
-	_, err := live.Apply(t.Context(), nil, p, live.Options{Attempts: 101, DDLLockTimeout: 600 * time.Hour, CleanupTimeout: -1, ProgressEvery: -1})
-	for _, field := range []string{"Attempts", "DDLLockTimeout", "CleanupTimeout", "ProgressEvery"} {
+	_, err := live.Apply(t.Context(), nil, p, live.Options{Attempts: 101, FreeBytes: -1, DDLLockTimeout: 600 * time.Hour, CleanupTimeout: -1, ProgressEvery: -1})
+	for _, field := range []string{"Attempts", "FreeBytes", "DDLLockTimeout", "CleanupTimeout", "ProgressEvery"} {
 		if !errors.Is(err, live.ErrOptions) || !strings.Contains(err.Error(), field) {
 			t.Errorf("Apply = %v; want ErrOptions that names %s", err, field)
 		}

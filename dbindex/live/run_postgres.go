@@ -40,7 +40,8 @@ func (a *pgApply) run(ctx context.Context, s *StepReport, stmt string, online bo
 		}
 		defer func() { _ = set(context.WithoutCancel(ctx), a.work, "lock_timeout", "0") }()
 	}
-	if f := a.o.Hooks.Started; f != nil && s.Attempts == 0 {
+	if f := a.o.Hooks.Started; f != nil && !a.announced {
+		a.announced = true
 		f(s.Step)
 	}
 	s.Attempts++

@@ -399,14 +399,49 @@ func testSchemas(t *testing.T, s server) {
 }
 
 func testPartitioned(t *testing.T, s server) {
-	db, _ := s.openChat(t)
-	must(t, db, `CREATE TABLE parted (a int) PARTITION BY RANGE (a); CREATE TABLE part PARTITION OF parted DEFAULT; CREATE INDEX ON parted (a)`)
-	if _, err := live.Diff(t.Context(), db, []dbindex.Index{{Table: "parted", Keys: []dbindex.Key{dbindex.Asc("a")}}}, live.DiffOptions{}); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("Diff of a partitioned table = %v; want a FeatureError", err)
+	db, d := s.openChat(t)
+	must(t, db, `CREATE TABLE parted (a int, b text, c int) PARTITION BY RANGE (a);
+		CREATE TABLE part_low PARTITION OF parted FOR VALUES FROM (0) TO (10);
+		CREATE TABLE part_high PARTITION OF parted FOR VALUES FROM (10) TO (20) PARTITION BY LIST (b);
+		CREATE TABLE part_high_x PARTITION OF part_high FOR VALUES IN ('x');
+		CREATE TABLE part_rest PARTITION OF parted DEFAULT;
+		INSERT INTO parted SELECT i % 30, 'x', i FROM generate_series(1, 300) i;
+		CREATE INDEX part_rest_own ON part_rest (a)`)
+	before := catalog(t, db, d)
+	want := []dbindex.Index{{Table: "parted", Keys: []dbindex.Key{dbindex.Asc("b"), dbindex.Desc("a")}, Where: dbindex.NotNull("b")}}
+	plan := diff(t, db, want)
+	// A cancelled run leaves nothing, neither on the parent nor on a partition.
+	old, ctx := holdSnapshot(t, db), t.Context()
+	ctx, cancel := context.WithCancel(ctx)
+	o := live.Options{ProgressEvery: 10 * time.Millisecond, Hooks: live.Hooks{Progress: func(p live.Progress) {
+		if p.WaitingFor != 0 {
+			cancel()
+		}
+	}}}
+	if _, err := live.Apply(ctx, db, plan, o); !errors.Is(err, context.Canceled) || catalog(t, db, d) != before || invalid(t, db) != "" {
+		t.Errorf("cancelled Apply = %v, left:\n%s\ninvalid %q; want nothing left", err, catalog(t, db, d), invalid(t, db))
 	}
-	schema, err := live.Inspect(t.Context(), db, live.InspectOptions{Tables: []string{"parted"}})
-	if err != nil || len(schema.Unknown) != 1 || len(schema.Indexes) != 0 {
-		t.Errorf("Inspect of a partitioned table = %+v, %v; want one unknown", schema, err)
+	_ = old.Rollback()
+	started := 0
+	r := apply(t, db, plan, live.Options{Hooks: live.Hooks{Started: func(dbindex.Step) { started++ }}})
+	if r.Count(live.Done) != 1 || started != 1 || invalid(t, db) != "" {
+		t.Errorf("Apply = %+v, started %d, invalid %q; want one step done", r.Steps, started, invalid(t, db))
+	}
+	if again := diff(t, db, want); !again.Empty() {
+		t.Errorf("Diff after Apply:\n%swant nothing", again)
+	}
+	schema, err := live.Inspect(t.Context(), db, live.InspectOptions{Tables: []string{"part_low"}})
+	if err != nil || len(schema.Indexes) != 1 || schema.Indexes[0].Constraint != dbindex.Partition {
+		t.Errorf("Inspect of a partition = %+v, %v; want one index that belongs to the parent's", schema.Indexes, err)
+	}
+	// An interrupted build by hand is taken up where it stopped.
+	must(t, db, `DROP INDEX "`+plan.Steps[0].Index.Name+`"; CREATE INDEX "`+plan.Steps[0].Index.Name+`" ON ONLY parted (b, a DESC) WHERE b IS NOT NULL`)
+	if r := apply(t, db, plan, live.Options{}); r.Count(live.Done) != 1 || invalid(t, db) != "" || !diff(t, db, want).Empty() {
+		t.Errorf("Apply over half an index = %+v, invalid %q; want it done", r.Steps, invalid(t, db))
+	}
+	apply(t, db, plan.Reverse(), live.Options{})
+	if got := catalog(t, db, d); got != before {
+		t.Errorf("after Reverse:\n%s\nwant\n%s", got, before)
 	}
 }
 

@@ -56,7 +56,7 @@ func testHookPanics(t *testing.T, s server) {
 				continue
 			}
 			old := holdSnapshot(t, db)
-			time.AfterFunc(100*time.Millisecond, func() { _ = old.Rollback() })
+			hooks.Progress = func(live.Progress) { _ = old.Rollback(); panic("hook") }
 		}
 		func() {
 			defer func() {
@@ -159,5 +159,53 @@ func testSearchPath(t *testing.T, s server) {
 	apply(t, db, diff(t, db, []dbindex.Index{ix}), live.Options{})
 	if again := diff(t, db, []dbindex.Index{ix}); !again.Empty() {
 		t.Errorf("Diff after Apply:\n%swant nothing", again)
+	}
+}
+
+// testForeignLeftover finds an invalid index of the wanted name that is not what the
+// plan wants: somebody else's, who may still repair it.
+func testForeignLeftover(t *testing.T, s server) {
+	db, d := s.openChat(t)
+	must(t, db, `INSERT INTO "AuditLog" ("action","entity","entityId","createdAt") VALUES ('a','e','1','2025-01-01'),('a','e','1','2025-01-01')`)
+	if _, err := db.ExecContext(t.Context(), `CREATE UNIQUE INDEX CONCURRENTLY "idx_AuditLog_actorId" ON "AuditLog" ("entityId")`); err == nil {
+		t.Fatal("the unique build succeeded over duplicates")
+	}
+	want := dbindex.Index{Table: "AuditLog", Keys: []dbindex.Key{dbindex.Asc("actorId")}}
+	for _, step := range []dbindex.Step{
+		{Op: dbindex.Create, Index: want},
+		{Op: dbindex.Drop, Index: want},
+		{Op: dbindex.Replace, Index: want, Old: dbindex.Index{Name: want.DerivedName(), Table: "AuditLog", Keys: []dbindex.Key{dbindex.Asc("action")}}},
+	} {
+		r, err := live.Apply(t.Context(), db, dbindex.Plan{Dialect: d, Steps: []dbindex.Step{step}}, live.Options{})
+		if !isConflict(err) || r.Count(live.Failed) != 1 || invalid(t, db) == "" {
+			t.Errorf("%s beside a foreign invalid index = %+v, %v; want a ConflictError, and it left", step.Op, r, err)
+		}
+	}
+	// Diff has seen it, so its plan may replace it.
+	apply(t, db, diff(t, db, []dbindex.Index{want}), live.Options{})
+	if invalid(t, db) != "" || !diff(t, db, []dbindex.Index{want}).Empty() {
+		t.Errorf("after the plan of Diff: invalid %q", invalid(t, db))
+	}
+}
+
+func testPreflight(t *testing.T, s server) {
+	db, d := s.openChat(t)
+	must(t, db, `INSERT INTO "User" ("id","email","createdAt","updatedAt") SELECT 'u'||i, 'e'||i, now(), now() FROM generate_series(1,3000) i; ANALYZE "User"`)
+	old := holdSnapshot(t, db)
+	plan := diff(t, db, chatIndexes()[:3])
+	var before live.Preflight
+	o := live.Options{FreeBytes: 1000, Hooks: live.Hooks{Preflight: func(p live.Preflight) { before = p; _ = old.Rollback() }}}
+	r, err := live.Apply(t.Context(), db, plan, o)
+	if e, ok := errors.AsType[*live.SpaceError](err); !ok || e.Need < 3000*16 || r.Count(live.NotRun) != len(plan.Steps) {
+		t.Errorf("Apply without room = %+v, %v; want a SpaceError and nothing run", r, err)
+	}
+	o.FreeBytes = 1 << 30
+	apply(t, db, plan, o)
+	if len(before.Blockers) == 0 || before.Blockers[0].PID == 0 || before.Blockers[0].State != "idle in transaction" || before.Bytes < 3000*16 || before.Server != d {
+		t.Errorf("preflight %+v; want the old snapshot and the size", before)
+	}
+	var size int64
+	if err := db.QueryRow(`SELECT sum(pg_relation_size(indexrelid)) FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE c.relnamespace = current_schema()::regnamespace AND relname LIKE 'idx%'`).Scan(&size); err != nil || size > 2*before.Bytes {
+		t.Errorf("the indexes take %d bytes, %v; the estimate was %d", size, err, before.Bytes)
 	}
 }

@@ -59,7 +59,9 @@ func testPlants(t *testing.T, s server) {
 	for _, name := range Schemas() {
 		db := s.open(t)
 		must(t, db, schemaText(t, name))
-		t.Cleanup(func() { must(t, db, `DROP SCHEMA IF EXISTS fleet_ref CASCADE; DROP EXTENSION IF EXISTS pg_trgm, btree_gist CASCADE`) })
+		t.Cleanup(func() {
+			must(t, db, `DROP SCHEMA IF EXISTS fleet_ref CASCADE; DROP EXTENSION IF EXISTS pg_trgm, btree_gist CASCADE`)
+		})
 		lint := func() []dbindex.Finding {
 			t.Helper()
 			schema, err := live.Inspect(t.Context(), db, live.InspectOptions{})

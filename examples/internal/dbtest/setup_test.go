@@ -76,7 +76,7 @@ var (
 	alone = map[string]func(*testing.T, server){
 		"InvalidLeftover": testInvalidLeftover, "Cancel": testCancel, "Replicas": testReplicas,
 		"SettingsRestored": testSettingsRestored, "BackendKilled": testBackendKilled, "Schemas": testSchemas,
-		"Partitioned": testPartitioned, "Plants": testPlants, "Blocking": testBlocking, "SearchPath": testSearchPath,
+		"Partitioned": testPartitioned, "Plants": testPlants, "ForeignLeftover": testForeignLeftover, "Preflight": testPreflight, "Blocking": testBlocking, "SearchPath": testSearchPath,
 		"CancelDuringProgress": testCancelDuringProgress, "ControlKilled": testControlKilled, "IdleTimeout": testIdleTimeout,
 	}
 )
