@@ -141,11 +141,13 @@ const (
 	UniqueConstraint                   // UNIQUE in the table definition
 	Exclusion                          // EXCLUDE (PostgreSQL)
 	Partition                          // part of the index of a partitioned table (PostgreSQL)
+	ForeignKeyIndex                    // made by the server for a foreign key (MariaDB)
 )
 
-var constraintNames = [...]string{"none", "primary key", "unique", "exclusion", "partition"}
+var constraintNames = [...]string{"none", "primary key", "unique", "exclusion", "partition", "foreign key"}
 
-// String returns "none", "primary key", "unique", "exclusion" or "partition".
+// String returns "none", "primary key", "unique", "exclusion",
+// "partition" or "foreign key".
 func (c Constraint) String() string { return enumString(constraintNames[:], c) }
 
 // MarshalText writes the name that [Constraint.String] gives; a value outside the

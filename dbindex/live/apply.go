@@ -18,7 +18,7 @@ type Options struct {
 	Name string
 	// Disabled makes Apply return at once with every step NotRun.
 	Disabled bool
-	// LockKey is the PostgreSQL advisory lock that racing replicas compete for.
+	// LockKey is the advisory lock (of MariaDB: part of the named lock) that racing replicas compete for.
 	// Default: a constant of this package; the lock is per database.
 	LockKey int64
 	// LockWait bounds the wait for other replicas to finish, then Apply returns
@@ -29,7 +29,8 @@ type Options struct {
 	Attempts int
 	// DDLLockTimeout bounds how long a blocking statement (a rename, and each one of
 	// a Blocking plan) may queue for its lock and so hold up all queries behind it;
-	// then it is tried again. Default 2 seconds, at most 24 days. PostgreSQL only.
+	// then it is tried again. Default 2 seconds, at most 24 days. On MariaDB, which counts
+	// in seconds, it holds for every statement.
 	DDLLockTimeout time.Duration
 	// FreeBytes is how much disk the new indexes may take, in bytes, which the server
 	// cannot tell. When the estimate is higher, Apply changes nothing and returns a
@@ -58,14 +59,15 @@ type Hooks struct {
 	Waiting func(waited time.Duration)
 	// Started is called before each step that has something to do.
 	Started func(step dbindex.Step)
-	// Progress is called while an index is built (PostgreSQL 12 and newer).
+	// Progress is called while an index is built (PostgreSQL 12 and newer, MariaDB).
 	Progress func(Progress)
 	// Finished is called after each step, also for steps with nothing to do. On SQLite
 	// that is before the commit: a later failure takes back what was done.
 	Finished func(StepReport)
 }
 
-// Progress is one reading of pg_stat_progress_create_index.
+// Progress is one reading of pg_stat_progress_create_index, or of MariaDB's process
+// list, which knows hundredths in place of blocks.
 type Progress struct {
 	Step        dbindex.Step  // the step that runs
 	Elapsed     time.Duration // since the statement began
@@ -194,7 +196,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, errors.Join(errs...)
 }
 
-// Apply carries out a plan on a PostgreSQL or SQLite database and reports how each
+// Apply carries out a plan on a PostgreSQL, MariaDB or SQLite database and reports how each
 // step ended. The report is never nil once the options are right; the error joins
 // what failed, so that a nil error means the database is as the plan wants it.
 //
@@ -202,8 +204,10 @@ func (o Options) withDefaults() (Options, error) {
 // only state, and what is already there is Present. On PostgreSQL each index is built
 // CONCURRENTLY unless the plan says Blocking, an invalid leftover is replaced, and an
 // index that fails, or is cancelled through ctx, is removed before Apply returns;
-// other steps go on. It needs two connections of the pool. On SQLite all steps share
-// one transaction: either all happen or none.
+// other steps go on. On MariaDB each statement is online (LOCK=NONE) unless the plan says
+// Blocking, and is refused by the server where that cannot be; a cancelled one is
+// rolled back. Both need two connections of the pool. On SQLite all steps share one
+// transaction: either all happen or none.
 //
 // Errors: [ErrOptions], [ErrLocked], [ErrPooler], [*SpaceError], [*ConflictError],
 // [*UniqueError], [*InvalidError], [*dbindex.FeatureError], ctx's error, and what the driver returns.
@@ -238,6 +242,8 @@ func Apply(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options) (*Repo
 		err = applyPostgres(ctx, db, plan, o, r)
 	case "sqlite":
 		err = applySQLite(ctx, db, plan, o, r)
+	case "mariadb":
+		err = applyMariaDB(ctx, db, plan, o, r)
 	default:
 		return r, unsupported(server, "Apply")
 	}

@@ -122,9 +122,9 @@ type InspectOptions struct {
 }
 
 // Inspect reads indexes, foreign keys and what lint wants to know of the columns from
-// the catalog of a PostgreSQL or SQLite database. Expressions and predicates come back
-// as the server prints them. MySQL and MariaDB give an error matching
-// [errors.ErrUnsupported].
+// the catalog of a PostgreSQL, MariaDB or SQLite database. Expressions and predicates come
+// back as the server prints them. MySQL gives an error matching
+// [errors.ErrUnsupported]: nothing here was run on it.
 func Inspect(ctx context.Context, q Querier, o InspectOptions) (dbindex.Schema, error) {
 	d, err := Detect(ctx, q)
 	if err != nil {
@@ -139,6 +139,8 @@ func inspect(ctx context.Context, q Querier, d dbindex.Dialect, o InspectOptions
 		return inspectPostgres(ctx, q, d, o)
 	case "sqlite":
 		return inspectSQLite(ctx, q, d, o)
+	case "mariadb":
+		return inspectMariaDB(ctx, q, d, o)
 	}
 	return dbindex.Schema{}, unsupported(d, "live inspection")
 }
@@ -179,7 +181,11 @@ func Diff(ctx context.Context, db *sql.DB, want []dbindex.Index, o DiffOptions) 
 		return dbindex.Plan{}, err
 	}
 	if d.Name() != "postgres" {
-		return dbindex.Diff(d, want, have)
+		plan, err := dbindex.Diff(d, want, have)
+		if err == nil && d.Name() == "mariadb" {
+			plan, err = keepForeign(ctx, db, plan, have)
+		}
+		return plan, err
 	}
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -197,8 +203,8 @@ func Diff(ctx context.Context, db *sql.DB, want []dbindex.Index, o DiffOptions) 
 // index would be seen under two names.
 func currentAsEmpty(ctx context.Context, q Querier, d dbindex.Dialect, want []dbindex.Index) ([]dbindex.Index, error) {
 	current := sql.NullString{String: "main", Valid: true}
-	if d.Name() == "postgres" {
-		if err := q.QueryRowContext(ctx, `SELECT current_schema()::text`).Scan(&current); err != nil {
+	if ask := map[string]string{"postgres": `SELECT current_schema()::text`, "mariadb": `SELECT DATABASE()`}[d.Name()]; ask != "" {
+		if err := q.QueryRowContext(ctx, ask).Scan(&current); err != nil {
 			return nil, fmt.Errorf("dbindex/live: read current schema: %w", err)
 		}
 	}

@@ -161,7 +161,7 @@ func TestDetect(t *testing.T) {
 }
 
 func TestUnsupportedServer(t *testing.T) {
-	db := sql.OpenDB(&fakeServer{version: "10.11.6-MariaDB"})
+	db := sql.OpenDB(&fakeServer{version: "8.0.36"})
 	defer db.Close()
 	if _, err := live.Inspect(t.Context(), db, live.InspectOptions{}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Inspect = %v; want ErrUnsupported", err)
@@ -169,7 +169,7 @@ func TestUnsupportedServer(t *testing.T) {
 	if _, err := live.Usage(t.Context(), db); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Usage = %v; want ErrUnsupported", err)
 	}
-	if _, err := live.Apply(t.Context(), db, plan(t, dbindex.MariaDB(10, 11)), live.Options{}); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := live.Apply(t.Context(), db, plan(t, dbindex.MySQL(8, 0)), live.Options{}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Apply = %v; want ErrUnsupported", err)
 	}
 	if _, err := live.Apply(t.Context(), db, plan(t, dbindex.SQLite()), live.Options{}); !errors.Is(err, live.ErrOptions) {

@@ -68,7 +68,7 @@ func (s server) createSchema(t testing.TB) string {
 // each lists the tests that run on every server, alone those of PostgreSQL.
 var (
 	each = map[string]func(*testing.T, server){
-		"RoundTrip": testRoundTrip, "Chat": testChat, "ReplaceAndRename": testReplaceAndRename,
+		"RoundTrip": testRoundTrip, "HostileNames": testHostileNames, "Chat": testChat, "ReplaceAndRename": testReplaceAndRename,
 		"Conflict": testConflict, "UniqueViolation": testUniqueViolation, "Locked": testLocked, "Refuses": testRefuses,
 		"MigrationUpDownUp": testMigrationUpDownUp, "Usage": testUsage, "Lint": testLint,
 		"CancelBetweenSteps": testCancelBetweenSteps, "HookPanics": testHookPanics,
