@@ -336,6 +336,9 @@ func (ix Index) otherFeatures(d Dialect, lacks func(feature, alternative string)
 	if ix.Where != nil && d.isMySQL() {
 		lacks("partial indexes", "put the predicate's columns first in Keys, or index a generated column that is NULL outside the predicate")
 	}
+	if d.isMySQL() && ix.repeats(d) {
+		lacks("one column twice in an index", "leave the second one out")
+	}
 	for _, k := range ix.Keys {
 		switch {
 		case k.Expr != "" && (d.family == mariadb || d.family == mysql && d.major < 8):
@@ -359,6 +362,16 @@ func (ix Index) otherFeatures(d Dialect, lacks func(feature, alternative string)
 			lacks("NULLS FIRST or LAST against its own order", "add a key on the expression (column IS NULL) before it")
 		}
 	}
+}
+
+// repeats reports whether a column is a key twice.
+func (ix Index) repeats(d Dialect) bool {
+	for i, k := range ix.Keys {
+		if k.Column != "" && slices.ContainsFunc(ix.Keys[:i], func(o Key) bool { return d.foldColumn(o.Column) == d.foldColumn(k.Column) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // dropSQL removes the index by its name.

@@ -83,6 +83,7 @@ func TestFeatureErrors(t *testing.T) {
 		{"descending keys", dbindex.MySQL(5, 7), dbindex.Index{Keys: []dbindex.Key{dbindex.Desc("a")}}},
 		{"collation of a key", dbindex.MySQL(8, 0), dbindex.Index{Keys: []dbindex.Key{{Column: "a", Collate: "C"}}}},
 		{"tablespace of an index", dbindex.MySQL(8, 0), dbindex.Index{Keys: one, Tablespace: "x"}},
+		{"one column twice in an index", dbindex.MariaDB(10, 11), dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("a"), {Column: "A", Prefix: 3}}}},
 		{"ignored indexes", pg, dbindex.Index{Keys: one, Ignored: true}},
 		{"ignored indexes", lite, dbindex.Index{Keys: one, Ignored: true}},
 		{"ignored indexes", dbindex.MariaDB(10, 5), dbindex.Index{Keys: one, Ignored: true}},

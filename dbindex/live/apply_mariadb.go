@@ -45,6 +45,10 @@ func applyMariaDB(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options,
 	if f := o.Hooks.Preflight; f != nil {
 		f(r.Before)
 	}
+	normal, err := a.normalize(ctx)
+	if err != nil {
+		return err
+	}
 	defer a.disconnect(ctx)
 	if err := a.connect(ctx); err != nil {
 		return err
@@ -55,13 +59,29 @@ func applyMariaDB(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options,
 			return ctx.Err()
 		}
 		a.announced = false
-		out, err := a.step(ctx, s)
+		out, err := a.step(ctx, s, normal[i])
 		o.finish(ctx, s, start, out, err)
 		if a.panicked != nil {
 			panic(a.panicked)
 		}
 	}
 	return nil
+}
+
+// normalize returns the steps with the definitions as the server keeps them.
+func (a *mariaApply) normalize(ctx context.Context) ([]dbindex.Step, error) {
+	steps := slices.Clone(a.plan.Steps)
+	for i, s := range steps {
+		pair, err := mariaWhole(ctx, a.ctl, []dbindex.Index{s.Index, s.Old})
+		if err != nil {
+			return nil, err
+		}
+		steps[i].Index, steps[i].Old = pair[0], pair[1]
+		if s.Index.Name == "" {
+			steps[i].Index.Name = nameOf(s.Index)
+		}
+	}
+	return steps, nil
 }
 
 // lock waits for its turn among other processes; the name is the server's, so it
@@ -199,8 +219,7 @@ func (a *mariaApply) find(ctx context.Context, ix dbindex.Index, name string) (*
 }
 
 // step brings one step about.
-func (a *mariaApply) step(ctx context.Context, s *StepReport) (Outcome, error) {
-	step := s.Step
+func (a *mariaApply) step(ctx context.Context, s *StepReport, step dbindex.Step) (Outcome, error) {
 	switch step.Op {
 	case dbindex.Create:
 		return a.reach(ctx, s, step, func(have *dbindex.Index) (bool, error) { return a.is(have, step.Index) })

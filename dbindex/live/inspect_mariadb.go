@@ -232,3 +232,38 @@ func keepForeign(ctx context.Context, q Querier, plan dbindex.Plan, have []dbind
 	plan.Steps = keep
 	return plan, nil
 }
+
+// mariaWhole writes a prefix that is as long as its column as none, which is how the
+// server keeps it.
+func mariaWhole(ctx context.Context, q Querier, list []dbindex.Index) ([]dbindex.Index, error) {
+	list = slices.Clone(list)
+	for i, ix := range list {
+		if !slices.ContainsFunc(ix.Keys, func(k dbindex.Key) bool { return k.Prefix > 0 }) {
+			continue
+		}
+		o := InspectOptions{Tables: []string{ix.Table}}
+		if ix.Schema != "" {
+			o.Schemas = []string{ix.Schema}
+		}
+		where, args := mariaFilter(o)
+		lengths := map[string]int{}
+		err := eachRow(ctx, q, `SELECT LOWER(COLUMN_NAME), CHARACTER_MAXIMUM_LENGTH FROM information_schema.COLUMNS
+			WHERE CHARACTER_MAXIMUM_LENGTH BETWEEN 1 AND 3072 AND `+where, args, func(r *sql.Rows) error {
+			var name string
+			var n int
+			err := r.Scan(&name, &n)
+			lengths[name] = n
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		list[i].Keys = slices.Clone(ix.Keys)
+		for j, k := range ix.Keys {
+			if n := lengths[strings.ToLower(k.Column)]; n > 0 && k.Prefix >= n {
+				list[i].Keys[j].Prefix = 0
+			}
+		}
+	}
+	return list, nil
+}

@@ -180,12 +180,19 @@ func Diff(ctx context.Context, db *sql.DB, want []dbindex.Index, o DiffOptions) 
 	if err != nil {
 		return dbindex.Plan{}, err
 	}
-	if d.Name() != "postgres" {
-		plan, err := dbindex.Diff(d, want, have)
-		if err == nil && d.Name() == "mariadb" {
-			plan, err = keepForeign(ctx, db, plan, have)
+	switch d.Name() {
+	case "mariadb":
+		normal, err := mariaWhole(ctx, db, want)
+		if err != nil {
+			return dbindex.Plan{}, err
 		}
-		return plan, err
+		plan, err := dbindex.Diff(d, want, substitute(d, want, normal, have))
+		if err != nil {
+			return dbindex.Plan{}, err
+		}
+		return keepForeign(ctx, db, plan, have)
+	case "sqlite":
+		return dbindex.Diff(d, want, have)
 	}
 	conn, err := db.Conn(ctx)
 	if err != nil {

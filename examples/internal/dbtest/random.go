@@ -107,7 +107,7 @@ func randomKey(r *rand.Rand, d dbindex.Dialect, t randomTable, m dbindex.Method)
 	case 3:
 		k = dbindex.Key{Column: text, OpClass: pick(r, "text_pattern_ops", "text_ops")}
 	case 4:
-		k = dbindex.Key{Column: text, Prefix: 1 + r.IntN(89)}
+		k = dbindex.Key{Column: text, Prefix: 1 + r.IntN(90)}
 	}
 	if m == dbindex.BTree {
 		k.Desc = r.IntN(3) == 0
