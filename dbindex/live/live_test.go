@@ -223,6 +223,18 @@ func TestUnused(t *testing.T) {
 	if got := r.Unused(31 * 24 * time.Hour); got != nil {
 		t.Errorf("Unused with younger counters = %+v; want none", got)
 	}
+	r.Schema.Tables = []dbindex.Table{{Name: "t", Updates: 4, HotUpdates: 1}}
+	if hot, none := r.HotShare(live.IndexUsage{Table: "t"}), r.HotShare(live.IndexUsage{Table: "u"}); hot != 0.25 || none != 1 {
+		t.Errorf("HotShare = %v and %v; want 0.25, and 1 without updates", hot, none)
+	}
+	replica := live.UsageReport{At: now, Since: now.AddDate(0, 0, -3), Indexes: []live.IndexUsage{{Name: "idle", Scans: 7}}}
+	both := r.Merge(replica)
+	if got := both.Unused(24 * time.Hour); len(got) != 0 || both.Indexes[0].Name != "idle" || both.Indexes[0].Scans != 7 || r.Indexes[1].Scans != 0 {
+		t.Errorf("Merge with a replica that uses idle: %+v; want none unused, and the report as it was", both.Indexes)
+	}
+	if got := both.Unused(7 * 24 * time.Hour); got != nil {
+		t.Errorf("Unused beside younger counters = %+v; want none", got)
+	}
 	if r := (live.IndexUsage{BlocksHit: 3, BlocksRead: 1}).HitRatio(); r != 0.75 {
 		t.Errorf("HitRatio = %v; want 0.75", r)
 	}

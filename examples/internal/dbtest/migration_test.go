@@ -127,10 +127,62 @@ func testUsage(t *testing.T, s server) {
 	if len(unused) == 0 || slices.ContainsFunc(unused, func(u live.IndexUsage) bool { return u.Unique || u.ForeignKey }) {
 		t.Errorf("Unused(0) = %+v; want indexes that neither are unique nor serve a foreign key", unused)
 	}
+	reviewUsage(t, db, r)
 	if rows, err := db.QueryContext(t.Context(), live.UsageQuery); err != nil {
 		t.Errorf("UsageQuery: %v", err)
 	} else {
 		rows.Close()
+	}
+}
+
+// reviewUsage plants an index for each reason, and drops what may go and back.
+func reviewUsage(t *testing.T, db *sql.DB, before live.UsageReport) {
+	t.Helper()
+	must(t, db, `CREATE INDEX zz_dup ON "Account" ("userId"); CREATE INDEX zz_pre ON "Message" ("conversationId"); CREATE INDEX zz_wide ON "Message" ("conversationId", "createdAt");
+		CREATE TABLE swollen (a int); INSERT INTO swollen SELECT * FROM generate_series(1, 700000); CREATE INDEX zz_swollen ON swollen (a);
+		DELETE FROM swollen WHERE a % 10 > 0; UPDATE "User" SET "name" = 'x'`)
+	if _, err := db.ExecContext(t.Context(), `CREATE UNIQUE INDEX CONCURRENTLY zz_invalid ON "User" ("name")`); err == nil {
+		t.Fatal("the unique build succeeded over duplicates")
+	}
+	for _, q := range []string{`VACUUM ANALYZE swollen`, `ANALYZE "User"`} {
+		must(t, db, q)
+	}
+	r, err := live.Usage(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, v := range r.Review(0) {
+		got[v.Index.Name] = v.Why
+		if v.Reason == "" || v.Fix == "" {
+			t.Errorf("%+v lacks a reason or fix", v)
+		}
+	}
+	for name, why := range map[string]string{"zz_dup": live.Duplicate, "zz_pre": live.Redundant, "zz_invalid": live.Invalid, "idx_Session_expires": live.Unused, "idx_Account_userId": "", "Message_pkey": ""} {
+		if got[name] != why {
+			t.Errorf("Review(%s) = %q; want %q", name, got[name], why)
+		}
+	}
+	if slices.ContainsFunc(r.Review(24*time.Hour), func(v live.Review) bool { return v.Why == live.Unused }) {
+		t.Error("Review with young counters tells of unused indexes")
+	}
+	for _, u := range r.Indexes {
+		if u.Name == "zz_swollen" && (u.Bloat < 0.5 || u.Bloat > 0.95) || u.Name == "zz_dup" && u.Bloat != 0 {
+			t.Errorf("Bloat(%s) = %v", u.Name, u.Bloat)
+		}
+	}
+	plan := r.DropPlan(0)
+	list := catalog(t, db, r.Dialect)
+	apply(t, db, plan, live.Options{})
+	if len(plan.Steps) < 3 || strings.Contains(catalog(t, db, r.Dialect), "zz_dup") {
+		t.Errorf("after the drop plan\n%s\n%s", plan, catalog(t, db, r.Dialect))
+	}
+	apply(t, db, plan.Reverse(), live.Options{})
+	if got := catalog(t, db, r.Dialect); got != list {
+		t.Errorf("after its reverse:\n%s\nwant\n%s", got, list)
+	}
+	if both := before.Merge(r); both.Since.Before(r.Since) || len(both.Indexes) != len(before.Indexes) {
+		t.Errorf("Merge: since %v with %d indexes", both.Since, len(both.Indexes))
 	}
 }
 
