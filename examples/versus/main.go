@@ -17,7 +17,13 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{{"load", loadSuite}, {"cache", cacheSuite}, {"memory", memorySuite}, {"resilience", resilienceSuite}}
+	return []suite{
+		{"load", loadSuite},
+		{"cache", cacheSuite},
+		{"dbindex", dbindexSuite},
+		{"memory", memorySuite},
+		{"resilience", resilienceSuite},
+	}
 }
 
 func main() {

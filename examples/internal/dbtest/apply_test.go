@@ -34,7 +34,7 @@ func apply(t *testing.T, db *sql.DB, plan dbindex.Plan, o live.Options) *live.Re
 
 func testChat(t *testing.T, s server) {
 	db, d := s.openChat(t)
-	want := chatIndexes()
+	want := ChatIndexes()
 	plan := diff(t, db, want)
 	if len(plan.Steps) != len(want) {
 		t.Fatalf("Diff of an empty database has %d steps; want %d", len(plan.Steps), len(want))
@@ -219,7 +219,7 @@ func testCancel(t *testing.T, s server) {
 
 func testReplicas(t *testing.T, s server) {
 	db, _ := s.openChat(t)
-	want := chatIndexes()[:8]
+	want := ChatIndexes()[:8]
 	plan := diff(t, db, want)
 	var wg sync.WaitGroup
 	errs := make([]error, 6)
@@ -248,7 +248,7 @@ func testReplicas(t *testing.T, s server) {
 
 func testLocked(t *testing.T, s server) {
 	db, d := s.openChat(t)
-	plan := diff(t, db, chatIndexes()[:1])
+	plan := diff(t, db, ChatIndexes()[:1])
 	conn, err := db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ func testSettingsRestored(t *testing.T, s server) {
 	}
 	db.SetMaxIdleConns(0)
 	db.SetMaxIdleConns(2)
-	plan := diff(t, db, chatIndexes()[:2])
+	plan := diff(t, db, ChatIndexes()[:2])
 	apply(t, db, plan, live.Options{})
 	var conns []*sql.Conn
 	for range 2 {
@@ -447,7 +447,7 @@ func testPartitioned(t *testing.T, s server) {
 
 func testBlocking(t *testing.T, s server) {
 	db, d := s.openChat(t)
-	want := chatIndexes()[:3]
+	want := ChatIndexes()[:3]
 	plan := diff(t, db, want)
 	plan.Blocking = true
 	held, err := db.Begin() // a writer holds up plain DDL

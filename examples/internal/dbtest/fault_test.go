@@ -32,7 +32,7 @@ func testCancelBetweenSteps(t *testing.T, s server) {
 	before := catalog(t, db, d)
 	cause := errors.New("deploy was called off")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	r, err := live.Apply(ctx, db, diff(t, db, chatIndexes()[:4]), live.Options{Hooks: live.Hooks{Finished: func(live.StepReport) { cancel(cause) }}})
+	r, err := live.Apply(ctx, db, diff(t, db, ChatIndexes()[:4]), live.Options{Hooks: live.Hooks{Finished: func(live.StepReport) { cancel(cause) }}})
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, cause) || r.Count(live.NotRun) == 0 {
 		t.Errorf("Apply = %v with %d steps not run; want the context's error and cause", err, r.Count(live.NotRun))
 	}
@@ -45,7 +45,7 @@ func testCancelBetweenSteps(t *testing.T, s server) {
 // connection left.
 func testHookPanics(t *testing.T, s server) {
 	db, d := s.openChat(t)
-	plan := diff(t, db, chatIndexes()[9:11])
+	plan := diff(t, db, ChatIndexes()[9:11])
 	for name, hooks := range map[string]live.Hooks{
 		"Started":  {Started: func(dbindex.Step) { panic("hook") }},
 		"Progress": {Progress: func(live.Progress) { panic("hook") }},
@@ -79,7 +79,7 @@ func testHookPanics(t *testing.T, s server) {
 // testCancelDuringProgress ends the context while the control connection is busy.
 func testCancelDuringProgress(t *testing.T, s server) {
 	db, d := s.openChat(t)
-	plan := diff(t, db, chatIndexes()[9:10])
+	plan := diff(t, db, ChatIndexes()[9:10])
 	for i := range 4 {
 		old := holdSnapshot(t, db)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(40+10*i)*time.Millisecond)
@@ -98,7 +98,7 @@ func testCancelDuringProgress(t *testing.T, s server) {
 // testControlKilled ends the server process that holds the lock.
 func testControlKilled(t *testing.T, s server) {
 	db, _ := s.openChat(t)
-	want := chatIndexes()[9:11]
+	want := ChatIndexes()[9:11]
 	old, killed := holdSnapshot(t, db), false
 	r := apply(t, db, diff(t, db, want), live.Options{ProgressEvery: 10 * time.Millisecond, Hooks: live.Hooks{Progress: func(p live.Progress) {
 		if p.WaitingFor == 0 || killed {
@@ -118,7 +118,7 @@ func testControlKilled(t *testing.T, s server) {
 // testIdleTimeout builds for longer than the server lets a session be idle.
 func testIdleTimeout(t *testing.T, s server) {
 	db, _ := s.openChat(t)
-	plan, old := diff(t, db, chatIndexes()[9:10]), holdSnapshot(t, db)
+	plan, old := diff(t, db, ChatIndexes()[9:10]), holdSnapshot(t, db)
 	must(t, db, `DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = ''500ms''', current_database()); END$$`)
 	defer must(t, db, `DO $$BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL', current_database()); END$$`)
 	db.SetMaxIdleConns(0) // new connections have the limit
@@ -192,7 +192,7 @@ func testPreflight(t *testing.T, s server) {
 	db, d := s.openChat(t)
 	must(t, db, `INSERT INTO "User" ("id","email","createdAt","updatedAt") SELECT 'u'||i, 'e'||i, now(), now() FROM generate_series(1,3000) i; ANALYZE "User"`)
 	old := holdSnapshot(t, db)
-	plan := diff(t, db, chatIndexes()[:3])
+	plan := diff(t, db, ChatIndexes()[:3])
 	var before live.Preflight
 	o := live.Options{FreeBytes: 1000, Hooks: live.Hooks{Preflight: func(p live.Preflight) { before = p; _ = old.Rollback() }}}
 	r, err := live.Apply(t.Context(), db, plan, o)

@@ -52,7 +52,7 @@ func testMigrationUpDownUp(t *testing.T, s server) {
 	must(t, db, `CREATE INDEX "gone" ON "Message" ("status") WHERE "status" <> 'it''s';
 			CREATE INDEX "idx_Account_userId" ON "Account" ("provider");
 			CREATE INDEX "old_name" ON "ApiKey" ("userId")`)
-	want := append(chatIndexes()[:10], dbindex.Index{Table: "ApiKey", Keys: []dbindex.Key{dbindex.Asc("userId")}})
+	want := append(ChatIndexes()[:10], dbindex.Index{Table: "ApiKey", Keys: []dbindex.Key{dbindex.Asc("userId")}})
 	plan := diff(t, db, want)
 	before := catalog(t, db, d)
 	for _, kind := range []dbindex.MigrationKind{dbindex.Plain, dbindex.Prisma, dbindex.GolangMigrate, dbindex.Goose} {
@@ -92,7 +92,7 @@ func testUsage(t *testing.T, s server) {
 		}
 		return
 	}
-	apply(t, db, diff(t, db, chatIndexes()[:6]), live.Options{})
+	apply(t, db, diff(t, db, ChatIndexes()[:6]), live.Options{})
 	must(t, db, `INSERT INTO "User" ("id","email","createdAt","updatedAt") SELECT 'u'||i, 'e'||i, now(), now() FROM generate_series(1,2000) i`)
 	conn, err := db.Conn(t.Context())
 	if err != nil {
@@ -208,7 +208,7 @@ func testLint(t *testing.T, s server) {
 	if fk, other := lint(); fk != 13 || other != 0 {
 		t.Errorf("bare tables: %d foreign keys without index, %d other findings; want 13 and 0", fk, other)
 	}
-	plan := diff(t, db, chatIndexes())
+	plan := diff(t, db, ChatIndexes())
 	plan.Blocking = true
 	apply(t, db, plan, live.Options{})
 	if fk, other := lint(); fk != 0 || other != 0 {

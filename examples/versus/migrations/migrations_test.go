@@ -22,6 +22,7 @@ import (
 
 	"github.com/perfblocks/perfblocks/dbindex"
 	"github.com/perfblocks/perfblocks/dbindex/live"
+	"github.com/perfblocks/perfblocks/examples/versus/internal/bench"
 	"github.com/perfblocks/perfblocks/internal/realtest"
 )
 
@@ -200,6 +201,7 @@ func upDownUp(t *testing.T, db database, tool tool, blocking bool) {
 	if got := catalog(t, db); got != after {
 		t.Errorf("after the second up:\n%s\nwant\n%s", got, after)
 	}
+	bench.Emit(t, bench.Row{Measure: fmt.Sprintf("up, down and up again by %s (%s, blocking %v): catalog equal", tool.kind, db.driver, blocking), Unit: "runs", Ours: map[bool]float64{true: 1}[!t.Failed()], Goal: "= 1", OK: !t.Failed()})
 }
 
 // diff asks for want on the two tables; the bookkeeping of the tools stays out.
