@@ -1,0 +1,114 @@
+package advisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+// Options configures [Advise]. The zero value proposes whatever helps.
+type Options struct {
+	// MaxBytes bounds the size of the proposals, in bytes, less that of the drops. Zero
+	// is no bound.
+	MaxBytes int64
+	// MaxIndexes bounds their number. Zero is no bound.
+	MaxIndexes int
+	// MaxWriteGrowth bounds [Advice].WriteGrowth, such as 0.5. Zero is no bound.
+	MaxWriteGrowth float64
+	// MaxKeys bounds the keys of one index. Default 4, at most 16.
+	MaxKeys int
+	// Methods that may be proposed. Empty means all that the backend knows.
+	Methods []dbindex.Method
+	// Samples is how many of a query's Args are planned. Default 3, at most 100.
+	Samples int
+	// DisableDrops keeps every existing index.
+	DisableDrops bool
+	// Progress is called on the caller's goroutine now and then. Nil is silent.
+	Progress func(Progress)
+}
+
+// Progress is how far a long call has come.
+type Progress struct {
+	Stage string // "candidates", "build", "search", "prune", "verify"
+	Done  int    // of Total, or a count when Total is zero
+	Total int    // 0 when nobody can know
+	What  string // what is being done now: a query or an index
+}
+
+func (o Options) filled() (Options, error) {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: %s", ErrOptions, fmt.Sprintf(format, args...)))
+	}
+	if o.MaxBytes < 0 {
+		bad("MaxBytes %d is negative", o.MaxBytes)
+	}
+	if o.MaxIndexes < 0 {
+		bad("MaxIndexes %d is negative", o.MaxIndexes)
+	}
+	if !(o.MaxWriteGrowth >= 0) {
+		bad("MaxWriteGrowth %v is negative", o.MaxWriteGrowth)
+	}
+	if o.MaxKeys < 0 || o.MaxKeys > 16 {
+		bad("MaxKeys %d is outside 1 to 16", o.MaxKeys)
+	}
+	if o.Samples < 0 || o.Samples > 100 {
+		bad("Samples %d is outside 1 to 100", o.Samples)
+	}
+	if o.MaxKeys == 0 {
+		o.MaxKeys = 4
+	}
+	if o.Samples == 0 {
+		o.Samples = 3
+	}
+	o.Methods = slices.Clone(o.Methods)
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return o, errors.Join(errs...)
+}
+
+// Advise looks for the set of indexes that makes the whole workload cheapest within
+// the budgets. It plans each query, derives candidates from what the plans filter,
+// join, sort and read, and then adds, widens, exchanges and removes indexes as long as
+// the planner's cost falls. Half of what counts is the weighted sum of costs, half the
+// factor by which each query falls, so that one giant does not hide the others.
+//
+// A query that cannot be planned is told in its [QueryAdvice].Reason and left out. The
+// error matches [ErrOptions], ctx.Err(), or is the backend's.
+func Advise(ctx context.Context, w WhatIf, work Workload, o Options) (*Advice, error) {
+	start := time.Now()
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	work, err = work.named()
+	if err != nil {
+		return nil, err
+	}
+	s := &search{w: w, o: o, byKey: map[string]*candidate{}, cache: map[string]cached{}}
+	if err := s.begin(ctx, work); err != nil {
+		return nil, fail(ctx, err)
+	}
+	if err := s.run(ctx); err != nil {
+		return nil, fail(ctx, err)
+	}
+	a, err := s.advice(ctx)
+	if err != nil {
+		return nil, fail(ctx, err)
+	}
+	a.Took = time.Since(start)
+	return a, nil
+}
+
+// fail adds the cause of an ended context.
+func fail(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}

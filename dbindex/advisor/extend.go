@@ -1,0 +1,262 @@
+package advisor
+
+import (
+	"context"
+	"slices"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+// Bounds of what counts as better, in units of the score.
+const (
+	minGain   = 2e-4 // to add an index
+	minSwap   = 5e-5 // to exchange one for another
+	writeRate = 1e-4 // score for each unit of write growth
+)
+
+// move is a choice beside the present one: one index more, or one in place of others.
+type move struct {
+	add   *candidate
+	gain  float64 // of the score, as last computed
+	fresh int     // number of accepted moves when it was
+}
+
+// run chooses: add while it pays, then remove what became redundant, then exchange.
+func (s *search) run(ctx context.Context) error {
+	if err := s.ready(ctx, 0); err != nil {
+		return err
+	}
+	if err := s.extend(ctx); err != nil {
+		return err
+	}
+	if err := s.prune(ctx); err != nil {
+		return err
+	}
+	if err := s.swap(ctx); err != nil {
+		return err
+	}
+	return s.prune(ctx)
+}
+
+// extend adds the index with the most gain for its size, again and again. Gains fall
+// as others are chosen, so old ones are bounds, and most need not be computed anew.
+func (s *search) extend(ctx context.Context) error {
+	var moves []*move
+	accepted, known := 0, 0
+	for {
+		for _, c := range s.all[known:] {
+			if c.err == nil {
+				m := &move{add: c, fresh: accepted}
+				gain, err := s.try(ctx, m)
+				if err != nil {
+					return err
+				}
+				m.gain = gain
+				moves = append(moves, m)
+			}
+		}
+		known = len(s.all)
+		best, err := s.best(ctx, moves, accepted)
+		if err != nil || best == nil {
+			return err
+		}
+		accepted++
+		s.o.Progress(Progress{Stage: "search", Done: accepted, What: best.add.index.Name})
+		if err := s.accept(ctx, s.after(best.add)); err != nil {
+			return err
+		}
+		moves = slices.DeleteFunc(moves, func(m *move) bool { return m == best })
+		if err := s.rederive(ctx, best.add); err != nil {
+			return err
+		}
+	}
+}
+
+// best returns the move with the most gain for its size whose gain is up to date.
+func (s *search) best(ctx context.Context, moves []*move, accepted int) (*move, error) {
+	ratio := func(m *move) float64 { return m.gain / (float64(m.add.bytes) + 1<<20) }
+	slices.SortStableFunc(moves, func(a, b *move) int {
+		if ra, rb := ratio(a), ratio(b); ra != rb {
+			if ra > rb {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	var best *move
+	for _, m := range moves {
+		if m.gain < minGain {
+			continue
+		}
+		if best != nil && ratio(m) <= ratio(best) {
+			break // the rest are bounded by less
+		}
+		if !s.fits(s.after(m.add)) {
+			continue
+		}
+		if m.fresh != accepted {
+			gain, err := s.try(ctx, m)
+			if err != nil {
+				return nil, err
+			}
+			m.gain, m.fresh = gain, accepted
+		}
+		if m.gain >= minGain && (best == nil || ratio(m) > ratio(best)) {
+			best = m
+		}
+	}
+	return best, nil
+}
+
+// after is the choice once c is added: what c widens goes.
+func (s *search) after(c *candidate) []*candidate {
+	list := make([]*candidate, 0, len(s.chosen)+1)
+	for _, h := range s.chosen {
+		if !widens(c.index, h.index) {
+			list = append(list, h)
+		}
+	}
+	return append(list, c)
+}
+
+// widens reports whether w does all that n does: the same rows, n's keys first.
+func widens(w, n dbindex.Index) bool {
+	if w.Table != n.Table || w.Schema != n.Schema || w.Method != dbindex.BTree || n.Method != dbindex.BTree || len(w.Keys) < len(n.Keys) {
+		return false
+	}
+	if (w.Where == nil) != (n.Where == nil) || w.Where != nil && w.Where.String() != n.Where.String() {
+		return false
+	}
+	if !slices.Equal(w.Keys[:len(n.Keys)], n.Keys) {
+		return false
+	}
+	for _, c := range n.Include {
+		if !slices.Contains(w.Include, c) && !slices.ContainsFunc(w.Keys, func(k dbindex.Key) bool { return k.Column == c }) {
+			return false
+		}
+	}
+	return true
+}
+
+// try returns how much the score falls with a move.
+func (s *search) try(ctx context.Context, m *move) (float64, error) {
+	return s.gain(ctx, s.after(m.add), map[*table]bool{s.c.of(m.add.index): true})
+}
+
+// gain is how much the score falls from the present choice to another that differs on
+// the changed tables.
+func (s *search) gain(ctx context.Context, list []*candidate, changed map[*table]bool) (float64, error) {
+	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, changed)
+	if err != nil {
+		return 0, err
+	}
+	return s.score(s.present()) - s.score(costs) - writeRate*(s.growth(list)-s.growth(s.chosen)), nil
+}
+
+// present are the costs under the present choice.
+func (s *search) present() []float64 {
+	out := make([]float64, len(s.items))
+	for i, it := range s.items {
+		out[i] = it.now
+	}
+	return out
+}
+
+// accept makes a choice the present one.
+func (s *search) accept(ctx context.Context, list []*candidate) error {
+	s.chosen = list
+	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, nil)
+	if err != nil {
+		return err
+	}
+	for i, it := range s.items {
+		it.now = costs[i]
+	}
+	return nil
+}
+
+// rederive looks at the new plans of the queries on a table: they show conditions that
+// the old ones did not need.
+func (s *search) rederive(ctx context.Context, c *candidate) error {
+	from := len(s.all)
+	for i, it := range s.items {
+		if it.base == 0 || !it.tables[s.c.of(c.index)] {
+			continue
+		}
+		e, err := s.cost(ctx, i, config{with: s.chosen, hidden: s.hidden})
+		if err != nil {
+			return err
+		}
+		s.derive(it, e.accesses)
+	}
+	return s.ready(ctx, from)
+}
+
+// prune removes what the others have made redundant, the least useful first.
+func (s *search) prune(ctx context.Context) error {
+	for len(s.chosen) > 0 {
+		var least *candidate
+		var loss float64
+		for _, c := range s.chosen {
+			l, err := s.loss(ctx, c)
+			if err != nil {
+				return err
+			}
+			if least == nil || l < loss {
+				least, loss = c, l
+			}
+		}
+		if loss > minGain {
+			return nil
+		}
+		s.o.Progress(Progress{Stage: "prune", Done: len(s.chosen), What: least.index.Name})
+		if err := s.accept(ctx, without(s.chosen, least)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loss is how much the score rises without an index.
+func (s *search) loss(ctx context.Context, c *candidate) (float64, error) {
+	gain, err := s.gain(ctx, without(s.chosen, c), map[*table]bool{s.c.of(c.index): true})
+	return -gain, err
+}
+
+func without(list []*candidate, c *candidate) []*candidate {
+	return slices.DeleteFunc(slices.Clone(list), func(h *candidate) bool { return h == c })
+}
+
+// swap exchanges each chosen index for a candidate on the same table that does better
+// in its place, and shares a column with it.
+func (s *search) swap(ctx context.Context) error {
+	for _, old := range slices.Clone(s.chosen) {
+		rest := without(s.chosen, old)
+		var best *candidate
+		most := minSwap
+		for _, c := range s.all {
+			if c.err != nil || slices.Contains(s.chosen, c) || !akin(c.index, old.index) || !s.fits(append(slices.Clone(rest), c)) {
+				continue
+			}
+			gain, err := s.gain(ctx, append(slices.Clone(rest), c), map[*table]bool{s.c.of(c.index): true})
+			if err != nil {
+				return err
+			}
+			if gain > most {
+				best, most = c, gain
+			}
+		}
+		if best != nil {
+			if err := s.accept(ctx, append(rest, best)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// akin reports whether two indexes on one table share their first key.
+func akin(a, b dbindex.Index) bool {
+	return a.Table == b.Table && a.Schema == b.Schema && a.Keys[0].Column == b.Keys[0].Column && a.Keys[0].Expr == b.Keys[0].Expr
+}

@@ -1,0 +1,137 @@
+package advisor
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+// advice turns the present choice into the result.
+func (s *search) advice(ctx context.Context) (*Advice, error) {
+	a := &Advice{Estimates: s.plans, samples: s.o.Samples}
+	if s.c == nil {
+		return a, nil
+	}
+	a.Dialect = s.c.dialect
+	cfg := config{with: s.chosen, hidden: s.hidden}
+	usedBy := map[string][]int{}
+	for i, it := range s.items {
+		qa := QueryAdvice{Name: it.q.Name, Weight: it.q.Weight, Before: it.base, After: it.now, Reason: it.reason, Candidates: it.derived}
+		if it.base > 0 {
+			e, err := s.cost(ctx, i, cfg)
+			if err != nil {
+				return nil, err
+			}
+			qa.Uses = e.used
+			for _, u := range e.used {
+				usedBy[u] = append(usedBy[u], i)
+			}
+		}
+		a.Queries = append(a.Queries, qa)
+	}
+	_, after := 0.0, 0.0
+	for _, it := range s.items {
+		after += it.now * it.q.Weight
+	}
+	for _, c := range s.chosen {
+		p, err := s.proposal(ctx, c, usedBy[c.index.Name])
+		if err != nil {
+			return nil, err
+		}
+		a.Create = append(a.Create, p)
+		a.Bytes += c.bytes
+	}
+	slices.SortStableFunc(a.Create, func(x, y Proposal) int { return cmp.Compare(y.Gain, x.Gain) })
+	a.WriteGrowth = s.growth(s.chosen)
+	if !s.o.DisableDrops {
+		s.removals(a, usedBy)
+	}
+	return a, nil
+}
+
+// proposal explains one chosen index.
+func (s *search) proposal(ctx context.Context, c *candidate, users []int) (Proposal, error) {
+	p := Proposal{Index: c.index, Bytes: c.bytes, WriteCost: c.writes, Confidence: s.w.confidence()}
+	costs, err := s.costs(ctx, config{with: without(s.chosen, c), hidden: s.hidden}, map[*table]bool{s.c.of(c.index): true})
+	if err != nil {
+		return p, err
+	}
+	saved := func(i int) float64 { return (costs[i] - s.items[i].now) * s.items[i].q.Weight }
+	for i := range s.items {
+		p.Gain += saved(i)
+	}
+	p.Gain = max(p.Gain/max(s.total, 1e-9), 0)
+	slices.SortStableFunc(users, func(i, j int) int { return cmp.Compare(saved(j), saved(i)) })
+	for _, i := range users {
+		p.Queries = append(p.Queries, s.items[i].q.Name)
+	}
+	return p, nil
+}
+
+// removals lists existing indexes on the workload's tables that no plan reads: without
+// them, the planner would choose the same.
+func (s *search) removals(a *Advice, usedBy map[string][]int) {
+	d := s.c.dialect
+	for _, t := range s.c.tables {
+		for _, ix := range t.indexes {
+			if ix.Unique || ix.Constraint != dbindex.NoConstraint || t.refused != "" {
+				continue
+			}
+			reason := ""
+			switch {
+			case ix.Invalid:
+				reason = "it is invalid: writes maintain it, no query uses it"
+			case len(usedBy[ix.Name]) > 0:
+			case s.coveredBy(ix) != "":
+				reason = "its keys are the first of " + s.coveredBy(ix)
+			case s.servesForeignKey(ix):
+			default:
+				reason = "no query of the workload uses it"
+			}
+			if reason != "" {
+				a.Drop = append(a.Drop, Removal{Index: ix, Reason: reason, Confidence: s.w.confidence()})
+			}
+		}
+	}
+	_ = d
+	slices.SortFunc(a.Drop, func(x, y Removal) int {
+		return cmp.Or(cmp.Compare(x.Index.Schema, y.Index.Schema), cmp.Compare(x.Index.Table, y.Index.Table), cmp.Compare(x.Index.Name, y.Index.Name))
+	})
+}
+
+// coveredBy names a chosen or existing index that does all that ix does.
+func (s *search) coveredBy(ix dbindex.Index) string {
+	for _, c := range s.chosen {
+		if widens(c.index, ix) {
+			return c.index.Name
+		}
+	}
+	for _, have := range s.c.of(ix).indexes {
+		if have.Name != ix.Name && !have.Invalid && widens(have, ix) && (len(have.Keys)+len(have.Include) > len(ix.Keys)+len(ix.Include) || have.Unique || have.Name < ix.Name) {
+			return have.Name
+		}
+	}
+	return ""
+}
+
+// servesForeignKey reports whether deleting a referenced row looks for its rows by ix.
+func (s *search) servesForeignKey(ix dbindex.Index) bool {
+	if ix.Where != nil || ix.Method != dbindex.BTree {
+		return false
+	}
+	for _, f := range s.c.foreign {
+		if f.Table != ix.Table || f.Schema != ix.Schema || len(f.Columns) > len(ix.Keys) {
+			continue
+		}
+		all := true
+		for _, k := range ix.Keys[:len(f.Columns)] {
+			all = all && slices.Contains(f.Columns, k.Column)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}

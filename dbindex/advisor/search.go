@@ -1,0 +1,310 @@
+package advisor
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+// item is one query during the search.
+type item struct {
+	q       Query
+	args    [][]any // samples, at least one, nil where there are none
+	tables  map[*table]bool
+	base    float64 // cost without candidates
+	now     float64 // cost with those chosen
+	reason  string
+	derived int // candidates it gave
+}
+
+// cached is the cost of one query under one choice of the indexes on its tables.
+type cached struct {
+	cost     float64
+	used     []string
+	accesses []*access
+}
+
+// search is one run of Advise.
+type search struct {
+	w     WhatIf
+	o     Options
+	c     *catalog
+	gen   generator
+	items []*item
+	all   []*candidate          // in the order of discovery
+	byKey map[string]*candidate // by definition
+	cache map[string]cached     // by query and choice
+
+	chosen  []*candidate
+	hidden  []dbindex.Index // existing indexes given up
+	weights float64
+	total   float64 // weighted sum of base costs
+	plans   int
+}
+
+// costFloor is the cost below which a query is as fast as it will get: about a tenth
+// of a millisecond, what asking takes. Factors are taken above it.
+const costFloor = 10
+
+// score is what the search makes small: 1 for the workload as it is.
+func (s *search) score(costs []float64) float64 {
+	sum, logs := 0.0, 0.0
+	for i, it := range s.items {
+		if it.reason != "" && it.base == 0 {
+			continue
+		}
+		sum += it.q.Weight * costs[i]
+		logs += it.q.Weight * math.Log((costs[i]+costFloor)/(it.base+costFloor))
+	}
+	return 0.5*sum/max(s.total, 1) + 0.5*(1+logs/max(s.weights, 1)/4)
+}
+
+// begin plans the workload as it is and derives the first candidates.
+func (s *search) begin(ctx context.Context, work Workload) error {
+	for i, q := range work {
+		s.o.Progress(Progress{Stage: "candidates", Done: i, Total: len(work), What: q.Name})
+		it := &item{q: q, args: [][]any{nil}, tables: map[*table]bool{}}
+		if len(q.Args) > 0 {
+			it.args = q.Args[:min(len(q.Args), s.o.Samples)]
+		}
+		s.items = append(s.items, it)
+		c, err := s.w.tables(ctx, q)
+		if c != nil {
+			s.c = c
+		}
+		if err == nil {
+			err = s.first(ctx, i)
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			it.reason, it.base = "cannot be planned: "+err.Error(), 0
+		}
+	}
+	for _, it := range s.items {
+		if it.base > 0 {
+			s.total += it.q.Weight * it.base
+			s.weights += it.q.Weight
+		}
+	}
+	return nil
+}
+
+// first plans a query without candidates and derives some.
+func (s *search) first(ctx context.Context, i int) error {
+	it := s.items[i]
+	s.gen = generator{c: s.c, methods: s.o.Methods, maxKeys: s.o.MaxKeys}
+	e, err := s.plan(ctx, it, config{})
+	if err != nil {
+		return err
+	}
+	it.base, it.now = max(e.cost, 0.01), max(e.cost, 0.01)
+	for _, a := range e.accesses {
+		it.tables[a.table] = true
+	}
+	s.derive(it, e.accesses)
+	if it.derived == 0 {
+		it.reason = whyNone(e.accesses)
+	}
+	return nil
+}
+
+// whyNone says why a query gave no candidates.
+func whyNone(list []*access) string {
+	if len(list) == 0 {
+		return "it reads no table that could be indexed"
+	}
+	for _, a := range list {
+		if a.table.refused != "" {
+			return "table " + a.table.name + ": " + a.table.refused
+		}
+	}
+	for _, a := range list {
+		for _, c := range a.conds {
+			if c.op == opSearch {
+				return "a search inside text needs the extension pg_trgm: CREATE EXTENSION pg_trgm"
+			}
+		}
+		if len(a.conds) > 0 {
+			return "its conditions on table " + a.table.name + " are served by a unique index, or by none"
+		}
+	}
+	return "it reads whole tables: nothing is filtered, joined or sorted by a column"
+}
+
+// plan asks for the mean cost over the samples of a query.
+func (s *search) plan(ctx context.Context, it *item, cfg config) (cached, error) {
+	var out cached
+	for _, args := range it.args {
+		e, err := s.w.estimate(ctx, it.q, args, cfg)
+		if err != nil {
+			return cached{}, err
+		}
+		s.plans++
+		out.cost += e.cost / float64(len(it.args))
+		for _, u := range e.used {
+			if !slices.Contains(out.used, u) {
+				out.used = append(out.used, u)
+			}
+		}
+		out.accesses = append(out.accesses, e.accesses...)
+	}
+	return out, nil
+}
+
+// derive adds the candidates of accesses.
+func (s *search) derive(it *item, list []*access) {
+	for _, a := range list {
+		for _, ix := range s.gen.candidates(a) {
+			if s.propose(ix) {
+				it.derived++
+			}
+		}
+	}
+}
+
+// propose adds a candidate, unless an existing index is the same. It reports whether
+// the definition is a candidate, old or new.
+func (s *search) propose(ix dbindex.Index) bool {
+	ix.Name = ix.DerivedName()
+	key, err := ix.SQL(s.c.dialect)
+	if err != nil {
+		return false
+	}
+	if s.byKey[key] != nil {
+		return true
+	}
+	for _, have := range s.c.of(ix).indexes {
+		if !have.Invalid && ix.Equivalent(s.c.dialect, have) {
+			return true
+		}
+	}
+	c := &candidate{id: len(s.all) + 1, index: ix, writes: writeCost(s.c.of(ix), ix)}
+	s.all = append(s.all, c)
+	s.byKey[key] = c
+	return true
+}
+
+// writeCost is what an index adds to writing a row, in units of writing the row: a
+// descent and an entry of a btree cost about a fifth of it, an entry of GIN for each
+// word or trigram some times that, a summary nearly nothing.
+func writeCost(t *table, ix dbindex.Index) float64 {
+	cost := 0.2 + 0.02*float64(len(ix.Keys)+len(ix.Include)-1)
+	switch ix.Method {
+	case dbindex.GIN:
+		cost = 1.5
+	case dbindex.GiST, dbindex.SPGiST:
+		cost = 0.4
+	case dbindex.BRIN:
+		cost = 0.01
+	}
+	if ix.Where != nil {
+		cost *= 0.6
+	}
+	return cost
+}
+
+// ready makes all new candidates usable; those that cannot be had are left out.
+func (s *search) ready(ctx context.Context, from int) error {
+	for i, c := range s.all[from:] {
+		s.o.Progress(Progress{Stage: "build", Done: from + i, Total: len(s.all), What: c.index.Name})
+		c.bytes, c.err = s.w.prepare(ctx, c)
+		if ctx.Err() != nil {
+			return c.err
+		}
+	}
+	return nil
+}
+
+// costs returns the cost of each query under a choice. Only queries on the tables of
+// changed may differ from the present ones; nil means all.
+func (s *search) costs(ctx context.Context, cfg config, changed map[*table]bool) ([]float64, error) {
+	out := make([]float64, len(s.items))
+	for i, it := range s.items {
+		out[i] = it.now
+		if it.base == 0 || changed != nil && !touches(it.tables, changed) {
+			continue
+		}
+		e, err := s.cost(ctx, i, cfg)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = e.cost
+	}
+	return out, nil
+}
+
+func touches(a, b map[*table]bool) bool {
+	for t := range a {
+		if b[t] {
+			return true
+		}
+	}
+	return false
+}
+
+// cost plans one query under a choice, or remembers it: only indexes on its own tables
+// matter.
+func (s *search) cost(ctx context.Context, i int, cfg config) (cached, error) {
+	it := s.items[i]
+	var ids []int
+	for _, c := range cfg.with {
+		if it.tables[s.c.of(c.index)] {
+			ids = append(ids, c.id)
+		}
+	}
+	slices.Sort(ids)
+	key := strconv.AppendInt(nil, int64(i), 10)
+	for _, id := range ids {
+		key = strconv.AppendInt(append(key, ' '), int64(id), 10)
+	}
+	for _, h := range cfg.hidden {
+		if it.tables[s.c.of(h)] {
+			key = append(append(key, " -"...), h.Name...)
+		}
+	}
+	if e, ok := s.cache[string(key)]; ok {
+		return e, nil
+	}
+	e, err := s.plan(ctx, it, cfg)
+	if err == nil {
+		s.cache[string(key)] = e
+	}
+	return e, err
+}
+
+// bytes is the size of a choice, less that of existing indexes given up.
+func sizeOf(list []*candidate) (n int64) {
+	for _, c := range list {
+		n += c.bytes
+	}
+	return n
+}
+
+// growth is how much more a write costs with the indexes: over all tables, weighed by
+// their writes, in units of what it costs now.
+func (s *search) growth(list []*candidate) float64 {
+	now, more := 0.0, 0.0
+	for _, t := range s.c.tables {
+		each := 1.0
+		for _, ix := range t.indexes {
+			each += writeCost(t, ix)
+		}
+		now += (t.writes + 1) * each
+	}
+	for _, c := range list {
+		more += (s.c.of(c.index).writes + 1) * c.writes
+	}
+	return more / max(now, 1)
+}
+
+// fits reports whether a choice keeps to the budgets.
+func (s *search) fits(list []*candidate) bool {
+	return (s.o.MaxBytes == 0 || sizeOf(list) <= s.o.MaxBytes) &&
+		(s.o.MaxIndexes == 0 || len(list) <= s.o.MaxIndexes) &&
+		(s.o.MaxWriteGrowth == 0 || s.growth(list) <= s.o.MaxWriteGrowth)
+}
