@@ -1,6 +1,7 @@
 package advisor
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -65,6 +66,12 @@ func newAccess(t *table, alias string) *access {
 	return &access{table: t, alias: alias, needed: map[string]use{}}
 }
 
+// same reports whether two conditions ask for the same; constants aside, so that
+// samples of one query do.
+func (c cond) same(o cond) bool {
+	return c.key == o.key && c.op == o.op && c.join == o.join && c.or == o.or && (c.pred == nil) == (o.pred == nil)
+}
+
 // put notes a condition; one below an OR does not hold for all rows, so it is no
 // predicate.
 func (x *extractor) put(a *access, c cond) {
@@ -75,10 +82,37 @@ func (x *extractor) put(a *access, c cond) {
 }
 
 func (a *access) add(c cond) {
-	same := func(o cond) bool { return o.key == c.key && o.op == c.op && o.value == c.value && o.join == c.join && o.or == c.or }
+	same := func(o cond) bool {
+		return o.key == c.key && o.op == c.op && o.value == c.value && o.join == c.join && o.or == c.or
+	}
 	if !slices.ContainsFunc(a.conds, same) {
 		a.conds = append(a.conds, c)
 	}
+}
+
+// names reports whether the access compares, sorts or groups by a key.
+func (a *access) names(k dbindex.Key) bool {
+	same := func(o dbindex.Key) bool { return o.Column == k.Column && o.Expr == k.Expr }
+	return slices.ContainsFunc(a.conds, func(c cond) bool { return same(c.key) }) ||
+		slices.ContainsFunc(a.orders, func(o []sortKey) bool { return same(o[0].key) }) ||
+		slices.ContainsFunc(a.groups, func(g []dbindex.Key) bool { return slices.ContainsFunc(g, same) })
+}
+
+// within reports whether an index holds all columns that the access reads.
+func (a *access) within(ix dbindex.Index) bool {
+	for c := range a.needed {
+		if !slices.Contains(ix.Include, c) && !slices.ContainsFunc(ix.Keys, func(k dbindex.Key) bool { return k.Column == c }) &&
+			!slices.Contains(ix.Columns(), c) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameAs reports whether another access asks for the same.
+func (a *access) sameAs(b *access) bool {
+	return a.table == b.table && a.alias == b.alias && slices.EqualFunc(a.conds, b.conds, cond.same) && maps.Equal(a.needed, b.needed) &&
+		slices.EqualFunc(a.orders, b.orders, slices.Equal) && slices.EqualFunc(a.groups, b.groups, slices.Equal)
 }
 
 // extractor reads deparsed expressions into accesses.

@@ -27,6 +27,10 @@ type Options struct {
 	Samples int
 	// DisableDrops keeps every existing index.
 	DisableDrops bool
+	// Shortlist, if not nil, searches first, and only what it chooses, or cannot judge, is
+	// tried with the backend proper: a HypoPG on the same scratch database spares a
+	// Toggle from building hundreds of indexes.
+	Shortlist WhatIf
 	// Progress is called on the caller's goroutine now and then. Nil is silent.
 	Progress func(Progress)
 }
@@ -90,11 +94,16 @@ func Advise(ctx context.Context, w WhatIf, work Workload, o Options) (*Advice, e
 	if err != nil {
 		return nil, err
 	}
-	s := &search{w: w, o: o, byKey: map[string]*candidate{}, cache: map[string]cached{}}
-	if err := s.begin(ctx, work); err != nil {
-		return nil, fail(ctx, err)
+	var only map[string]bool
+	if o.Shortlist != nil {
+		first, err := searchWith(ctx, o.Shortlist, work, o, nil)
+		if err != nil {
+			return nil, fail(ctx, err)
+		}
+		only = first.shortlist()
 	}
-	if err := s.run(ctx); err != nil {
+	s, err := searchWith(ctx, w, work, o, only)
+	if err != nil {
 		return nil, fail(ctx, err)
 	}
 	a, err := s.advice(ctx)
@@ -103,6 +112,36 @@ func Advise(ctx context.Context, w WhatIf, work Workload, o Options) (*Advice, e
 	}
 	a.Took = time.Since(start)
 	return a, nil
+}
+
+// searchWith runs the search on one backend, among the definitions of only unless that
+// is nil.
+func searchWith(ctx context.Context, w WhatIf, work Workload, o Options, only map[string]bool) (*search, error) {
+	s := &search{w: w, o: o, only: only, byKey: map[string]*candidate{}, cache: map[string]cached{}}
+	if err := s.begin(ctx, work); err != nil {
+		return nil, err
+	}
+	return s, s.run(ctx)
+}
+
+// shortlist returns the definitions of what was chosen, also without their included
+// columns, which a tight budget may want, and of what the backend cannot judge.
+func (s *search) shortlist() map[string]bool {
+	only := map[string]bool{}
+	for key, c := range s.byKey {
+		if errors.Is(c.err, errors.ErrUnsupported) || slices.Contains(s.chosen, c) {
+			only[key] = true
+		}
+	}
+	for _, c := range s.chosen {
+		narrow := c.index
+		narrow.Include, narrow.Name = nil, ""
+		narrow.Name = narrow.DerivedName()
+		if key, err := narrow.SQL(s.c.dialect); err == nil && s.byKey[key] != nil {
+			only[key] = true
+		}
+	}
+	return only
 }
 
 // fail adds the cause of an ended context.

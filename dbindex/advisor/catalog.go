@@ -1,7 +1,9 @@
 package advisor
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,22 +30,21 @@ type table struct {
 	refused string // why no index is proposed, or empty
 	columns []*column
 	byName  map[string]*column
-	indexes []dbindex.Index // those that exist
-	writes  float64         // rows written in the time of the statistics
+	indexes []dbindex.Index  // those that exist
+	sizes   map[string]int64 // of those, in bytes, by name
+	writes  float64          // rows written in the time of the statistics
 }
 
 func (t *table) column(name string) *column { return t.byName[name] }
 
 // catalog is what is known of the tables of a workload.
 type catalog struct {
-	dialect  dbindex.Dialect
-	current  string            // current schema
-	tables   map[string]*table // by schema and name
-	opclass  map[string]string // operator classes that exist, with schema when needed
-	locale   bool              // text sorts by a language, so that LIKE needs an operator class
-	foreign  []dbindex.ForeignKey
-	unknown  []dbindex.Unknown
-	allStats bool
+	dialect dbindex.Dialect
+	current string            // current schema
+	tables  map[string]*table // by schema and name
+	opclass map[string]string // operator classes that exist, with schema when needed
+	locale  bool              // text sorts by a language, so that LIKE needs an operator class
+	foreign []dbindex.ForeignKey
 }
 
 func tableKey(schema, name string) string { return schema + "\x00" + name }
@@ -58,6 +59,15 @@ func (c *catalog) table(schema, name string) *table {
 
 // of returns the table of an index.
 func (c *catalog) of(ix dbindex.Index) *table { return c.tables[tableKey(ix.Schema, ix.Table)] }
+
+// sorted returns the tables by name.
+func (c *catalog) sorted() []*table {
+	var list []*table
+	for _, key := range slices.Sorted(maps.Keys(c.tables)) {
+		list = append(list, c.tables[key])
+	}
+	return list
+}
 
 // lowCardinality bounds the columns whose constants may stand in a predicate.
 const lowCardinality = 20

@@ -26,13 +26,20 @@ func (s *search) run(ctx context.Context) error {
 	if err := s.ready(ctx, 0); err != nil {
 		return err
 	}
+	println("begin", s.plans, len(s.all))
 	if err := s.extend(ctx); err != nil {
 		return err
 	}
+	println("extend", s.plans, len(s.all))
 	if err := s.prune(ctx); err != nil {
 		return err
 	}
+	println("prune", s.plans, len(s.chosen))
 	if err := s.swap(ctx); err != nil {
+		return err
+	}
+	println("swap", s.plans, len(s.chosen))
+	if err := s.hide(ctx); err != nil {
 		return err
 	}
 	return s.prune(ctx)
@@ -51,7 +58,7 @@ func (s *search) extend(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				m.gain = gain
+				m.gain, c.alone = gain, gain
 				moves = append(moves, m)
 			}
 		}
@@ -141,12 +148,12 @@ func widens(w, n dbindex.Index) bool {
 
 // try returns how much the score falls with a move.
 func (s *search) try(ctx context.Context, m *move) (float64, error) {
-	return s.gain(ctx, s.after(m.add), map[*table]bool{s.c.of(m.add.index): true})
+	return s.gain(ctx, s.after(m.add), m.add)
 }
 
 // gain is how much the score falls from the present choice to another that differs on
-// the changed tables.
-func (s *search) gain(ctx context.Context, list []*candidate, changed map[*table]bool) (float64, error) {
+// the table of changed.
+func (s *search) gain(ctx context.Context, list []*candidate, changed *candidate) (float64, error) {
 	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, changed)
 	if err != nil {
 		return 0, err
@@ -220,7 +227,7 @@ func (s *search) prune(ctx context.Context) error {
 
 // loss is how much the score rises without an index.
 func (s *search) loss(ctx context.Context, c *candidate) (float64, error) {
-	gain, err := s.gain(ctx, without(s.chosen, c), map[*table]bool{s.c.of(c.index): true})
+	gain, err := s.gain(ctx, without(s.chosen, c), c)
 	return -gain, err
 }
 
@@ -236,10 +243,10 @@ func (s *search) swap(ctx context.Context) error {
 		var best *candidate
 		most := minSwap
 		for _, c := range s.all {
-			if c.err != nil || slices.Contains(s.chosen, c) || !akin(c.index, old.index) || !s.fits(append(slices.Clone(rest), c)) {
+			if c.err != nil || c.alone < minGain || slices.Contains(s.chosen, c) || !akin(c.index, old.index) || !s.fits(append(slices.Clone(rest), c)) {
 				continue
 			}
-			gain, err := s.gain(ctx, append(slices.Clone(rest), c), map[*table]bool{s.c.of(c.index): true})
+			gain, err := s.gain(ctx, append(slices.Clone(rest), c), c)
 			if err != nil {
 				return err
 			}
@@ -259,4 +266,36 @@ func (s *search) swap(ctx context.Context) error {
 // akin reports whether two indexes on one table share their first key.
 func akin(a, b dbindex.Index) bool {
 	return a.Table == b.Table && a.Schema == b.Schema && a.Keys[0].Column == b.Keys[0].Column && a.Keys[0].Expr == b.Keys[0].Expr
+}
+
+// hide gives up existing indexes that the chosen ones have made redundant, where the
+// backend can leave them out.
+func (s *search) hide(ctx context.Context) error {
+	if s.o.DisableDrops || !s.w.canHide() {
+		return nil
+	}
+	for _, t := range s.c.sorted() {
+		for _, ix := range t.indexes {
+			if !s.mayDrop(ix) || s.servesForeignKey(ix) && !s.foreignKeyServedWithout(ix) {
+				continue
+			}
+			hidden := append(slices.Clone(s.hidden), ix)
+			costs, err := s.costs(ctx, config{with: s.chosen, hidden: hidden}, nil)
+			if err != nil {
+				return err
+			}
+			if s.score(costs)-s.score(s.present()) <= minGain {
+				s.hidden = hidden
+				if err := s.accept(ctx, s.chosen); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// mayDrop reports whether an existing index is there only to be fast.
+func (s *search) mayDrop(ix dbindex.Index) bool {
+	return !ix.Unique && ix.Constraint == dbindex.NoConstraint && s.c.of(ix).refused == ""
 }

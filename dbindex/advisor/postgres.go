@@ -169,6 +169,7 @@ const pgTableQuery = `
 SELECT json_build_object('rows', greatest(c.reltuples, 0), 'pages', c.relpages, 'kind', c.relkind::text, 'partition', c.relispartition,
   'system', n.nspname = 'information_schema' OR n.nspname LIKE 'pg\_%', 'temporary', c.relpersistence = 't',
   'writes', coalesce((SELECT n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables WHERE relid = c.oid), 0),
+  'sizes', (SELECT coalesce(json_object_agg(i.relname, pg_relation_size(i.oid)), '{}') FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid),
   'columns', (SELECT json_agg(json_build_object('name', a.attname, 'notNull', a.attnotnull,
       'kind', CASE WHEN t.typtype = 'e' THEN 'enum ' || t.typname ELSE format_type(a.atttypid, NULL) END,
       'width', coalesce(s.avg_width, nullif(t.typlen, -1), 32), 'nulls', coalesce(s.null_frac, 0), 'corr', coalesce(s.correlation, 0),
@@ -187,6 +188,7 @@ func (p *postgres) loadTable(ctx context.Context, schema, name string) error {
 	var in struct {
 		Rows, Pages, Writes          float64
 		Kind                         string
+		Sizes                        map[string]int64
 		Partition, System, Temporary bool
 		Columns                      []struct {
 			Name, Kind                   string
@@ -198,7 +200,7 @@ func (p *postgres) loadTable(ctx context.Context, schema, name string) error {
 		return fmt.Errorf("dbindex/advisor: read table %q: %w", name, err)
 	}
 	o := live.InspectOptions{Schemas: []string{schema}, Tables: []string{name}}
-	t := &table{schema: schema, name: name, rows: in.Rows, pages: in.Pages, writes: in.Writes, byName: map[string]*column{}}
+	t := &table{schema: schema, name: name, rows: in.Rows, pages: in.Pages, writes: in.Writes, sizes: in.Sizes, byName: map[string]*column{}}
 	if schema == p.c.current {
 		t.schema, o.Schemas = "", nil
 	}
@@ -223,7 +225,6 @@ func (p *postgres) loadTable(ctx context.Context, schema, name string) error {
 	}
 	t.indexes = s.Indexes
 	p.c.foreign = append(p.c.foreign, s.ForeignKeys...)
-	p.c.unknown = append(p.c.unknown, s.Unknown...)
 	p.c.tables[tableKey(t.schema, name)] = t
 	return nil
 }

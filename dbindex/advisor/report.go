@@ -31,10 +31,6 @@ func (s *search) advice(ctx context.Context) (*Advice, error) {
 		}
 		a.Queries = append(a.Queries, qa)
 	}
-	_, after := 0.0, 0.0
-	for _, it := range s.items {
-		after += it.now * it.q.Weight
-	}
 	for _, c := range s.chosen {
 		p, err := s.proposal(ctx, c, usedBy[c.index.Name])
 		if err != nil {
@@ -54,7 +50,7 @@ func (s *search) advice(ctx context.Context) (*Advice, error) {
 // proposal explains one chosen index.
 func (s *search) proposal(ctx context.Context, c *candidate, users []int) (Proposal, error) {
 	p := Proposal{Index: c.index, Bytes: c.bytes, WriteCost: c.writes, Confidence: s.w.confidence()}
-	costs, err := s.costs(ctx, config{with: without(s.chosen, c), hidden: s.hidden}, map[*table]bool{s.c.of(c.index): true})
+	costs, err := s.costs(ctx, config{with: without(s.chosen, c), hidden: s.hidden}, c)
 	if err != nil {
 		return p, err
 	}
@@ -70,35 +66,58 @@ func (s *search) proposal(ctx context.Context, c *candidate, users []int) (Propo
 	return p, nil
 }
 
-// removals lists existing indexes on the workload's tables that no plan reads: without
-// them, the planner would choose the same.
+// removals lists existing indexes on the workload's tables that are not needed: those
+// given up in the search, or those that no plan reads, without which the planner would
+// choose the same.
 func (s *search) removals(a *Advice, usedBy map[string][]int) {
-	d := s.c.dialect
-	for _, t := range s.c.tables {
+	for _, t := range s.c.sorted() {
 		for _, ix := range t.indexes {
-			if ix.Unique || ix.Constraint != dbindex.NoConstraint || t.refused != "" {
-				continue
-			}
-			reason := ""
-			switch {
-			case ix.Invalid:
-				reason = "it is invalid: writes maintain it, no query uses it"
-			case len(usedBy[ix.Name]) > 0:
-			case s.coveredBy(ix) != "":
-				reason = "its keys are the first of " + s.coveredBy(ix)
-			case s.servesForeignKey(ix):
-			default:
-				reason = "no query of the workload uses it"
-			}
-			if reason != "" {
+			if reason := s.whyDrop(ix, usedBy); reason != "" {
 				a.Drop = append(a.Drop, Removal{Index: ix, Reason: reason, Confidence: s.w.confidence()})
+				a.Bytes -= t.sizes[ix.Name]
 			}
 		}
 	}
-	_ = d
-	slices.SortFunc(a.Drop, func(x, y Removal) int {
-		return cmp.Or(cmp.Compare(x.Index.Schema, y.Index.Schema), cmp.Compare(x.Index.Table, y.Index.Table), cmp.Compare(x.Index.Name, y.Index.Name))
-	})
+}
+
+func (s *search) whyDrop(ix dbindex.Index, usedBy map[string][]int) string {
+	if !s.mayDrop(ix) {
+		return ""
+	}
+	given := slices.ContainsFunc(s.hidden, func(h dbindex.Index) bool { return h.Name == ix.Name && h.Schema == ix.Schema })
+	by := s.coveredBy(ix)
+	switch {
+	case ix.Invalid:
+		return "it is invalid: writes maintain it, no query uses it"
+	case by != "" && (given || len(usedBy[ix.Name]) == 0):
+		return "its keys are the first of " + by
+	case given:
+		return "the queries that used it are as fast with the proposals"
+	case s.w.canHide() || len(usedBy[ix.Name]) > 0 || s.servesForeignKey(ix):
+		return ""
+	}
+	return "no query of the workload uses it"
+}
+
+// foreignKeyServedWithout reports whether another index begins with the same keys for
+// all rows, so that deleting a referenced row still finds its rows.
+func (s *search) foreignKeyServedWithout(ix dbindex.Index) bool {
+	serves := func(o dbindex.Index) bool {
+		return o.Table == ix.Table && o.Schema == ix.Schema && o.Where == nil && o.Method == dbindex.BTree && !o.Invalid &&
+			len(o.Keys) > 0 && o.Keys[0].Column == ix.Keys[0].Column
+	}
+	for _, c := range s.chosen {
+		if serves(c.index) {
+			return true
+		}
+	}
+	for _, o := range s.c.of(ix).indexes {
+		gone := slices.ContainsFunc(s.hidden, func(h dbindex.Index) bool { return h.Name == o.Name })
+		if o.Name != ix.Name && !gone && serves(o) {
+			return true
+		}
+	}
+	return false
 }
 
 // coveredBy names a chosen or existing index that does all that ix does.

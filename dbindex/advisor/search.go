@@ -14,8 +14,10 @@ type item struct {
 	q       Query
 	args    [][]any // samples, at least one, nil where there are none
 	tables  map[*table]bool
-	base    float64 // cost without candidates
-	now     float64 // cost with those chosen
+	seen    []*access
+	usable  map[int]bool // candidates that a plan may read, by id
+	base    float64      // cost without candidates
+	now     float64      // cost with those chosen
 	reason  string
 	derived int // candidates it gave
 }
@@ -36,6 +38,7 @@ type search struct {
 	items []*item
 	all   []*candidate          // in the order of discovery
 	byKey map[string]*candidate // by definition
+	only  map[string]bool       // definitions that may be tried; nil is all
 	cache map[string]cached     // by query and choice
 
 	chosen  []*candidate
@@ -66,7 +69,7 @@ func (s *search) score(costs []float64) float64 {
 func (s *search) begin(ctx context.Context, work Workload) error {
 	for i, q := range work {
 		s.o.Progress(Progress{Stage: "candidates", Done: i, Total: len(work), What: q.Name})
-		it := &item{q: q, args: [][]any{nil}, tables: map[*table]bool{}}
+		it := &item{q: q, args: [][]any{nil}, tables: map[*table]bool{}, usable: map[int]bool{}}
 		if len(q.Args) > 0 {
 			it.args = q.Args[:min(len(q.Args), s.o.Samples)]
 		}
@@ -159,6 +162,10 @@ func (s *search) plan(ctx context.Context, it *item, cfg config) (cached, error)
 // derive adds the candidates of accesses.
 func (s *search) derive(it *item, list []*access) {
 	for _, a := range list {
+		if !slices.ContainsFunc(it.seen, a.sameAs) {
+			it.seen = append(it.seen, a)
+			clear(it.usable)
+		}
 		for _, ix := range s.gen.candidates(a) {
 			if s.propose(ix) {
 				it.derived++
@@ -182,6 +189,9 @@ func (s *search) propose(ix dbindex.Index) bool {
 		if !have.Invalid && ix.Equivalent(s.c.dialect, have) {
 			return true
 		}
+	}
+	if s.only != nil && !s.only[key] {
+		return true
 	}
 	c := &candidate{id: len(s.all) + 1, index: ix, writes: writeCost(s.c.of(ix), ix)}
 	s.all = append(s.all, c)
@@ -220,13 +230,13 @@ func (s *search) ready(ctx context.Context, from int) error {
 	return nil
 }
 
-// costs returns the cost of each query under a choice. Only queries on the tables of
+// costs returns the cost of each query under a choice. Only queries on the table of
 // changed may differ from the present ones; nil means all.
-func (s *search) costs(ctx context.Context, cfg config, changed map[*table]bool) ([]float64, error) {
+func (s *search) costs(ctx context.Context, cfg config, changed *candidate) ([]float64, error) {
 	out := make([]float64, len(s.items))
 	for i, it := range s.items {
 		out[i] = it.now
-		if it.base == 0 || changed != nil && !touches(it.tables, changed) {
+		if it.base == 0 || changed != nil && !it.tables[s.c.of(changed.index)] {
 			continue
 		}
 		e, err := s.cost(ctx, i, cfg)
@@ -238,22 +248,13 @@ func (s *search) costs(ctx context.Context, cfg config, changed map[*table]bool)
 	return out, nil
 }
 
-func touches(a, b map[*table]bool) bool {
-	for t := range a {
-		if b[t] {
-			return true
-		}
-	}
-	return false
-}
-
-// cost plans one query under a choice, or remembers it: only indexes on its own tables
-// matter.
+// cost plans one query under a choice, or remembers it: only indexes that it could
+// use matter.
 func (s *search) cost(ctx context.Context, i int, cfg config) (cached, error) {
 	it := s.items[i]
 	var ids []int
 	for _, c := range cfg.with {
-		if it.tables[s.c.of(c.index)] {
+		if it.couldUse(s.c.of(c.index), c) {
 			ids = append(ids, c.id)
 		}
 	}
@@ -277,7 +278,20 @@ func (s *search) cost(ctx context.Context, i int, cfg config) (cached, error) {
 	return e, err
 }
 
-// bytes is the size of a choice, less that of existing indexes given up.
+// couldUse reports whether any plan of the query may read an index: it compares, joins,
+// sorts or groups by the first key, or finds all that it reads in the index.
+func (it *item) couldUse(t *table, c *candidate) bool {
+	may, ok := it.usable[c.id]
+	if !ok {
+		may = slices.ContainsFunc(it.seen, func(a *access) bool {
+			return a.table == t && (a.names(c.index.Keys[0]) || a.within(c.index))
+		})
+		it.usable[c.id] = may
+	}
+	return may
+}
+
+// sizeOf is the size of a choice in bytes.
 func sizeOf(list []*candidate) (n int64) {
 	for _, c := range list {
 		n += c.bytes
@@ -304,7 +318,15 @@ func (s *search) growth(list []*candidate) float64 {
 
 // fits reports whether a choice keeps to the budgets.
 func (s *search) fits(list []*candidate) bool {
-	return (s.o.MaxBytes == 0 || sizeOf(list) <= s.o.MaxBytes) &&
+	return (s.o.MaxBytes == 0 || sizeOf(list)-s.givenUp() <= s.o.MaxBytes) &&
 		(s.o.MaxIndexes == 0 || len(list) <= s.o.MaxIndexes) &&
 		(s.o.MaxWriteGrowth == 0 || s.growth(list) <= s.o.MaxWriteGrowth)
+}
+
+// givenUp is the size of the existing indexes that are hidden.
+func (s *search) givenUp() (n int64) {
+	for _, ix := range s.hidden {
+		n += s.c.of(ix).sizes[ix.Name]
+	}
+	return n
 }

@@ -39,7 +39,7 @@ type candidate struct {
 	index  dbindex.Index // with its name
 	bytes  int64
 	writes float64 // cost of keeping it up, in units of writing one row
-	pad    bool    // only kept so that an existing index has an id
+	alone  float64 // fall of the score when it was first tried
 	err    error   // why it cannot be had
 }
 
