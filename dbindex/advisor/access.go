@@ -262,12 +262,6 @@ func (x *extractor) condition(toks []token) {
 	if len(toks) == 0 {
 		return
 	}
-	if parts := splitAnd(toks); len(parts) > 1 {
-		for _, p := range parts {
-			x.condition(p)
-		}
-		return
-	}
 	if parts := splitAt(toks, func(t token) bool { return t.isWord("or") }); len(parts) > 1 {
 		outer := x.or
 		x.or = true
@@ -275,6 +269,12 @@ func (x *extractor) condition(toks []token) {
 			x.condition(p)
 		}
 		x.or = outer
+		return
+	}
+	if parts := splitAnd(toks); len(parts) > 1 {
+		for _, p := range parts {
+			x.condition(p)
+		}
 		return
 	}
 	if toks[0].isWord("not") && len(toks) > 1 {

@@ -205,8 +205,16 @@ func (b *builder) btree(eq, tail []dbindex.Key, preds []cond) {
 	}
 	ix := dbindex.Index{Keys: keys, Where: predOf(preds)}
 	b.emit(ix)
-	if inc := b.include(keys, preds); len(inc) > 0 {
+	inc := b.include(keys, preds)
+	switch {
+	case len(inc) == 0:
+	case b.g.c.dialect.Name() == "postgres":
 		ix.Include = inc
+		b.emit(ix)
+	case len(keys)+len(inc) <= b.g.maxKeys+2: // no INCLUDE there: more keys do
+		for _, c := range inc {
+			ix.Keys = append(slices.Clip(ix.Keys), dbindex.Asc(c))
+		}
 		b.emit(ix)
 	}
 }
@@ -234,9 +242,6 @@ const (
 // include returns the columns that the query reads beside the keys, if they are few
 // and narrow.
 func (b *builder) include(keys []dbindex.Key, preds []cond) []string {
-	if b.g.c.dialect.Name() != "postgres" {
-		return nil
-	}
 	var cols []string
 	width := 0.0
 	for _, c := range b.a.table.columns {

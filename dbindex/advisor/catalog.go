@@ -30,12 +30,18 @@ type table struct {
 	refused string // why no index is proposed, or empty
 	columns []*column
 	byName  map[string]*column
+	fold    bool             // names differ in more than case
 	indexes []dbindex.Index  // those that exist
 	sizes   map[string]int64 // of those, in bytes, by name
 	writes  float64          // rows written in the time of the statistics
 }
 
-func (t *table) column(name string) *column { return t.byName[name] }
+func (t *table) column(name string) *column {
+	if t.fold {
+		name = strings.ToLower(name)
+	}
+	return t.byName[name]
+}
 
 // catalog is what is known of the tables of a workload.
 type catalog struct {

@@ -26,19 +26,15 @@ func (s *search) run(ctx context.Context) error {
 	if err := s.ready(ctx, 0); err != nil {
 		return err
 	}
-	println("begin", s.plans, len(s.all))
 	if err := s.extend(ctx); err != nil {
 		return err
 	}
-	println("extend", s.plans, len(s.all))
 	if err := s.prune(ctx); err != nil {
 		return err
 	}
-	println("prune", s.plans, len(s.chosen))
 	if err := s.swap(ctx); err != nil {
 		return err
 	}
-	println("swap", s.plans, len(s.chosen))
 	if err := s.hide(ctx); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type Toggle struct {
 	names   map[string]string // proposed names by those in plans
 	flipped map[string]bool   // oids whose state differs from the committed one
 	inTx    bool
+	stale   bool // prepared statements may hold plans from before the last flip
 	flips   int
 	timeout time.Duration
 }
@@ -89,7 +90,7 @@ func (t *Toggle) rollback(ctx context.Context) error {
 	if !t.inTx {
 		return nil
 	}
-	t.inTx, t.flips = false, 0
+	t.inTx, t.flips, t.stale = false, 0, true
 	clear(t.flipped)
 	return t.exec(ctx, `ROLLBACK`)
 }
@@ -188,7 +189,7 @@ func (t *Toggle) use(ctx context.Context, cfg config) error {
 	if err := t.exec(ctx, `UPDATE pg_index SET indisvalid = NOT indisvalid WHERE indexrelid IN (`+strings.Join(flip, ",")+`)`); err != nil {
 		return errors.Join(err, t.rollback(ctx))
 	}
-	t.flipped = want
+	t.flipped, t.stale = want, true
 	return nil
 }
 
@@ -226,6 +227,12 @@ func (t *Toggle) run(ctx context.Context, q Query, args []any) (d time.Duration,
 	text, _, ok := oneStatement(q.SQL)
 	if !ok {
 		return 0, fmt.Errorf("dbindex/advisor: run %s: not one statement", cut(q.Name, 60))
+	}
+	if t.stale { // a statement without parameters is not planned again because of an index
+		if err := t.exec(ctx, `DISCARD PLANS`); err != nil {
+			return 0, err
+		}
+		t.stale = false
 	}
 	if err := t.exec(ctx, `SAVEPOINT perfblocks_run`, fmt.Sprintf(`SET LOCAL statement_timeout = %d`, t.timeout.Milliseconds())); err != nil {
 		return 0, err
