@@ -20,6 +20,7 @@ func suites() []suite {
 	return []suite{
 		{"load", loadSuite},
 		{"cache", cacheSuite},
+		{"cdn", cdnSuite},
 		{"dbindex", dbindexSuite},
 		{"memory", memorySuite},
 		{"resilience", resilienceSuite},

@@ -2,15 +2,25 @@ package realtest
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // S3Server is the address of an S3 server and the keys of a user who may make
@@ -23,6 +33,8 @@ type S3Server struct {
 	Region string
 	// AccessKey and SecretKey are the user's keys.
 	AccessKey, SecretKey string
+	// Roots is the certificate to trust, in PEM; nil without TLS.
+	Roots []byte
 }
 
 // S3 returns an S3 server without buckets. It is PERF_S3_URL where that is set
@@ -38,6 +50,19 @@ func S3(t testing.TB) S3Server {
 		}
 		return s
 	}
+	return versity(t, false)
+}
+
+// S3TLS is S3 over TLS, with a certificate of its own for 127.0.0.1. It is always
+// versitygw, since what PERF_S3_URL names may do without.
+func S3TLS(t testing.TB) S3Server {
+	t.Helper()
+	required(t, "s3")
+	return versity(t, true)
+}
+
+func versity(t testing.TB, secure bool) S3Server {
+	t.Helper()
 	server, ok := lookup([]string{"versitygw"}, goBin()...)
 	if !ok {
 		missing(t, "s3", "PERF_S3_URL", "versitygw not found", "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
@@ -46,18 +71,55 @@ func S3(t testing.TB) S3Server {
 	server = h.program(t, server)
 	s := S3Server{Region: "us-east-1", AccessKey: secret(), SecretKey: secret()}
 	data, health := h.mkdir(t, "data"), "/"+secret()
+	args := []string{"--region", s.Region, "--health", health, "--quiet", "--keep-alive"}
+	scheme := "http"
+	if secure {
+		cert, key := certificate(t)
+		args = append(args, "--cert", h.write(t, "cert.pem", cert), "--key", h.write(t, "key.pem", key))
+		scheme, s.Roots = "https", []byte(cert)
+	}
 	addr := h.serve(t, spec{
 		name: "versitygw",
 		stop: syscall.SIGTERM,
 		cmd: func(port string) *exec.Cmd {
-			cmd := h.command(syscall.SIGKILL, server, "--port", "127.0.0.1:"+port, "--region", s.Region, "--health", health, "--quiet", "posix", data)
+			cmd := h.command(syscall.SIGKILL, server, slices.Concat([]string{"--port", "127.0.0.1:" + port}, args, []string{"posix", data})...)
 			cmd.Env = append(cmd.Env, "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 			return cmd
 		},
-		ready: func(c net.Conn) error { return pingHTTP(c, health) },
+		ready: func(c net.Conn) error {
+			if secure {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) // only to see whether it is up
+			}
+			return pingHTTP(c, health)
+		},
 	})
-	s.Endpoint = "http://" + addr
+	s.Endpoint = scheme + "://" + addr
 	return s
+}
+
+// certificate makes a certificate for 127.0.0.1 that signs itself, and its key.
+func certificate(t testing.TB) (cert, key string) {
+	t.Helper()
+	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatalf("realtest: make a key: %v", err)
+	}
+	now := time.Now()
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "realtest"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &priv.PublicKey, priv)
+	if err != nil {
+		t.Fatalf("realtest: make a certificate: %v", err)
+	}
+	b, err := x509.MarshalPKCS8PrivateKey(priv)
+	if err != nil {
+		t.Fatalf("realtest: write a key: %v", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
 }
 
 // goBin returns the folders that "go install" writes to.
