@@ -42,6 +42,14 @@ type Options struct {
 	// What does not fit is spooled to disk; an upload then copies with a chunk of up to
 	// 128 KiB that is not counted. Default 64 MiB, at least 32 KiB.
 	MaxMemory int64
+	// PartSize is the size of the parts, all but the last, in which content of more
+	// than two parts is sent to a [Multiparter], in bytes, and streams under an explicit
+	// key of more than one. It grows where a provider's limits want that. Default an
+	// eighth of MaxMemory, within 5 MiB to 8 MiB; at least 5 MiB.
+	PartSize int64
+	// PartWorkers is how many parts of one upload are sent at once, where the provider
+	// takes more than one. Default 4.
+	PartWorkers int
 	// TempDir is where bodies are spooled when there is no Fallback (with one, its
 	// directory is used) or the Fallback's disk takes no more. Default os.TempDir().
 	TempDir string
@@ -124,6 +132,10 @@ type UploadOptions struct {
 	Format  string // "": as it is
 	// NoFallback makes this upload fail rather than fall back.
 	NoFallback bool
+	// Progress is told at most ten times a second how many bytes the provider has taken,
+	// and at the end that it was all; it never goes back. total is -1 while the length is
+	// not known. It is called on one goroutine at a time, not always the same.
+	Progress func(sent, total int64)
 }
 
 // Result describes an acknowledged upload: it is readable under Key from now on.
@@ -219,8 +231,11 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxMemory < 0 || o.MaxMemory > 0 && o.MaxMemory < minBuffer {
 		bad("field MaxMemory: %d is under 32 KiB", o.MaxMemory)
 	}
-	if o.Concurrency < 0 {
-		bad("field Concurrency: %d is negative", o.Concurrency)
+	if o.Concurrency < 0 || o.PartWorkers < 0 {
+		bad("field Concurrency or PartWorkers: %d or %d is negative", o.Concurrency, o.PartWorkers)
+	}
+	if o.PartSize != 0 && o.PartSize < minPart {
+		bad("field PartSize: %d is under 5 MiB", o.PartSize)
 	}
 	if r := o.Retry; r.MaxAttempts < 0 || r.BaseDelay < 0 || r.MaxDelay < 0 {
 		bad("field Retry has a negative field")
@@ -237,6 +252,8 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxWait, 10*time.Second)
 	setDefault(&o.MaxBytes, 1<<30)
 	setDefault(&o.MaxMemory, 64<<20)
+	setDefault(&o.PartSize, min(max(o.MaxMemory/8, minPart), 8<<20))
+	setDefault(&o.PartWorkers, 4)
 	setDefault(&o.TempDir, os.TempDir())
 	setDefault(&o.Retry.MaxAttempts, 3)
 	setDefault(&o.Retry.BaseDelay, 200*time.Millisecond)

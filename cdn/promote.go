@@ -175,6 +175,7 @@ func (u *Uploader) pass(ctx context.Context, all bool) (n int, outage bool, err 
 		return 0, false, nil
 	}
 	u.dropRetained()
+	u.sweepParts(ctx)
 	var (
 		mu   sync.Mutex
 		errs []error
@@ -324,18 +325,18 @@ func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err e
 	if err != nil {
 		return false, err
 	}
-	b := &body{size: e.Size, at: io.NewSectionReader(f, 0, e.Size), memory: u.memory}
+	b := &body{size: e.Size, at: io.NewSectionReader(f, 0, e.Size)}
 	defer func() { b.detach(); f.Close() }()
 	if err := checkContent(b, e); err != nil {
 		return false, err
 	}
 	wctx, w := u.bounded(ctx, "promote", e.Key) // from here on: the disk has its own time
 	defer w.end()
-	obj, body := e.object(), progressReader{b, w}
-	q := request{op: "put", key: e.Key, bytes: e.Size, tries: 1, w: w, h: lane}
-	info, _, err := retry(wctx, u, q, func(ctx context.Context) (Info, error) { return u.putVerified(ctx, obj, body) }, nil)
+	obj := e.object()
+	put := u.putter(ctx, wctx, w, "promote", obj, b, lane, nil)
+	info, _, err := put(obj)
 	if errors.Is(err, ErrExists) {
-		info, _, err = u.resolveExists(wctx, q, obj, body, e.Derived, err)
+		info, _, err = u.resolveExists(wctx, lane, obj, put, e.Derived, err)
 	}
 	if err != nil {
 		return false, err

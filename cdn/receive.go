@@ -1,41 +1,20 @@
 package cdn
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
-	"sync/atomic"
 )
 
 const (
 	minBuffer = 32 << 10 // first buffer of an upload, and the chunk of copying
-	maxBuffer = 4 << 20  // a longer body goes to disk
+	maxBuffer = 4 << 20  // a longer body goes to disk, unless it is sent in parts
+	maxFirst  = 1 << 20  // of a stream that may go in parts, with a Fallback
 )
-
-// budget bounds the buffers of all uploads together.
-type budget struct {
-	limit int64
-	used  atomic.Int64
-}
-
-// take reserves n bytes if they are to be had.
-func (b *budget) take(n int64) bool {
-	for {
-		used := b.used.Load()
-		if used+n > b.limit {
-			return false
-		}
-		if b.used.CompareAndSwap(used, used+n) {
-			return true
-		}
-	}
-}
-
-func (b *budget) give(n int64) { b.used.Add(-n) }
 
 // body is the content of one upload, read to its end, hashed and readable again.
 // It is an io.ReaderAt for providers until detach.
@@ -45,11 +24,13 @@ type body struct {
 	crc  uint32
 	head []byte // the first sniffLen bytes
 
-	at     io.ReaderAt
-	file   *os.File // spooled, nil otherwise
-	local  *Local   // made file, nil for a system's temporary file
-	memory *budget
-	held   int64 // of memory
+	at    io.ReaderAt
+	file  *os.File // spooled, nil otherwise
+	local *Local   // made file, nil for a system's temporary file
+	mem   *blocks  // in memory, nil otherwise
+	more  *ahead   // the rest of a stream that is to go in parts, nil otherwise
+	tape  bool     // parts are read from file while more is written: it stays open if it moves
+	moved []func() // close the files that it was in
 
 	mu       sync.Mutex
 	reads    int           // guarded by mu; under way
@@ -88,6 +69,39 @@ var errBodyPanicked = errors.New("cdn: read body: the reader panicked")
 
 // maxIdle is how often in a row a reader may return nothing.
 const maxIdle = 100
+
+// ahead is a stream that can be asked whether it goes on.
+type ahead struct {
+	strictReader
+	next   [1]byte
+	peeked bool
+}
+
+// Read reads from the stream.
+func (a *ahead) Read(p []byte) (int, error) {
+	if a.peeked && len(p) > 0 {
+		p[0], a.peeked = a.next[0], false
+		return 1, nil
+	}
+	return a.strictReader.Read(p)
+}
+
+// goesOn reports whether there is at least one more byte.
+func (a *ahead) goesOn(ctx context.Context) (bool, error) {
+	for !a.peeked {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		n, err := a.strictReader.Read(a.next[:])
+		if a.peeked = n > 0; a.peeked || err == io.EOF {
+			break
+		}
+		if err != nil {
+			return false, bodyError(err)
+		}
+	}
+	return a.peeked, nil
+}
 
 // strictReader makes errors of what a reader must not do.
 type strictReader struct {
@@ -130,9 +144,18 @@ func (b *body) detach() {
 	<-idle
 }
 
+// forget drops the files that the content was in before.
+func (b *body) forget() {
+	for _, f := range b.moved {
+		f()
+	}
+	b.moved = nil
+}
+
 // close gives everything back. It may be repeated.
 func (b *body) close() {
 	b.detach()
+	b.forget()
 	if f := b.file; f != nil {
 		b.file = nil
 		if b.local != nil {
@@ -143,20 +166,23 @@ func (b *body) close() {
 		}
 	}
 	b.at = nil
-	b.memory.give(b.held)
-	b.held = 0
+	if b.mem != nil {
+		b.mem.release()
+	}
 }
 
 // limits is what a body must keep to; zero fields do not bind, but max does.
 type limits struct {
 	max  int64 // negative: none
 	size int64
+	base int64 // of what was read before
 	sum  [32]byte
 }
 
-// receive reads r to its end. A source that can be read again stays where it is.
-func (u *Uploader) receive(ctx context.Context, r io.Reader, lim limits) (b *body, err error) {
-	b = &body{memory: u.memory}
+// receive reads r to its end, or a stream up to most bytes, with the rest in b.more. A
+// source that can be read again stays where it is.
+func (u *Uploader) receive(ctx context.Context, r io.Reader, lim limits, most int64) (b *body, err error) {
+	b = &body{}
 	whole := false
 	defer func() { // after a panic of r too
 		if !whole {
@@ -167,12 +193,17 @@ func (u *Uploader) receive(ctx context.Context, r io.Reader, lim limits) (b *bod
 	if at, start, size, ok := rereadable(r); ok {
 		err = b.readInPlace(ctx, io.NewSectionReader(at, start, size), lim)
 	} else {
-		err = u.readStream(ctx, b, r, lim)
+		src := &ahead{strictReader: strictReader{r: r}}
+		var on bool
+		if on, err = u.readStream(ctx, b, src, lim, most, newHasher()); on {
+			b.more = src
+		}
 	}
 	if err != nil {
 		return b, err
 	}
 	switch {
+	case b.more != nil:
 	case lim.size > 0 && b.size < lim.size:
 		return b, fmt.Errorf("%w: %d of %d bytes", ErrTruncated, b.size, lim.size)
 	case lim.sum != [32]byte{} && hexSum(lim.sum) != b.sum:
@@ -251,54 +282,80 @@ func (b *body) readInPlace(ctx context.Context, src *io.SectionReader, lim limit
 }
 
 // readStream keeps a stream in memory while it is small and the budget lasts, and
-// moves it to disk otherwise.
-func (u *Uploader) readStream(ctx context.Context, b *body, src io.Reader, lim limits) error {
-	r := strictReader{r: src}
-	h := newHasher()
-	var buf []byte // content so far, or the chunk once there is a file
-	if b.memory.take(minBuffer) {
-		b.held = minBuffer
-	} else if err := u.spool(b, nil, 0); err != nil {
-		return err
+// moves it to disk otherwise. It stops after most bytes, and reports whether there are
+// more.
+func (u *Uploader) readStream(ctx context.Context, b *body, r *ahead, lim limits, most int64, h *hasher) (more bool, err error) {
+	if b.mem == nil {
+		b.mem = &blocks{memory: u.memory}
 	}
-	buf = make([]byte, 0, minBuffer)
-	for {
+	fits := int64(maxBuffer)
+	switch {
+	case most == math.MaxInt64:
+	case u.local != nil && !b.mem.long:
+		fits = maxFirst // what goes in parts is written to disk anyway
+	default:
+		fits = most // what is sent at once may be held at once
+	}
+	var chunk []byte // once there is a file
+	for more = true; more && b.size < most; {
 		if err := ctx.Err(); err != nil {
-			return err
+			return false, err
 		}
-		if len(buf) == cap(buf) {
-			var err error
-			if buf, err = u.grow(b, buf); err != nil {
-				return err
-			}
+		var p []byte
+		if b.file == nil && b.size < fits {
+			p = b.mem.room()
 		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		p := buf[len(buf) : len(buf)+n]
-		h.Write(p)
-		if b.file != nil {
-			if err := u.spool(b, p, b.size); err != nil {
-				return err
+		if p == nil {
+			if chunk == nil {
+				chunk = make([]byte, minBuffer)
+				if err := u.toDisk(b); err != nil {
+					return false, err
+				}
 			}
-		} else {
-			buf = buf[:len(buf)+n]
+			p = chunk
+		}
+		n, err := r.Read(p[:min(int64(len(p)), most-b.size)])
+		if h.Write(p[:n]); chunk == nil {
+			b.mem.grown(n)
+		} else if err := u.spool(b, p[:n], b.size); err != nil {
+			return false, err
 		}
 		b.size += int64(n)
-		if err := lim.tooLarge(b.size); err != nil {
-			return err
+		if err := lim.tooLarge(lim.base + b.size); err != nil {
+			return false, err
 		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return bodyError(err)
+		if more = err != io.EOF; more && err != nil {
+			return false, bodyError(err)
 		}
 	}
-	if b.file == nil {
-		b.at = bytes.NewReader(buf)
-	} else {
+	if more {
+		if more, err = r.goesOn(ctx); err != nil {
+			return false, err
+		}
+	}
+	b.at = b.mem
+	if b.file != nil {
 		b.at = io.NewSectionReader(b.file, 0, b.size)
 	}
 	b.sum, b.crc = h.sums()
+	return more, nil
+}
+
+// toDisk moves what is in memory to the body's file.
+func (u *Uploader) toDisk(b *body) error {
+	off := int64(0)
+	for _, p := range b.mem.list {
+		if err := u.spool(b, p, off); err != nil {
+			return err
+		}
+		off += int64(len(p))
+	}
+	if off == 0 {
+		if err := u.spool(b, nil, 0); err != nil {
+			return err
+		}
+	}
+	b.mem.release()
 	return nil
 }
 
@@ -308,23 +365,6 @@ func bodyError(err error) error {
 		return fmt.Errorf("%w: read body: %w", ErrTruncated, err)
 	}
 	return fmt.Errorf("cdn: read body: %w", err)
-}
-
-// grow doubles a full buffer, or spools it and returns an empty one.
-func (u *Uploader) grow(b *body, buf []byte) ([]byte, error) {
-	n := int64(cap(buf))
-	if n < maxBuffer && b.memory.take(2*n) {
-		bigger := append(make([]byte, 0, 2*n), buf...)
-		b.memory.give(n)
-		b.held = 2 * n
-		return bigger, nil
-	}
-	if err := u.spool(b, buf, 0); err != nil {
-		return nil, err
-	}
-	b.memory.give(b.held - minBuffer)
-	b.held = minBuffer
-	return make([]byte, 0, minBuffer), nil
 }
 
 // spool writes p at off to the body's file, which it makes first: in the directory of
@@ -350,8 +390,10 @@ func (u *Uploader) spool(b *body, p []byte, off int64) error {
 	if err != nil {
 		return errors.Join(full, localError("spool body", err))
 	}
-	if b.local != nil {
-		b.local.dropTemp(b.file)
+	if old, l := b.file, b.local; l != nil {
+		if b.moved = append(b.moved, func() { l.dropTemp(old) }); !b.tape {
+			b.forget()
+		}
 	}
 	b.file, b.local = to, nil
 	return nil

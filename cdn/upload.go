@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"mime"
 	"path"
 	"strings"
@@ -16,7 +17,7 @@ import (
 const immutable = "public, max-age=31536000, immutable"
 
 // upload is Upload between its counters.
-func (u *Uploader) upload(ctx context.Context, name string, r io.Reader, o UploadOptions) (*Result, error) {
+func (u *Uploader) upload(ctx context.Context, name string, r io.Reader, o UploadOptions, sent *progress) (*Result, error) {
 	if err := u.checkUpload(o); err != nil {
 		return nil, err
 	}
@@ -27,7 +28,7 @@ func (u *Uploader) upload(ctx context.Context, name string, r io.Reader, o Uploa
 	if o.MaxBytes > 0 && (lim.max < 0 || o.MaxBytes < lim.max) {
 		lim.max = o.MaxBytes
 	}
-	b, err := u.receive(ctx, r, lim)
+	b, err := u.receive(ctx, r, lim, u.firstPart(o, lim))
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,10 @@ func (u *Uploader) upload(ctx context.Context, name string, r io.Reader, o Uploa
 	if err := CheckKey(obj.Key); err != nil {
 		return nil, err
 	}
-	return u.place(ctx, obj, b, o, derived)
+	if b.more != nil {
+		return u.placeStream(ctx, obj, b, o, lim, sent)
+	}
+	return u.place(ctx, obj, b, o, derived, sent)
 }
 
 // checkUpload refuses what no body could make right.
@@ -80,7 +84,7 @@ func (u *Uploader) process(ctx context.Context, b *body, t Transform, limit int6
 	var readErr error
 	go func() {
 		defer close(received)
-		made, readErr = u.receive(ctx, pr, limits{max: limit})
+		made, readErr = u.receive(ctx, pr, limits{max: limit}, math.MaxInt64)
 		pr.CloseWithError(io.ErrClosedPipe)
 	}()
 	panicked := true
@@ -136,7 +140,7 @@ func makeObject(name, ctype, ext string, b *body, t Transform, o UploadOptions) 
 }
 
 // place stores the object at the provider or, failing that, locally.
-func (u *Uploader) place(ctx context.Context, obj Object, b *body, o UploadOptions, derived bool) (*Result, error) {
+func (u *Uploader) place(ctx context.Context, obj Object, b *body, o UploadOptions, derived bool, sent *progress) (*Result, error) {
 	res := &Result{Key: obj.Key, Size: obj.Size, SHA256: obj.SHA256, ContentType: obj.ContentType}
 	if u.local != nil {
 		switch held, taken := u.heldLocally(obj); {
@@ -147,7 +151,7 @@ func (u *Uploader) place(ctx context.Context, obj Object, b *body, o UploadOptio
 			return nil, u.local.opError("put", obj.Key, ErrExists)
 		}
 	}
-	info, n, deduped, err := u.send(ctx, obj, b, o.Dedupe && derived, derived)
+	info, n, deduped, err := u.send(ctx, obj, b, o.Dedupe && derived, derived, sent)
 	res.Attempts = n
 	if err == nil {
 		res.Deduped, res.Provider, res.Handle, res.ETag = deduped, u.name, info.Ref.Handle, info.ETag
@@ -163,11 +167,16 @@ func (u *Uploader) place(ctx context.Context, obj Object, b *body, o UploadOptio
 	if lerr := u.keep(ctx, obj, b, derived); lerr != nil {
 		return nil, errors.Join(err, lerr)
 	}
-	res.Fallback = err
+	return res, u.fellBack(obj, res, err)
+}
+
+// fellBack tells that the object is on local disk because of cause.
+func (u *Uploader) fellBack(obj Object, res *Result, cause error) error {
+	res.Fallback = cause
 	if hook := u.opts.Hooks.Fallback; hook != nil {
-		hook(FallbackEvent{Key: obj.Key, Size: obj.Size, Cause: err})
+		hook(FallbackEvent{Key: obj.Key, Size: obj.Size, Cause: cause})
 	}
-	return res, u.setLocal(res)
+	return u.setLocal(res)
 }
 
 // setLocal tells that the Local holds the object.
@@ -219,33 +228,27 @@ func (u *Uploader) keep(ctx context.Context, obj Object, b *body, derived bool) 
 }
 
 // send puts the object at the provider and makes sure that it is there.
-func (u *Uploader) send(ctx context.Context, obj Object, b *body, headFirst, derived bool) (info Info, n int, deduped bool, err error) {
+func (u *Uploader) send(
+	ctx context.Context, obj Object, b *body, headFirst, derived bool, sent *progress,
+) (info Info, n int, deduped bool, err error) {
+	lane, seen, err := u.claim(ctx, "put", obj.Key)
+	if err != nil {
+		return info, 0, false, err
+	}
+	defer lane.done()
 	wctx, w := u.bounded(ctx, "put", obj.Key)
 	defer w.end()
-	release, err := u.lanes.acquire(wctx, obj.Key)
-	if err != nil {
-		return info, 0, false, ended(wctx, err)
-	}
-	lane := newHold(release)
-	defer lane.done()
-	var seen uint64
-	if u.local != nil {
-		if e := u.local.lookup(obj.Key); e != nil {
-			seen = e.Gen
-		}
-	}
-	q := request{op: "put", key: obj.Key, bytes: obj.Size, tries: u.tries(), w: w, h: lane}
-	body := progressReader{b, w}
 	if headFirst {
 		info, err = try(wctx, u, lane, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil)
 		deduped = err == nil
 	}
+	put := u.putter(ctx, wctx, w, "put", obj, b, lane, sent)
 	if !deduped {
-		info, n, err = retry(wctx, u, q, func(ctx context.Context) (Info, error) { return u.putVerified(ctx, obj, body) }, nil)
+		info, n, err = put(obj)
 	}
 	if errors.Is(err, ErrExists) && (derived || n > 1) {
 		var more int
-		info, more, err = u.resolveExists(wctx, q, obj, body, derived, err)
+		info, more, err = u.resolveExists(wctx, lane, obj, put, derived, err)
 		n, deduped = n+more, err == nil && more == 0
 	}
 	if err == nil && seen != 0 {
@@ -254,19 +257,39 @@ func (u *Uploader) send(ctx context.Context, obj Object, b *body, headFirst, der
 	return info, n, deduped, err
 }
 
+// putter returns what stores b and tells how many attempts that took: in one request
+// within wctx, or in parts, each of which has a bound of its own.
+func (u *Uploader) putter(
+	ctx, wctx context.Context, w *wait, op string, obj Object, b *body, lane *hold, sent *progress,
+) func(Object) (Info, int, error) {
+	if u.inParts(obj.Size) {
+		w.pause()
+		return func(obj Object) (Info, int, error) { return u.sendSections(ctx, obj, b, lane, sent) }
+	}
+	tries := u.tries()
+	if op == "promote" {
+		tries = 1 // the next pass is the next try
+	}
+	q := request{op: "put", key: obj.Key, bytes: obj.Size, tries: tries, w: w, h: lane}
+	r := progressReader{b: b, w: w, sent: sent}
+	return func(obj Object) (Info, int, error) {
+		return retry(wctx, u, q, func(ctx context.Context) (Info, error) { return u.putVerified(ctx, obj, r) }, nil)
+	}
+}
+
 // resolveExists looks at what has taken the key of a create-only object. The same
 // content is what an earlier attempt has stored without being able to say so. Other
 // content under a derived key was damaged on its way: nothing but this object belongs
 // there, so that it is replaced. It returns how many attempts that took.
 func (u *Uploader) resolveExists(
-	ctx context.Context, q request, obj Object, body io.ReaderAt, derived bool, exists error,
+	ctx context.Context, lane *hold, obj Object, put func(Object) (Info, int, error), derived bool, exists error,
 ) (info Info, n int, err error) {
-	info, err = try(ctx, u, q.h, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil)
+	info, err = try(ctx, u, lane, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrChecksum) && derived:
 		obj.CreateOnly = false
-		info, n, err = retry(ctx, u, q, func(ctx context.Context) (Info, error) { return u.putVerified(ctx, obj, body) }, nil)
+		info, n, err = put(obj)
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChecksum):
 		err = exists
 	}
@@ -298,8 +321,9 @@ func (u *Uploader) tries() int {
 
 // progressReader tells the wait how far the provider has read.
 type progressReader struct {
-	b *body
-	w *wait
+	b    *body
+	w    *wait
+	sent *progress
 }
 
 // ReadAt reads the body.
@@ -312,6 +336,7 @@ func (r progressReader) ReadAt(p []byte, off int64) (int, error) {
 		}
 		if r.w.progress.CompareAndSwap(old, end) {
 			r.w.last.Store(int64(time.Since(r.w.start)))
+			r.sent.add(end - old)
 			return n, err
 		}
 	}
@@ -327,6 +352,12 @@ func (u *Uploader) putVerified(ctx context.Context, obj Object, body io.ReaderAt
 		return info, err
 	}
 	u.count.bytesSent.Add(uint64(obj.Size))
+	return u.proved(ctx, obj, info)
+}
+
+// proved looks whether an object is there as it was sent, unless its provider has
+// proved that already.
+func (u *Uploader) proved(ctx context.Context, obj Object, info Info) (Info, error) {
 	setDefault(&info.Ref.Key, obj.Key)
 	if info.Verified || u.opts.Disabled {
 		return info, nil
@@ -363,7 +394,7 @@ func (u *Uploader) verify(ctx context.Context, obj Object, ref Ref) (Info, error
 	case !obj.Transform.IsZero(): // what is stored is not what was sent
 	case info.Size != obj.Size:
 		err = fmt.Errorf("%w: %q has %d bytes, want %d", ErrChecksum, obj.Key, info.Size, obj.Size)
-	case info.SHA256 != [32]byte{} && info.SHA256 != obj.SHA256:
+	case info.SHA256 != [32]byte{} && obj.SHA256 != [32]byte{} && info.SHA256 != obj.SHA256:
 		err = fmt.Errorf("%w: SHA-256 of %q differs", ErrChecksum, obj.Key)
 	case info.HasCRC32C && obj.HasCRC32C && info.CRC32C != obj.CRC32C:
 		err = fmt.Errorf("%w: CRC-32C of %q differs", ErrChecksum, obj.Key)

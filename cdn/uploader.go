@@ -28,6 +28,7 @@ type Uploader struct {
 	wakeup chan struct{}      // capacity 1: something is pending
 
 	tried map[string]*attempts // guarded by mu; by key: failed promotions
+	logs  map[string]bool      // guarded by mu; of uploads in parts that are under way
 }
 
 // Item is one upload of [Uploader.UploadBatch]. Body is read once; if it is an
@@ -76,7 +77,7 @@ func New(p Provider, o Options) (*Uploader, error) {
 	u := &Uploader{
 		p: p, name: "provider", opts: full, local: o.Fallback,
 		memory: &budget{limit: full.MaxMemory}, lanes: lanes{m: map[string]*lane{}},
-		calls: map[*call]struct{}{}, wakeup: make(chan struct{}, 1), tried: map[string]*attempts{},
+		calls: map[*call]struct{}{}, wakeup: make(chan struct{}, 1), tried: map[string]*attempts{}, logs: map[string]bool{},
 	}
 	if n, ok := p.(Namer); ok {
 		u.name = n.ProviderName()
@@ -126,10 +127,15 @@ func (u *Uploader) Upload(ctx context.Context, name string, r io.Reader, o Uploa
 	u.count.active.Add(1)
 	defer u.count.active.Add(-1)
 	start := time.Now()
-	res, err := u.upload(ctx, name, r, o)
+	sent := &progress{}
+	stop := sent.report(o.Progress, o.Size)
+	var res *Result
+	defer func() { stop(res) }() // after a panic too
+	res, err = u.upload(ctx, name, r, o, sent)
 	switch {
 	case err != nil:
 		u.count.failed.Add(1)
+		res = nil
 		return nil, err
 	case res.Deduped:
 		u.count.deduped.Add(1)
