@@ -191,7 +191,7 @@ func (u *Uploader) receive(ctx context.Context, r io.Reader, lim limits, most in
 		}
 	}()
 	if at, start, size, ok := rereadable(r); ok {
-		err = b.readInPlace(ctx, io.NewSectionReader(at, start, size), lim)
+		err = u.readInPlace(ctx, b, io.NewSectionReader(at, start, size), lim)
 	} else {
 		src := &ahead{strictReader: strictReader{r: r}}
 		var on bool
@@ -252,12 +252,14 @@ func (lim limits) tooLarge(n int64) error {
 	return nil
 }
 
-func (b *body) readInPlace(ctx context.Context, src *io.SectionReader, lim limits) error {
+func (u *Uploader) readInPlace(ctx context.Context, b *body, src *io.SectionReader, lim limits) error {
 	if err := lim.tooLarge(src.Size()); err != nil {
 		return err
 	}
 	h := newHasher()
-	buf := make([]byte, min(max(src.Size(), 1), minBuffer))
+	chunk := u.memory.block(minBuffer)
+	defer u.memory.recycle(chunk)
+	buf := chunk[:minBuffer]
 	r := strictReader{r: src}
 	for {
 		if err := ctx.Err(); err != nil {

@@ -31,6 +31,9 @@ func (p *Provider) fail(ctx context.Context, op, key string, err error) error {
 			e.Wait = httpcall.RetryAfter(re.Response.Header.Get("Retry-After"))
 		}
 	}
+	if re, ok := errors.AsType[*replyError](err); ok {
+		e.Status, e.RequestID, e.Wait = re.status, httpcall.Clip(re.requestID, 128), re.wait
+	}
 	if ae, ok := errors.AsType[smithy.APIError](err); ok {
 		e.Code = httpcall.Clip(ae.ErrorCode(), 64)
 		if m := httpcall.Clip(ae.ErrorMessage(), 200); m != "" {
@@ -50,6 +53,9 @@ func (p *Provider) fail(ctx context.Context, op, key string, err error) error {
 		return e
 	}
 	_, sent := errors.AsType[*smithyhttp.RequestSendError](err)
+	if se, ok := errors.AsType[*sendError](err); ok {
+		sent, err = true, se.err
+	}
 	switch {
 	case e.Status == 0 && !sent: // the SDK could not even make the request
 		e.Kind, e.Err = cdn.ErrInvalid, stripURL(err)

@@ -149,8 +149,7 @@ func (p *Provider) sendPart(ctx context.Context, in *s3.UploadPartInput, part cd
 		want = httpcall.PartCRC(part)
 	}
 	b := httpcall.NewBody(r, part.Size, nil, want)
-	in.Body = b
-	out, err := p.client.UploadPart(ctx, in)
+	out, err := p.uploadPart(ctx, in, b)
 	return out, errors.Join(err, b.Release())
 }
 

@@ -63,9 +63,8 @@ func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.
 			want = &sum
 		}
 		b := httpcall.NewBody(r, obj.Size, nil, want)
-		in.Body = b
 		var err error
-		out, err = p.client.PutObject(ctx, in, p.payloadHash(obj.SHA256))
+		out, err = p.putObject(ctx, in, b, obj.SHA256)
 		return errors.Join(err, b.Release())
 	})
 	if err != nil {

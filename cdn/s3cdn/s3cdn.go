@@ -35,6 +35,8 @@ type Provider struct {
 	base    string       // URL of the bucket for the public, without trailing slash
 	https   bool         // the endpoint is reached by TLS: payloads go unsigned
 	own     *http.Client // nil when the caller gave one
+	direct  *direct      // nil: content goes by the SDK too
+	skew    atomic.Int64 // nanoseconds by which the server's clock is ahead of ours
 
 	// plain is set once the server has refused checksum headers and then took the
 	// same request without them.
@@ -69,6 +71,7 @@ func New(o Options) (*Provider, error) {
 		return nil, optionsError(err)
 	}
 	p.https = bucket.Scheme == "https"
+	p.direct = newDirect(&o, cfg, hc, bucket)
 	p.base = set.publicURL
 	if p.base == "" {
 		p.base = strings.TrimRight(bucket.String(), "/")

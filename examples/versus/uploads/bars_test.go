@@ -71,7 +71,7 @@ func (b *bars) file(path string, size int64) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := io.Copy(f, newStream(size)); err != nil {
+	if _, err := io.Copy(f, newStream(noise(mib), size)); err != nil {
 		b.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -125,7 +125,7 @@ func (b *bars) check(clients ...string) {
 	b.Helper()
 	j := job{Work: workCheck, Size: 20*mib + 12_345, MaxMemory: 40 * mib}
 	want := sha256.New()
-	if _, err := io.Copy(want, newStream(j.Size)); err != nil {
+	if _, err := io.Copy(want, newStream(noise(mib), j.Size)); err != nil {
 		b.Fatal(err)
 	}
 	b.measure(j, 1, clients...)

@@ -110,9 +110,10 @@ func TestChild(t *testing.T) {
 
 func (j job) do(ctx context.Context, up upload) error {
 	key := func(i int) string { return fmt.Sprintf("%s/%s/%d", j.Work, strings.ReplaceAll(j.Client, " ", ""), i) }
+	block := noise(mib)
 	switch j.Work {
 	case workCheck:
-		return up(ctx, key(0), newStream(j.Size), -1)
+		return up(ctx, key(0), newStream(block, j.Size), -1)
 	case workSmall:
 		b := noise100k()
 		return parallel(16, j.N, func(i int) error { return up(ctx, key(i), bytes.NewReader(b), int64(len(b))) })
@@ -120,9 +121,9 @@ func (j job) do(ctx context.Context, up upload) error {
 		b := noise100k()
 		return parallel(16, j.N, func(i int) error { return up(ctx, key(i), struct{ io.Reader }{bytes.NewReader(b)}, -1) })
 	case workStream:
-		return up(ctx, key(0), newStream(j.Size), -1)
+		return up(ctx, key(0), newStream(block, j.Size), -1)
 	case workStreams:
-		return parallel(8, 8, func(i int) error { return up(ctx, key(i), newStream(j.Size), -1) })
+		return parallel(8, 8, func(i int) error { return up(ctx, key(i), newStream(block, j.Size), -1) })
 	case workFile:
 		f, err := os.Open(filepath.Join(j.Dir, "file"))
 		if err != nil {

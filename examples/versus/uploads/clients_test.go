@@ -175,7 +175,7 @@ type stream struct {
 	off, size int64
 }
 
-func newStream(size int64) io.Reader { return &stream{noise(mib), 0, size} }
+func newStream(block []byte, size int64) io.Reader { return &stream{block, 0, size} }
 
 func (s *stream) Read(p []byte) (int, error) {
 	if s.off == s.size {
