@@ -71,6 +71,7 @@ type core struct {
 	ahead      float64
 	version    int
 	codec      string                      // name of the codec, empty without one
+	shared     bool                        // records of it are in the second level, if there is one
 	pack       *packer                     // of the cache, or with the strategy's dictionaries
 	open       func(*Item) (any, error)    // the value of an item
 	frame      func(*Item) ([]byte, error) // its bytes; needs a codec
@@ -124,6 +125,7 @@ func Add[V any](c *Cache, s Strategy[V]) (*View[V], error) {
 	}
 	if s.Codec != nil {
 		co.codec = s.Codec.Name()
+		co.shared = s.Levels == Both
 	}
 	c.coreMu.Lock()
 	defer c.coreMu.Unlock()

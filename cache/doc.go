@@ -80,7 +80,8 @@
 //     for half of the keys of a Zipf load lowered the hit ratio of both halves alike
 //     (75.0 and 75.1 % to 71.8 and 71.9, and 68.6 and 68.8). Give what must stay a cache
 //     of its own.
-//   - A strategy is in memory, or with a Codec in the second level too; not there alone.
+//   - A strategy is in memory, or with a Codec in the second level too ([Strategy.Levels]);
+//     not there alone.
 //   - There are at most 65,536 strategies in a cache.
 //   - Dead entries take room until read, evicted or swept.
 //   - When a process was not run for more than a second (stopped, or its machine was),
@@ -100,6 +101,8 @@
 //   - Names and nodes of tags are not counted in MaxBytes.
 //   - While the second level refuses more than 16,384 invalidations, they become one
 //     of all records, on all nodes.
+//   - What names an entry that is not in memory ([Entry.DependsOn] with a [View.Tag]) is hit
+//     by the Tags of that entry's strategy; by its own tags once it has been loaded.
 //   - Without a working push from the second level, other nodes see an invalidation
 //     after Options.TagRecheck at the latest.
 //   - A node that lacks the dictionary of a record counts it as a miss and loads: give

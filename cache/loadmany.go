@@ -262,7 +262,7 @@ func (v *View[V]) runMany(cl *call, fn ManyLoader[V]) {
 // fillMany ends the flights that the second level has records for, some at a time,
 // and returns the others.
 func (v *View[V]) fillMany(cl *call) []*flight {
-	if v.core.c.remote == nil || v.core.codec == "" {
+	if v.core.c.remote == nil || !v.core.shared {
 		return cl.flights
 	}
 	filled := make([]bool, len(cl.flights))

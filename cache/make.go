@@ -57,10 +57,11 @@ func (v *View[V]) hold(l layout, loaded any) (it *Item, bytes int64, frame []byt
 	val, _ := loaded.(V) // a nil interface is a value too
 	live := v.sizeOf(val)
 	c := v.core.c
-	if v.s.Codec != nil && (v.s.Compression != None || c.remote != nil) {
+	shared := v.core.shared && c.remote != nil
+	if v.s.Codec != nil && (v.s.Compression != None || shared) {
 		f, plain, compressed, err := v.encode(val)
 		if err == nil {
-			if c.remote != nil {
+			if shared {
 				frame = f
 			}
 			if compressed {

@@ -11,7 +11,7 @@ const remoteKeepMax = 365 * 24 * time.Hour
 // fill ends f with the record of the second level, if that has a good one.
 func (v *View[V]) fill(cl *call, f *flight) bool {
 	rl := v.core.c.remote
-	if rl == nil || v.core.codec == "" || !rl.usable(cl.ctx) {
+	if rl == nil || !v.core.shared || !rl.usable(cl.ctx) {
 		return false
 	}
 	// Get compares the positions, so that the record is as good as of now, although the

@@ -1,11 +1,13 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -418,16 +420,53 @@ func TestRemoteNewStaticTag(t *testing.T) {
 }
 
 func TestRemoteMemoryOnlyStrategy(t *testing.T) {
-	nodes(t, cache.Strategy[string]{Name: "s"}, func(t *testing.T, r *fakeRemote, a, b *cache.View[string], ca, _ *cache.Cache) {
-		db := &row{val: "1"}
-		mustLoad(t, a, "k", db.load, "1")
-		mustLoad(t, b, "k", db.load, "1")
-		if n := r.count("get") + r.count("set") + r.count("position"); n != 0 {
-			t.Errorf("a strategy without codec made %d calls", n)
+	for name, s := range map[string]cache.Strategy[string]{
+		"no codec":    {Name: "s"},
+		"memory only": {Name: "s", Codec: cache.Raw[string](), Compression: cache.Zstd, Levels: cache.MemoryOnly},
+	} {
+		nodes(t, s, func(t *testing.T, r *fakeRemote, a, b *cache.View[string], ca, _ *cache.Cache) {
+			one := strings.Repeat("1", 1000)
+			db := &row{val: one}
+			mustLoad(t, a, "k", db.load, one)
+			mustLoad(t, b, "k", db.load, one)
+			if _, err := a.LoadMany(t.Context(), []string{"l"}, func(context.Context, []string) (map[string]string, error) {
+				return map[string]string{"l": "1"}, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Set(t.Context(), "m", "1"); err != nil {
+				t.Fatal(err)
+			}
+			if n := r.count("get") + r.count("set") + r.count("position"); n != 0 {
+				t.Errorf("%s: %d calls", name, n)
+			}
+			db.set("2")
+			_ = ca.DeleteTag(t.Context(), "t")
+			synctest.Wait()
+			mustLoad(t, b, "k", db.load, "2")
+		})
+	}
+}
+
+// TestLevels: names are read back, and what makes no sense is refused.
+func TestLevels(t *testing.T) {
+	for _, l := range []cache.Levels{cache.Both, cache.MemoryOnly} {
+		text, err := l.MarshalText()
+		var back cache.Levels
+		if err != nil || back.UnmarshalText(bytes.ToUpper(text)) != nil || back != l {
+			t.Errorf("%v: %q, %v, read back as %v", l, text, err, back)
 		}
-		db.set("2")
-		_ = ca.DeleteTag(t.Context(), "t")
-		synctest.Wait()
-		mustLoad(t, b, "k", db.load, "2")
-	})
+	}
+	l := cache.MemoryOnly
+	if _, err := cache.Levels(7).MarshalText(); !errors.Is(err, cache.ErrOptions) || !errors.Is(l.UnmarshalText([]byte("x")), cache.ErrOptions) || l != cache.MemoryOnly {
+		t.Errorf("an unknown level: %v, %v", err, l)
+	}
+	for name, s := range map[string]cache.Strategy[string]{
+		"unknown": {Name: "s", Levels: 7},
+		"lease":   {Name: "s", Levels: cache.MemoryOnly, Lease: time.Second, Codec: cache.Raw[string]()},
+	} {
+		if _, err := cache.Add(newCache(t, cache.Options{}), s); !errors.Is(err, cache.ErrOptions) {
+			t.Errorf("%s: Add error = %v; want ErrOptions", name, err)
+		}
+	}
 }

@@ -321,7 +321,7 @@ func (r *recorder) take(co *core) (nodes []*node, tainted bool) {
 // locate notes the position of the remote before the loader runs.
 func (v *View[V]) locate(cl *call) {
 	rl := v.core.c.remote
-	if rl != nil && v.core.codec != "" && rl.usable(cl.ctx) {
+	if rl != nil && v.core.shared && rl.usable(cl.ctx) {
 		cl.rpos = rl.position(cl.ctx)
 	}
 }

@@ -53,7 +53,8 @@ type Strategy[V any] struct {
 	// Default nil: values are shared, and nobody may modify them.
 	Clone func(V) V
 	// Codec turns values into bytes and back. Needed by Compression and by the
-	// second level, which a strategy without Codec does not use. Default: none.
+	// second level, which a strategy without Codec does not use, and by [Cache.Snapshot].
+	// Default: none.
 	Codec Codec[V]
 	// Compression keeps entries in memory, and records in the second level, as
 	// compressed Codec bytes when that saves at least 1/8. A hit then decodes, and
@@ -65,6 +66,8 @@ type Strategy[V any] struct {
 	// bytes of a dictionary that is not given count as a miss. Needs a Compression.
 	// At most 16. Default none.
 	Dicts [][]byte
+	// Levels says whether a strategy with a Codec uses the second level. Default Both.
+	Levels Levels
 	// Lease makes the nodes that share a second level load a key once in all: the one
 	// that gets the lease loads, the others wait for its record, for up to Lease, and
 	// then load as well. Give it somewhat more than a load takes. It spares work and
@@ -119,6 +122,12 @@ func (s Strategy[V]) withDefaults() (Strategy[V], error) {
 	}
 	if s.Lease > 0 && s.Codec == nil {
 		bad("Lease needs a Codec")
+	}
+	if !s.Levels.valid() {
+		bad("Levels %d is unknown", int(s.Levels))
+	}
+	if s.Lease > 0 && s.Levels == MemoryOnly {
+		bad("Lease needs the second level")
 	}
 	if len(s.Dicts) > 0 && s.Compression == None {
 		bad("Dicts need a Compression")
