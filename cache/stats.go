@@ -16,7 +16,7 @@ type Stats struct {
 	NegativeHits  uint64        // hits of a cached absence
 	StaleHits     uint64        // old values served, while refreshing or after an error
 	RemoteHits    uint64        // loads answered by the second level
-	RemoteErrors  uint64        // failed operations of the second level
+	RemoteErrors  uint64        // failed operations of the second level; Cache only
 	Loads         uint64        // runs of loaders
 	LoadErrors    uint64        // runs that failed; an error matching ErrNotFound does not count
 	Refreshes     uint64        // runs in the background, part of Loads
@@ -93,7 +93,6 @@ func (s *Stats) add(o Stats) {
 	s.NegativeHits += o.NegativeHits
 	s.StaleHits += o.StaleHits
 	s.RemoteHits += o.RemoteHits
-	s.RemoteErrors += o.RemoteErrors
 	s.Loads += o.Loads
 	s.LoadErrors += o.LoadErrors
 	s.Refreshes += o.Refreshes
@@ -129,7 +128,7 @@ type hitStripe struct {
 type counters struct {
 	stripes [1 << hitStripesLog]hitStripe
 
-	misses, negative, stale, remoteHits, remoteErrors      atomic.Int64
+	misses, negative, stale, remoteHits                    atomic.Int64
 	loads, loadErrors, refreshes, discarded, invalidations atomic.Int64
 	swept, decodeErrors, loadNanos, missNanos              atomic.Int64
 	entries, bytes, saved                                  atomic.Int64
@@ -215,7 +214,7 @@ func (s *counters) snapshot() Stats {
 	st := Stats{
 		Misses: uint64(s.misses.Load()), NegativeHits: uint64(s.negative.Load()),
 		StaleHits: uint64(s.stale.Load()), RemoteHits: uint64(s.remoteHits.Load()),
-		RemoteErrors: uint64(s.remoteErrors.Load()), Loads: uint64(s.loads.Load()),
+		Loads:      uint64(s.loads.Load()),
 		LoadErrors: uint64(s.loadErrors.Load()), Refreshes: uint64(s.refreshes.Load()),
 		Discarded: uint64(s.discarded.Load()), Invalidations: uint64(s.invalidations.Load()),
 		Evictions: uint64(s.removals[forRoom].Load()), Expired: uint64(s.removals[expired].Load()),
