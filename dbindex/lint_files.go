@@ -143,15 +143,12 @@ func (f *fileRun) add(st sqlStatement, id string, sev Severity, table, index, fi
 }
 
 func (f *fileRun) statement(st sqlStatement) {
+	if strings.Contains(st.text, "indisvalid") {
+		f.checked = append(f.checked, st.text)
+	}
 	toks, err := f.d.tokenizeAs(st.text, true)
 	if err != nil || len(toks) == 0 {
-		if strings.Contains(st.text, "indisvalid") {
-			f.checked = append(f.checked, st.text)
-		}
 		return
-	}
-	if toks[0].kind == word && toks[0].val == "do" && strings.Contains(st.text, "indisvalid") {
-		f.checked = append(f.checked, st.text)
 	}
 	p := func(words ...string) bool { return (&parser{d: f.d, toks: toks}).take(words...) }
 	switch {

@@ -133,6 +133,9 @@ func TestPostgres(t *testing.T) {
 			})
 		}
 	}
+	for _, tool := range []tool{gooseTool, migrateTool} {
+		t.Run(fmt.Sprintf("%s/guard", tool.kind), func(t *testing.T) { guarded(t, schema(t, addr, "guard"+tool.kind.String()[:1]), tool) })
+	}
 	t.Run("OneFileFails", func(t *testing.T) { oneFileFails(t, schema(t, addr, "plain")) })
 }
 
@@ -229,6 +232,42 @@ func catalog(t *testing.T, db database) (s string) {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// guarded runs files that check for an invalid leftover: they stop at one, and once it
+// is gone run to the end, also over what is there already.
+func guarded(t *testing.T, db database, tool tool) {
+	exec(t, db, tables)
+	exec(t, db, `INSERT INTO "Message" ("id", "conversationId", "status", "createdAt") VALUES ('1', 'c', '', ''), ('2', 'c', '', '')`)
+	list := []dbindex.Index{
+		{Name: "first", Table: "Message", Keys: []dbindex.Key{dbindex.Asc("body")}},
+		{Name: "it's; left", Table: "Message", Keys: []dbindex.Key{dbindex.Asc("conversationId")}},
+	}
+	plan, err := dbindex.Diff(dbindex.Postgres(15), list, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := plan.Migration(tool.kind, dbindex.MigrationOptions{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), IfNotExists: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), `CREATE UNIQUE INDEX CONCURRENTLY "it's; left" ON "Message" ("conversationId")`); err == nil {
+		t.Fatal("no invalid index was left")
+	}
+	if err := tool.up(t, db, files); err == nil || !strings.Contains(err.Error(), "is invalid") {
+		t.Errorf("up beside an invalid index: %v; want it to stop there", err)
+	}
+	exec(t, db, `DROP INDEX "it's; left"`)
+	if tool.kind == dbindex.GolangMigrate { // as its users do after an error
+		exec(t, db, `UPDATE schema_migrations SET version = 20260102030406, dirty = false`)
+	}
+	if err := tool.up(t, db, files); err != nil {
+		t.Errorf("up again: %v", err)
+	}
+	var n int
+	if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_index WHERE indexrelid IN (to_regclass('first'), to_regclass('"it''s; left"')) AND indisvalid`).Scan(&n); err != nil || n != 2 {
+		t.Errorf("%d valid indexes, %v; want both", n, err)
+	}
 }
 
 // oneFileFails shows why the files are cut as they are: the same statements in one
