@@ -29,25 +29,20 @@ func (g *generator) candidates(a *access) []dbindex.Index {
 	if a.table.refused != "" {
 		return nil
 	}
-	b := builder{g: g, a: a}
+	b := builder{g: g, a: a, seen: map[string]bool{}}
+	b.special()
 	if g.allows(dbindex.BTree) {
 		b.btrees()
 	}
-	b.special()
-	var out []dbindex.Index
-	for _, ix := range b.out {
-		if !a.table.uniquePrefix(ix) && len(out) < maxPerAccess {
-			out = append(out, ix)
-		}
-	}
-	return out
+	return b.out
 }
 
 // builder collects the candidates of one access.
 type builder struct {
-	g   *generator
-	a   *access
-	out []dbindex.Index
+	g    *generator
+	a    *access
+	out  []dbindex.Index
+	seen map[string]bool // statements tried
 }
 
 // btrees combines equal columns, then a range or an order, with predicates and with
@@ -318,11 +313,16 @@ func (b *builder) brin(c cond) {
 
 // emit adds a candidate that the dialect can write, once.
 func (b *builder) emit(ix dbindex.Index) {
-	ix.Schema, ix.Table = b.a.table.schema, b.a.table.name
-	if ix.Check(b.g.c.dialect) != nil {
+	if len(b.out) >= maxPerAccess || len(b.seen) >= 10*maxPerAccess {
 		return
 	}
-	if !slices.ContainsFunc(b.out, func(o dbindex.Index) bool { return o.Equivalent(b.g.c.dialect, ix) }) {
+	ix.Schema, ix.Table = b.a.table.schema, b.a.table.name
+	text, err := ix.SQL(b.g.c.dialect)
+	if err != nil || b.seen[text] {
+		return
+	}
+	b.seen[text] = true
+	if !b.a.table.uniquePrefix(ix) {
 		b.out = append(b.out, ix)
 	}
 }

@@ -174,8 +174,12 @@ func (a *access) selectivity(c cond) float64 {
 
 // indexCost is the cost of reading by an index, infinite when it cannot be used.
 func (a *access) indexCost(ix dbindex.Index) float64 {
-	if ix.Where != nil && !a.implies(ix.Where) {
-		return math.Inf(1)
+	share := 1.0
+	if ix.Where != nil {
+		var ok bool
+		if share, ok = a.implies(ix.Where); !ok {
+			return math.Inf(1)
+		}
 	}
 	sel, used, sorted := 1.0, 0, false
 	for _, k := range ix.Keys {
@@ -193,7 +197,7 @@ func (a *access) indexCost(ix dbindex.Index) float64 {
 	if used == 0 && !sorted {
 		return math.Inf(1)
 	}
-	rows := a.table.rows * sel * a.table.share(ix.Where != nil)
+	rows := a.table.rows * sel * share
 	perRow := 0.5
 	if a.within(ix) {
 		perRow = 0.02
@@ -205,19 +209,22 @@ func (a *access) indexCost(ix dbindex.Index) float64 {
 	return cost
 }
 
-// implies reports whether the conditions hold all parts of a predicate of ours.
-func (a *access) implies(p dbindex.Pred) bool {
+// implies reports whether the conditions hold a predicate of ours, and which share of
+// the rows it keeps.
+func (a *access) implies(p dbindex.Pred) (share float64, ok bool) {
 	var have []dbindex.Pred
+	all := 1.0
 	for _, c := range a.conds {
 		if c.pred == nil {
 			continue
 		}
 		if c.pred.String() == p.String() {
-			return true
+			return a.selectivity(c), true
 		}
 		have = append(have, c.pred)
+		all *= a.selectivity(c)
 	}
-	return len(have) > 1 && dbindex.And(have...).String() == p.String()
+	return all, len(have) > 1 && dbindex.And(have...).String() == p.String()
 }
 
 // condOn finds the condition that a key serves.

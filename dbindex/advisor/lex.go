@@ -121,12 +121,23 @@ func (l *lexer) operator() token {
 		if rest := l.s[l.i:]; l.i > start && (strings.HasPrefix(rest, "--") || strings.HasPrefix(rest, "/*")) {
 			break
 		}
+		if l.s[l.i] == '?' && compares(l.s[start:l.i]) {
+			break // x=? is a parameter of SQLite and MySQL, no operator
+		}
 		l.i++
 	}
 	if l.s[start:l.i] == "?" {
 		return token{kind: param}
 	}
 	return token{kind: symbol}
+}
+
+func compares(op string) bool {
+	switch op {
+	case "=", "==", "<", ">", "<=", ">=", "<>", "!=":
+		return true
+	}
+	return false
 }
 
 // word reads a bare word, or a string constant with a letter before it.

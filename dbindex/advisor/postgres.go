@@ -18,6 +18,7 @@ import (
 // postgres is what the backends of PostgreSQL share: one pinned connection, the
 // catalog as far as it was asked for, and EXPLAIN.
 type postgres struct {
+	db       *sql.DB
 	conn     *sql.Conn
 	c        *catalog
 	prepared map[string]string // statements with unknown parameters, by text
@@ -37,7 +38,7 @@ func newPostgres(ctx context.Context, db *sql.DB) (*postgres, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dbindex/advisor: connect: %w", err)
 	}
-	p := &postgres{conn: conn, prepared: map[string]string{},
+	p := &postgres{db: db, conn: conn, prepared: map[string]string{},
 		c: &catalog{dialect: d, tables: map[string]*table{}, opclass: map[string]string{}}}
 	if err := p.settle(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())

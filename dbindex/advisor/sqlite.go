@@ -461,10 +461,10 @@ func (s *SQLite) run(ctx context.Context, q Query, args []any) (d time.Duration,
 	defer func() {
 		err = errors.Join(err, s.exec(ctx, `ROLLBACK TO perfblocks_run`, `RELEASE perfblocks_run`))
 	}()
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	start := time.Now()
-	err = s.rows(ctx, text, args, func(*sql.Rows) error { return nil })
+	err = s.rows(bounded, text, args, func(*sql.Rows) error { return nil })
 	return time.Since(start), err
 }
 

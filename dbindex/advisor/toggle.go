@@ -76,13 +76,22 @@ func (t *Toggle) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	err := t.rollback(ctx)
-	for _, id := range slices.Sorted(maps.Keys(t.built)) {
-		if err == nil {
-			err = t.exec(ctx, `DROP INDEX IF EXISTS `+t.built[id].name)
+	// A context that ended has closed the connection, so the pool gives another.
+	err := errors.Join(t.rollback(ctx), t.postgres.Close())
+	var names []string
+	for _, b := range t.built {
+		names = append(names, b.name)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if _, e := t.db.ExecContext(ctx, `DROP INDEX IF EXISTS `+name); e != nil {
+			return errors.Join(err, fmt.Errorf("dbindex/advisor: drop %s: %w", name, e))
 		}
 	}
-	return errors.Join(err, t.postgres.Close())
+	if len(names) > 0 {
+		return nil
+	}
+	return err
 }
 
 // rollback ends the transaction in which states are flipped.
@@ -133,6 +142,7 @@ func (t *Toggle) prepare(ctx context.Context, c *candidate) (int64, error) {
 		schema = t.c.current
 	}
 	b := built{name: quoteIdent(schema) + "." + quoteIdent(ix.Name)}
+	t.built[c.id] = b // before it is there: Close drops what a failure leaves
 	if err := t.exec(ctx, `DROP INDEX IF EXISTS `+b.name, text); err != nil {
 		return 0, err
 	}
