@@ -16,7 +16,7 @@ import (
 // dbindexSuite measures what the model costs, and runs what is there to be proved on
 // real servers.
 func dbindexSuite(r *bench.Report) error {
-	for _, part := range dbindexParts() {
+	for _, part := range append(dbindexParts(), advisorParts()...) {
 		if err := part(r); err != nil {
 			return err
 		}

@@ -1,0 +1,13 @@
+package main
+
+import "github.com/perfblocks/perfblocks/examples/versus/internal/bench"
+
+// advisorParts are the comparisons of dbindex/advisor: its advice for the chat
+// application beside the index sets of other tools, by real run times.
+func advisorParts() []func(*bench.Report) error {
+	return []func(*bench.Report) error{
+		func(r *bench.Report) error { return r.FromTests("./advice", "^TestBars$") },
+		func(r *bench.Report) error { return r.FromTests("./advice", "^TestBarsRenamed$") },
+		func(r *bench.Report) error { return r.FromTests("./advice", "^TestStatements$") },
+	}
+}
