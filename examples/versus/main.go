@@ -22,6 +22,7 @@ func suites() []suite {
 		{"cache", cacheSuite},
 		{"cdn", cdnSuite},
 		{"dbindex", dbindexSuite},
+		{"imageopt", imageoptSuite},
 		{"memory", memorySuite},
 		{"resilience", resilienceSuite},
 	}
