@@ -204,3 +204,26 @@ func toYCbCr(m *image.NRGBA, full bool) *image.YCbCr {
 func chroma(sum, n int32) byte {
 	return byte(min((sum/n+128<<16+1<<15)>>16, 255))
 }
+
+// fineChroma reports whether the chroma of the source has more to show in a result
+// than 4:2:0 holds.
+func (r *raster) fineChroma(p plan) bool {
+	if len(r.planes) != 3 {
+		return false
+	}
+	s := r.sub[1]
+	return float64(p.win.Dx()) > 1.5*s.x*float64(p.w)/2 || float64(p.win.Dy()) > 1.5*s.y*float64(p.h)/2
+}
+
+// sharpened makes up for the blur of samples that are means. Averaging damps a
+// frequency f, in cycles per sample, to about 1−(πf)²/6; the three weights −1, 26, −1
+// over 24 do the opposite, and are folded into the filter.
+func sharpened(k resample.Kernel, step float64) resample.Kernel {
+	if k.Support <= 0 {
+		return k
+	}
+	d := 1 / max(step, 1) // a sample, in the filter's own unit
+	return resample.Kernel{Support: k.Support + d, At: func(x float64) float64 {
+		return (26*k.At(x) - k.At(x-d) - k.At(x+d)) / 24
+	}}
+}

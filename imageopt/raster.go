@@ -165,16 +165,6 @@ func (r *raster) render(ctx context.Context, p plan, o int, how scaling, m model
 	return out, nil
 }
 
-// fineChroma reports whether the chroma of the source has more to show in a result
-// than 4:2:0 holds.
-func (r *raster) fineChroma(p plan) bool {
-	if len(r.planes) != 3 {
-		return false
-	}
-	s := r.sub[1]
-	return float64(p.win.Dx()) > 1.5*s.x*float64(p.w)/2 || float64(p.win.Dy()) > 1.5*s.y*float64(p.h)/2
-}
-
 // scalePlane scales a plane to one with a sample for div × div pixels of the result.
 func scalePlane(ctx context.Context, p resample.Plane, l stored, sub sampling, div int, how scaling) (resample.Plane, error) {
 	ax := axis(l.win.Min.X, l.win.Max.X, l.w, sub.x, div, p.W, l.flipX)
@@ -185,19 +175,6 @@ func scalePlane(ctx context.Context, p resample.Plane, l stored, sub sampling, d
 	}
 	dst := resample.NewPlane(ax.N, ay.N, 1)
 	return dst, how.scaler(ax, ay, k).Bytes(ctx, dst, p)
-}
-
-// sharpened makes up for the blur of samples that are means. Averaging damps a
-// frequency f, in cycles per sample, to about 1−(πf)²/6; the three weights −1, 26, −1
-// over 24 do the opposite, and are folded into the filter.
-func sharpened(k resample.Kernel, step float64) resample.Kernel {
-	if k.Support <= 0 {
-		return k
-	}
-	d := 1 / max(step, 1) // a sample, in the filter's own unit
-	return resample.Kernel{Support: k.Support + d, At: func(x float64) float64 {
-		return (26*k.At(x) - k.At(x-d) - k.At(x+d)) / 24
-	}}
 }
 
 func (r *raster) renderYCC(ctx context.Context, l stored, o int, how scaling, m model) (picture, error) {

@@ -29,27 +29,22 @@ func quantPlaces(q *[64]uint16) *[80]uint32 {
 
 // block decodes one block of a sequential scan: the coefficients up to limit into b,
 // which must be clear, and the difference of the first, not dequantised. last is the
-// last one that was set.
-func (r *bits) block(dc *dcTable, ac *acTable, skip *[1 << skBits]uint32, b *block, zq *[80]uint32, limit int) (diff int32, last int, ok bool) {
-	if diff, ok = r.difference(dc); !ok {
+// last one that was set. ok is false for bits that are no code.
+func (r *bits) block(dc *dcTable, ac *acTable, b *block, zq *[80]uint32, limit int) (diff int32, last int, ok bool) {
+	buf, acc, n, p := r.buf, r.acc, r.n, r.p
+	acc |= binary.BigEndian.Uint64(buf[p:]) >> n
+	p += int((63 - n) >> 3)
+	n |= 56
+	l, size := dc.lookUp(acc)
+	if l == 0 || size > 16 {
 		return 0, 0, false
 	}
-	k, last := r.coefficients(ac, b, zq, limit)
-	if k < 64 {
-		k = r.drop(ac, skip, k)
+	if diff = int32(acc << l >> (64 - size)); diff < 1<<size>>1 {
+		diff += -1<<size + 1
 	}
-	return diff, last, k < broken
-}
-
-// broken is a place in the block that no run leads to; it stands for bits that are no
-// code.
-const broken = 1 << 10
-
-// coefficients decodes what follows the first coefficient, up to limit, or to the end
-// of the block. k is the place of the next one.
-func (r *bits) coefficients(ac *acTable, b *block, zq *[80]uint32, limit int) (k, last int) {
-	buf, acc, n, p := r.buf, r.acc, r.n, r.p
-	k = 1
+	acc <<= l + size
+	n -= l + size
+	k := 1
 	for k <= limit {
 		if n < 32 {
 			acc |= binary.BigEndian.Uint64(buf[p:]) >> n
@@ -63,7 +58,7 @@ func (r *bits) coefficients(ac *acTable, b *block, zq *[80]uint32, limit int) (k
 			sym := byte(e >> 8)
 			if l == 0 {
 				if sym, l = ac.find(uint32(acc >> 48)); l == 0 {
-					return broken, last
+					return 0, 0, false
 				}
 			}
 			size := uint(sym & 15)
@@ -89,12 +84,22 @@ func (r *bits) coefficients(ac *acTable, b *block, zq *[80]uint32, limit int) (k
 		k++
 	}
 	r.acc, r.n, r.p = acc, n, p
-	return k, last
+	return diff, last, k >= 64 || r.drop(ac, k)
+}
+
+// lookUp returns the length of the code that acc begins with and the size it stands
+// for. Length 0 means that it is none.
+func (t *dcTable) lookUp(acc uint64) (l, size uint) {
+	if e := uint(t.look[acc>>(64-dcBits)]); e != 0 {
+		return e & 255, e >> 8
+	}
+	sym, l := t.find(uint32(acc >> 48))
+	return l, uint(sym)
 }
 
 // drop goes over the coefficients from k on.
-func (r *bits) drop(ac *acTable, skip *[1 << skBits]uint32, k int) int {
-	buf, acc, n, p := r.buf, r.acc, r.n, r.p
+func (r *bits) drop(ac *acTable, k int) bool {
+	buf, acc, n, p, skip := r.buf, r.acc, r.n, r.p, ac.skip
 	for k < 64 {
 		if n < 40 {
 			acc |= binary.BigEndian.Uint64(buf[p:]) >> n
@@ -102,7 +107,7 @@ func (r *bits) drop(ac *acTable, skip *[1 << skBits]uint32, k int) int {
 			n |= 56
 		}
 		e := skip[acc>>(64-skBits)]
-		if adv := int(e >> 7 & 255); e != 0 && k+adv < 64 {
+		if adv := int(e >> 6 & 127); e != 0 && k+adv < 64 {
 			acc <<= e & 63
 			n -= uint(e & 63)
 			k += adv
@@ -113,7 +118,7 @@ func (r *bits) drop(ac *acTable, skip *[1 << skBits]uint32, k int) int {
 		}
 		sym, l := ac.find(uint32(acc >> 48))
 		if l == 0 {
-			return broken
+			return false
 		}
 		size := uint(sym & 15)
 		acc <<= l + size
@@ -124,5 +129,5 @@ func (r *bits) drop(ac *acTable, skip *[1 << skBits]uint32, k int) int {
 		k += int(sym>>4) + 1
 	}
 	r.acc, r.n, r.p = acc, n, p
-	return k
+	return true
 }

@@ -188,7 +188,7 @@ func TestAgainstStd(t *testing.T) {
 // same coefficients as its sequential twin; image/jpeg fails on those with restart
 // markers, since it counts blocks of the padding.
 func TestSamplings(t *testing.T) {
-	for _, size := range [][2]int{{1, 1}, {33, 17}, {100, 75}, {211, 149}} {
+	for _, size := range [][2]int{{1, 1}, {33, 17}, {211, 149}} {
 		src := ppm(photo(size[0], size[1]))
 		for _, sample := range []string{"1x1", "2x1", "1x2", "2x2", "4x1", "4x2"} {
 			for _, more := range [][]string{nil, {"-progressive"}, {"-restart", "1"}, {"-restart", "3B"}, {"-optimize"}} {

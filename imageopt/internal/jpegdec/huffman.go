@@ -45,7 +45,7 @@ func (c *codes) find(top uint32) (sym byte, length uint) {
 const (
 	dcBits = 9
 	acBits = 10
-	skBits = 11
+	skBits = 12
 )
 
 // dcTable gives for the next bits the length of the code and the size that it stands
@@ -73,7 +73,7 @@ func newDC(c *codes) *dcTable {
 // for find.
 type acTable struct {
 	look [1 << acBits]uint32
-	skip *[1 << skBits]uint32 // made at the first need
+	skip *skipTable
 	codes
 }
 
@@ -106,40 +106,44 @@ func extend(v int32, size uint) int32 {
 	return v
 }
 
-const skipEnd = 1 << 15
+// skipTable is for coefficients that nobody needs. An entry covers as many of them as
+// the bits tell: bits 0–5 are the bits to drop, 6–12 the coefficients that they stand
+// for, skipEnd tells that the block ends behind them. 0 asks for find.
+type skipTable [1 << skBits]uint16
 
-// skips returns the table for coefficients that nobody needs. An entry covers as many
-// of them as the bits tell: bits 0–6 are the bits to drop, 7–14 the coefficients that
-// they stand for, skipEnd tells that the block ends behind them. 0 asks for find.
-func (t *acTable) skips() *[1 << skBits]uint32 {
+const skipEnd = 1 << 13
+
+// skips makes the table at its first need.
+func (t *acTable) skips() *skipTable {
 	if t.skip != nil {
 		return t.skip
 	}
-	var one [1 << skBits]uint32 // a single symbol: bits, coefficients, end
+	var one skipTable // of single symbols
 	for k := range t.n {
-		l, sym := uint(t.lens[k]), uint32(t.vals[k])
+		l, sym := uint(t.lens[k]), uint16(t.vals[k])
 		if l > skBits {
 			continue
 		}
-		e := uint32(l) + sym&15 | (sym>>4+1)<<7
+		e := uint16(l) + sym&15 | (sym>>4+1)<<6
 		if sym&15 == 0 && sym != 0xf0 {
-			e = uint32(l) | skipEnd
+			e = uint16(l) | skipEnd
 		}
 		for i := range 1 << (skBits - l) {
 			one[int(t.first[k]>>(16-skBits))+i] = e
 		}
 	}
-	t.skip = new([1 << skBits]uint32)
+	t.skip = new(skipTable)
 	for i := range one {
 		e := one[i]
-		for e != 0 && e&skipEnd == 0 && e&127 < skBits {
+		for e != 0 && e&skipEnd == 0 && e&63 < skBits && e>>6 < 64 {
 			// What follows may be cut off; a symbol counts when its code is whole.
-			used := e & 127
-			next := one[uint32(i)<<used&(1<<skBits-1)]
-			if next == 0 || t.codeLen(uint32(i)<<used&(1<<skBits-1)) > skBits-used {
+			used := e & 63
+			rest := uint32(i) << used & (1<<skBits - 1)
+			next := one[rest]
+			if next == 0 || t.codeLen(rest) > skBits-uint32(used) {
 				break
 			}
-			e = used + next&127 | (e>>7&255+next>>7&255)<<7 | next&skipEnd
+			e = used + next&63 | (e>>6&127+next>>6&127)<<6 | next&skipEnd
 		}
 		t.skip[i] = e
 	}

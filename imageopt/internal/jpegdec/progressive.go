@@ -103,23 +103,15 @@ func (d *decoder) dcScan(h scanHeader) error {
 // difference decodes what the first coefficient differs from that of the block before.
 func (r *bits) difference(t *dcTable) (diff int32, ok bool) {
 	r.fill()
-	e := uint(t.look[r.acc>>(64-dcBits)])
-	l, size := e&255, e>>8
-	if l == 0 {
-		var s byte
-		if s, l = t.find(uint32(r.acc >> 48)); l == 0 {
-			return 0, false
-		}
-		size = uint(s)
-	}
-	r.take(l)
-	if size == 0 {
-		return 0, true
-	}
-	if size > 16 {
+	l, size := t.lookUp(r.acc)
+	if l == 0 || size > 16 {
 		return 0, false
 	}
-	return extend(int32(r.take(size)), size), true
+	r.take(l)
+	if size > 0 {
+		diff = extend(int32(r.take(size)), size)
+	}
+	return diff, true
 }
 
 // symbol decodes a run and what follows it: a value, or, when that is zero, the code

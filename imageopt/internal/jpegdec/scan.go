@@ -171,10 +171,9 @@ func (d *decoder) eachMCU(nx, ny int, unit func(x, y int) bool) error {
 
 func (d *decoder) sequentialScan(h scanHeader) error {
 	type lane struct {
-		c    *component
-		dc   *dcTable
-		ac   *acTable
-		skip *[1 << skBits]uint32
+		c  *component
+		dc *dcTable
+		ac *acTable
 	}
 	lanes := make([]lane, len(h.comps))
 	for i, sc := range h.comps {
@@ -183,13 +182,13 @@ func (d *decoder) sequentialScan(h scanHeader) error {
 			return corrupt("no Huffman table")
 		}
 		if sc.c.limit < 63 {
-			lanes[i].skip = lanes[i].ac.skips()
+			lanes[i].ac.skips()
 		}
 	}
 	var b block
 	one := func(l *lane, x, y int) bool {
 		c := l.c
-		diff, last, ok := d.r.block(l.dc, l.ac, l.skip, &b, c.zq, c.limit)
+		diff, last, ok := d.r.block(l.dc, l.ac, &b, c.zq, c.limit)
 		if !ok {
 			return false
 		}
