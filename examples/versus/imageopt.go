@@ -32,6 +32,11 @@ func imageoptSuite(r *bench.Report) error {
 			return err
 		}
 	}
+	for _, part := range imageoptRest() {
+		if err := part(r); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

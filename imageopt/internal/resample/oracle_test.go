@@ -12,6 +12,9 @@ import (
 
 // exact scales one row or column of values in float64, as imaging defines it.
 func exact(src []float64, n int, f imaging.ResampleFilter) []float64 {
+	if n == len(src) {
+		return src // imaging leaves out a pass that keeps the size
+	}
 	out := make([]float64, n)
 	step := float64(len(src)) / float64(n)
 	scale := max(step, 1)
