@@ -81,8 +81,27 @@ func (e *OpError) Error() string {
 // Unwrap makes errors.Is and errors.As see both the kind and the cause.
 func (e *OpError) Unwrap() []error { return []error{e.Kind, e.Err} }
 
-// RetryAfter is how long the provider asked to wait, 0 when it did not.
-func (e *OpError) RetryAfter() time.Duration { return e.Wait }
+// RetryAfter is how long the provider asked to wait, or, without a reply of it, whatever
+// refused to send the request, such as a circuit breaker; 0 when nobody did.
+func (e *OpError) RetryAfter() time.Duration {
+	if e.Wait > 0 || e.Status != 0 {
+		return e.Wait
+	}
+	if by, ok := errors.AsType[interface {
+		error
+		RetryAfter() time.Duration
+	}](e.Err); ok {
+		return by.RetryAfter()
+	}
+	return 0
+}
+
+// refused reports a request that was not even sent because the caller's own HTTP client,
+// that is a breaker or a limiter in it, knows when it may be.
+func refused(err error) bool {
+	e, ok := errors.AsType[*OpError](err)
+	return ok && e.Status == 0 && e.Wait == 0 && e.RetryAfter() > 0
+}
 
 // HTTPStatusCode is the status of the provider's reply, 0 without one.
 func (e *OpError) HTTPStatusCode() int { return e.Status }

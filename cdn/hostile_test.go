@@ -495,3 +495,45 @@ func TestRetainSurvivesClock(t *testing.T) {
 	}
 	wantContent(t, u, "k", []byte("content"))
 }
+
+// openBreaker is the error of a circuit breaker in the provider's HTTP client.
+type openBreaker struct{}
+
+func (openBreaker) Error() string             { return "circuit breaker is open" }
+func (openBreaker) RetryAfter() time.Duration { return 5 * time.Second }
+
+// TestOpenBreaker: an open breaker in the HTTP client is not waited for when there is a
+// Fallback, and its delay is respected when there is none.
+func TestOpenBreaker(t *testing.T) {
+	for _, fallback := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			m := &cdntest.Memory{Fault: func(_ context.Context, op, key string) error {
+				if calls++; calls > 1 {
+					return nil
+				}
+				return &cdn.OpError{Provider: "memory", Op: op, Key: key, Kind: cdn.ErrUnavailable, Err: openBreaker{}}
+			}}
+			o := cdn.Options{}
+			if fallback {
+				local, err := cdn.NewLocal(cdn.LocalOptions{Dir: t.TempDir()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer local.Close()
+				o.Fallback = local
+			}
+			u, err := cdn.New(m, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer u.Close()
+			start := time.Now()
+			res, err := u.Upload(t.Context(), "x.txt", strings.NewReader("hello"), cdn.UploadOptions{})
+			took := time.Since(start)
+			if err != nil || (res.Fallback != nil) != fallback || fallback && took > 0 || !fallback && took < 5*time.Second {
+				t.Errorf("fallback %v: Upload = %+v, %v after %v", fallback, res, err, took)
+			}
+		})
+	}
+}

@@ -262,7 +262,7 @@ func retry[T any](ctx context.Context, u *Uploader, q request, f func(context.Co
 			return v, n, err
 		}
 		pause := u.backoff(n, err)
-		if pause >= q.w.left() {
+		if pause >= q.w.left() || refused(err) && u.local != nil {
 			return v, n, err
 		}
 		timer := time.NewTimer(pause)

@@ -87,7 +87,9 @@ type RetryOptions struct {
 	BaseDelay time.Duration
 	// MaxDelay bounds every wait that the provider did not ask for. Default 5 s.
 	// A Retry-After is waited out in full if it ends within MaxWait; otherwise
-	// there is no further attempt.
+	// there is no further attempt. Nor is there one, with a Fallback, when the
+	// provider's HTTP client refuses to send and its error has a RetryAfter method, as
+	// that of an open circuit breaker.
 	MaxDelay time.Duration
 }
 

@@ -148,7 +148,7 @@ func (p *Provider) put(ctx context.Context, name, query string, h http.Header, b
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // empty, unless it is an error
-	if resp.StatusCode/100 != 2 || len(text) > 0 { // a 200 that says something is an error too
+	if resp.StatusCode/100 != 2 || len(text) > 0 {             // a 200 that says something is an error too
 		return nil, p.refusal(resp, text)
 	}
 	if err != nil {
