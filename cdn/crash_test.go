@@ -155,9 +155,29 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusPreconditionFailed)
 			return
 		}
-		switch s.fault(8) {
-		case 0, 1:
+		switch s.fault(11) {
+		case 0:
 			w.WriteHeader(http.StatusInternalServerError)
+		case 1:
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusTooManyRequests)
+		case 8: // a proxy in between says something else
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(http.StatusBadGateway)
+			io.WriteString(w, "<html>502 Bad Gateway</html>")
+		case 9: // store, and drip the reply
+			store(body, false)
+			w.Header().Set("Content-Length", "10")
+			w.WriteHeader(http.StatusOK)
+			for range 10 {
+				io.WriteString(w, "x")
+				http.NewResponseController(w).Flush()
+				select {
+				case <-time.After(time.Second):
+				case <-r.Context().Done():
+					return
+				}
+			}
 		case 2: // hang
 			<-r.Context().Done()
 		case 3: // cut off, and say that it is fine
@@ -282,38 +302,56 @@ func TestCrash(t *testing.T) {
 	if s := os.Getenv("CDN_CRASH_CYCLES"); s != "" {
 		fmt.Sscan(s, &cycles)
 	}
-	lost, stats := crash(t, cycles, false)
-	for _, l := range lost {
-		t.Error(l)
+	// Many cycles go side by side, since a cycle is mostly waiting; each lane has a
+	// server, a directory and a course of its own.
+	lanes := min((cycles+31)/32, 8)
+	acks := make([]int, lanes)
+	var wg sync.WaitGroup
+	for lane := range lanes {
+		wg.Go(func() {
+			t.Run(fmt.Sprint("lane ", lane), func(t *testing.T) {
+				lost, stats, n := crash(t, uint64(lane), (cycles+lane)/lanes, false)
+				for _, l := range lost {
+					t.Error(l)
+				}
+				if stats.Missing > 0 || stats.Damaged {
+					t.Errorf("after the crashes: %+v", stats)
+				}
+				acks[lane] = n
+			})
+		})
 	}
-	if stats.Missing > 0 || stats.Damaged {
-		t.Errorf("after the crashes: %+v", stats)
+	wg.Wait()
+	total := 0
+	for _, n := range acks {
+		total += n
 	}
+	t.Logf("%d cycles, %d acknowledgements", cycles, total)
 }
 
 // TestCrashBites runs the same without verification, which must lose something: so
 // the test above can fail.
 func TestCrashBites(t *testing.T) {
 	for range 5 {
-		if lost, _ := crash(t, 3, true); len(lost) > 0 {
+		if lost, _, _ := crash(t, 0, 3, true); len(lost) > 0 {
+			t.Logf("without verification, after 3 cycles: %d lost", len(lost))
 			return
 		}
 	}
 	t.Error("nothing was lost without verification")
 }
 
-func crash(t *testing.T, cycles int, gullible bool) (lost []string, stats cdn.LocalStats) {
-	srv := &faultyServer{m: map[string][]byte{}, seq: map[string]int64{}, rng: rand.New(rand.NewPCG(1, 2))}
+func crash(t *testing.T, lane uint64, cycles int, gullible bool) (lost []string, stats cdn.LocalStats, acks int) {
+	srv := &faultyServer{m: map[string][]byte{}, seq: map[string]int64{}, rng: rand.New(rand.NewPCG(1, 2+lane))}
 	ts := httptest.NewServer(srv)
 	defer ts.Close()
 	dir := t.TempDir()
 	keys := map[string]*ledger{}
-	acks := 0
-	rng := rand.New(rand.NewPCG(3, 4))
+	rng := rand.New(rand.NewPCG(3, 4+lane))
 	for i := range cycles {
-		acks += crashOnce(t, dir, ts.URL, uint64(i), gullible, time.Duration(60+rng.IntN(140))*time.Millisecond, keys, false)
+		acks += crashOnce(t, dir, ts.URL, lane<<20|uint64(i), gullible, time.Duration(60+rng.IntN(140))*time.Millisecond, keys, false)
 		// One more that is killed while it starts: recovery must survive that too.
-		acks += crashOnce(t, dir, ts.URL, uint64(i)<<32, gullible, time.Duration(rng.IntN(40_000))*time.Microsecond, keys, true)
+		acks += crashOnce(t, dir, ts.URL, (lane<<20|uint64(i))<<32, gullible, time.Duration(rng.IntN(40_000))*time.Microsecond, keys, true)
 	}
 	if acks < cycles {
 		t.Fatalf("only %d acknowledgements in %d cycles: nothing was tested", acks, cycles)
@@ -346,7 +384,7 @@ func crash(t *testing.T, cycles int, gullible bool) (lost []string, stats cdn.Lo
 		return r, err
 	})...)
 	t.Logf("%d acknowledgements, %d objects pending after the last crash", acks, stats.Pending)
-	return lost, stats
+	return lost, stats, acks
 }
 
 // crashOnce runs the child until it is killed and reads what it said. Its life counts

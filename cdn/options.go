@@ -44,8 +44,8 @@ type Options struct {
 	MaxMemory int64
 	// PartSize is the size of the parts, all but the last, in which content of more
 	// than two parts is sent to a [Multiparter], in bytes, and streams under an explicit
-	// key of more than one. It grows where a provider's limits want that. Default an
-	// eighth of MaxMemory, within 5 MiB to 8 MiB; at least 5 MiB.
+	// key of more than one. It grows where a provider's limits want that. Default a
+	// sixth of MaxMemory in whole MiB, within 5 MiB to 8 MiB; at least 5 MiB.
 	PartSize int64
 	// PartWorkers is how many parts of one upload are sent at once, where the provider
 	// takes more than one. Default 4.
@@ -254,7 +254,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxWait, 10*time.Second)
 	setDefault(&o.MaxBytes, 1<<30)
 	setDefault(&o.MaxMemory, 64<<20)
-	setDefault(&o.PartSize, min(max(o.MaxMemory/8, minPart), 8<<20))
+	setDefault(&o.PartSize, min(max(o.MaxMemory/6&^(1<<20-1), minPart), 8<<20))
 	setDefault(&o.PartWorkers, 4)
 	setDefault(&o.TempDir, os.TempDir())
 	setDefault(&o.Retry.MaxAttempts, 3)
