@@ -70,7 +70,7 @@ func TestPlanesAgainstExact(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, want := range exactPlane(src, dst.W, dst.H, f) {
-				if d := math.Abs(float64(dst.Pix[i]) - want); d > 0.6 {
+				if d := math.Abs(float64(dst.Pix[i]) - want); d > 0.7 { // half a level, and the rounding of weights and of the row between
 					t.Fatalf("%s from %d × %d to %d × %d: %d at %d; want %.2f", name, w, h, dst.W, dst.H, dst.Pix[i], i, want)
 				}
 			}
