@@ -12,6 +12,9 @@
 //	files, err := plan.Migration(dbindex.Goose, dbindex.MigrationOptions{At: at})
 //	err = os.CopyFS("migrations", files)
 //
+// [Lint] judges declared indexes or those of a live database, [LintFiles] migration
+// files; [Implies] tells whether one predicate follows from another.
+//
 // Package dbindex/live reads the indexes of a running database, applies a plan to it
 // without blocking writers, and reports which indexes are used.
 //
@@ -37,19 +40,25 @@
 //
 // # Cost
 //
-// Writing one index is linear in its text. [Diff] sorts; [Lint] compares each pair of
-// indexes, so its time grows with the square of their number.
+// Writing one index is linear in its text: under a microsecond and 6 allocations for
+// one of the chat application (BenchmarkIndexSQL). [Diff] sorts; [Lint] compares each
+// pair of indexes, so its time grows with the square of their number. A program that
+// diffs, lints and writes files grows by less than 1 MB, and by no other module
+// ("go run -C examples/versus . -only dbindex" measures both).
 //
 // # Limits
 //
 // Control characters are refused in identifiers and constants, since migration tools
-// split files by line. Comparison of expressions and predicates is by token; only
-// live.Diff asks the server for their meaning. On SQLite, which cannot rename an
+// split files by line. Expressions are compared by token, in [Diff] predicates too; Lint
+// and Implies read the forms that typed predicates and PostgreSQL's own printing have.
+// Only live.Diff asks the server for their meaning. LintFiles reads the statements that
+// concern tables, constraints and indexes; what is renamed it no longer follows. On SQLite, which cannot rename an
 // index, Replace and Rename drop before they create, so run them in one transaction.
-// Statements for MySQL follow its manual and are tested as text only; those for the
-// other three run on real servers. Not modelled:
-// operator class parameters, full-text and spatial indexes, invisible (ignored)
-// indexes, exclusion constraints, index comments.
+// Statements for MySQL follow its manual and are tested as text only: they are not run
+// on a server, as those for the other three are. A concurrent statement in a file fails
+// on a partitioned table: let live.Apply build it, or write a Blocking plan. The files
+// for Prisma were run by hand in its schema engine 6.19. Not modelled: operator class
+// parameters, full-text and spatial indexes, exclusion constraints, index comments.
 //
 // # Background
 //

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"testing/fstest"
 	"time"
 
 	"github.com/perfblocks/perfblocks/dbindex"
@@ -103,4 +104,51 @@ func ExampleLint() {
 	// DBX002 warning Message: the keys of index "a" are the first keys of "b"
 	//    DROP INDEX CONCURRENTLY "a";
 	// "warning"
+}
+
+// Trigrams serve ILIKE '%word%', and jsonb_path_ops serves settings @> '{"theme": "dark"}'.
+func ExampleIndex_methods() {
+	for _, ix := range []dbindex.Index{
+		{Table: "Message", Method: dbindex.GIN, Keys: []dbindex.Key{{Column: "content", OpClass: "gin_trgm_ops"}}},
+		{Table: "User", Method: dbindex.GIN, Keys: []dbindex.Key{{Column: "settings", OpClass: "jsonb_path_ops"}}},
+		{Table: "AuditLog", Method: dbindex.BRIN, Keys: []dbindex.Key{dbindex.Asc("createdAt")}, With: map[string]string{"pages_per_range": "32"}},
+	} {
+		sql, err := ix.SQL(dbindex.Postgres(15))
+		fmt.Println(sql, err)
+	}
+	_, err := dbindex.Index{Table: "User", Method: dbindex.GIN, Keys: []dbindex.Key{dbindex.Asc("settings")}}.SQL(dbindex.SQLite())
+	fmt.Println(err)
+	// Output:
+	// CREATE INDEX "idx_Message_content_30949785" ON "Message" USING gin ("content" "gin_trgm_ops") <nil>
+	// CREATE INDEX "idx_User_settings_c4811b68" ON "User" USING gin ("settings" "jsonb_path_ops") <nil>
+	// CREATE INDEX "idx_AuditLog_createdAt_fc4caf13" ON "AuditLog" USING brin ("createdAt") WITH (pages_per_range = '32') <nil>
+	// dbindex: index "idx_User_settings_ab47bf44": sqlite has no index method gin; use an FTS5 table for text, or an expression key such as json_extract(column, '$.path') for one JSON path
+}
+
+func ExampleLintFiles() {
+	files := fstest.MapFS{ // os.DirFS("migrations") as a rule
+		"1_messages.up.sql": {Data: []byte("CREATE TABLE message (id int PRIMARY KEY, chat_id int REFERENCES chat);")},
+		"2_index.up.sql":    {Data: []byte("SET lock_timeout = '1s';\nCREATE INDEX CONCURRENTLY IF NOT EXISTS message_chat ON message (chat_id);")},
+	}
+	findings, err := dbindex.LintFiles(dbindex.Postgres(15), files, dbindex.LintOptions{Applied: "1_messages.up.sql"})
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range findings {
+		fmt.Println(f.File, f.Line, f.ID, f.Severity)
+	}
+	// Output:
+	// 2_index.up.sql 2 DBX012 error
+	// 2_index.up.sql 2 DBX013 warning
+	// 2_index.up.sql 2 DBX014 warning
+}
+
+func ExampleImplies() {
+	pg := dbindex.Postgres(15)
+	query := dbindex.RawSQL(`(status = 'PENDING'::text) AND (retries < 3)`)
+	fmt.Println(dbindex.Implies(pg, query, dbindex.In("status", "PENDING", "FAILED")))
+	fmt.Println(dbindex.Implies(pg, query, dbindex.Lt("retries", 2)))
+	// Output:
+	// true
+	// false
 }

@@ -9,7 +9,8 @@
 //	}
 //	report, err := live.Apply(ctx, db, plan.Without(dbindex.Drop), live.Options{})
 //
-// The driver comes with the *sql.DB: pgx's stdlib, lib/pq, modernc.org/sqlite, ….
+// The driver comes with the *sql.DB: pgx's stdlib, lib/pq, go-sql-driver/mysql,
+// modernc.org/sqlite, …. [Usage] reports on PostgreSQL which indexes could go.
 //
 // # Units
 //
@@ -33,19 +34,28 @@
 //
 // # Cost
 //
-// [Inspect] and [Usage] send one to three catalog queries on PostgreSQL and a few for
-// each table on SQLite. [Diff] and [Apply] also create an empty temporary table for
-// each table they mention, and roll it back. Apply holds two pool connections, SQLite
-// one.
+// [Inspect] and [Usage] send a handful of catalog queries on PostgreSQL and MariaDB, and
+// a few for each table on SQLite. On PostgreSQL, [Diff] and [Apply] also create an empty
+// temporary table for each table they mention, and roll it back. Apply holds two pool
+// connections, on SQLite one.
 //
 // # Limits
 //
-// Diff and Apply need the right to create temporary tables, so they do not run on a
-// hot standby. Indexes on partitioned tables are reported as unknown and refused:
-// create them on each partition. MySQL and MariaDB are known to [Detect] only.
-// PostgreSQL through a transaction pooler is refused where it can be seen
-// ([ErrPooler]). A raw SQL text that names no column of its SQLite table is taken for
-// a string constant by SQLite; columns named outside raw SQL are checked.
+// Diff and Apply need the right to create temporary tables on PostgreSQL, so they do not
+// run on a hot standby. The index of a partitioned table is built ON ONLY the parent and
+// concurrently on each partition; dropping it, which cannot be concurrent, takes a short
+// strong lock. The estimate of [Preflight] is an upper bound from statistics, and the
+// server cannot tell how much disk is free. A transaction pooler is refused where it can
+// be seen ([ErrPooler]).
+//
+// On MariaDB a statement waits for its lock at most Options.DDLLockTimeout, at its end
+// too: a build may be rolled back after it has read the table, and is tried again. The
+// index that the server made for a foreign key is kept, and with it the last one that
+// serves it; so a plan's reverse cannot drop an index that took its place. MySQL is known
+// to [Detect] only: nothing of this package was run on it.
+//
+// A raw SQL text that names no column of its SQLite table is taken for a string
+// constant by SQLite; columns named outside raw SQL are checked.
 //
 // # Background
 //

@@ -1,5 +1,6 @@
 // Package dbtest tests dbindex and dbindex/live against real databases: SQLite in
-// process always, PostgreSQL where realtest finds it. It holds no code to import.
+// process always, PostgreSQL where realtest finds it. What the versus module runs at
+// length on other servers is exported: random and hostile values, planted faults.
 //
 // # Getting started
 //
@@ -12,11 +13,11 @@
 //
 // # Concurrency
 //
-// Nothing is exported.
+// The functions work on the database that they are given, one at a time.
 //
 // # Errors
 //
-// None.
+// An error of [RoundTrip] or [HostileNames] is what the test would fail with.
 //
 // # Cost
 //

@@ -108,11 +108,11 @@ func misfit(err error) bool {
 func compare(ctx context.Context, db *sql.DB, d dbindex.Dialect, made []dbindex.Index, again bool) error {
 	plan, err := live.Diff(ctx, db, made, live.DiffOptions{AllTables: true})
 	if err != nil || !plan.Empty() {
-		return fmt.Errorf("Diff after CREATE = %s, %w; want nothing", plan, err)
+		return fmt.Errorf("diff after CREATE = %s, %w; want nothing", plan, err)
 	}
 	schema, err := live.Inspect(ctx, db, live.InspectOptions{})
 	if err != nil || len(schema.Indexes) != len(made) || len(schema.Unknown) != 0 {
-		return fmt.Errorf("Inspect = %d indexes and %v, %w; want %d", len(schema.Indexes), schema.Unknown, err, len(made))
+		return fmt.Errorf("inspect = %d indexes and %v, %w; want %d", len(schema.Indexes), schema.Unknown, err, len(made))
 	}
 	if again {
 		if err := execute(ctx, db, d, dbindex.Drop, schema.Indexes); err != nil {
@@ -194,11 +194,11 @@ func (c *Counts) hostile(ctx context.Context, db *sql.DB, d dbindex.Dialect, ix 
 	}
 	plan, err := live.Diff(ctx, db, []dbindex.Index{ix}, live.DiffOptions{})
 	if err != nil || !plan.Empty() {
-		return fmt.Errorf("Diff = %s, %w; want nothing", plan, err)
+		return fmt.Errorf("diff = %s, %w; want nothing", plan, err)
 	}
 	schema, err := live.Inspect(ctx, db, live.InspectOptions{})
 	if err != nil || len(schema.Indexes) != 1 || schema.Indexes[0].Name != ix.Name || schema.Indexes[0].Table != ix.Table || schema.Indexes[0].Keys[0].Column != ix.Keys[0].Column {
-		return fmt.Errorf("Inspect = %+v, %w; want the one index", schema.Indexes, err)
+		return fmt.Errorf("inspect = %+v, %w; want the one index", schema.Indexes, err)
 	}
 	if len(schema.Columns) != 2 {
 		return fmt.Errorf("there are columns %v; want that of the canary and that of the table", schema.Columns)
