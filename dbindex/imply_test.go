@@ -34,7 +34,7 @@ func TestImplies(t *testing.T) {
 		{dbindex.Lt("a", 3), dbindex.Lt("a", 4), true},
 		{dbindex.Lt("a", 3), dbindex.Le("a", 2.5), false},
 		{dbindex.Eq("a", 3), dbindex.Ge("a", 2.5), true},
-		{dbindex.Eq("a", 1<<60), dbindex.Ge("a", 0.5), false},
+		{dbindex.Eq("a", int64(1)<<60), dbindex.Ge("a", 0.5), false},
 		{eq("a", "x"), dbindex.NotNull("a"), true},
 		{dbindex.IsNull("a"), dbindex.NotNull("a"), false},
 		{and(eq("a", "x"), dbindex.IsNull("b")), eq("a", "x"), true},
