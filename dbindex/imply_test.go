@@ -172,7 +172,7 @@ func TestImpliesModel(t *testing.T) {
 		}
 	}
 	true1, found := 0, 0
-	for range 20000 {
+	for range 8000 {
 		p, q := randomModel(r, 2), randomModel(r, 2)
 		holds := true
 		for _, row := range rows {
