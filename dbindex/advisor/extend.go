@@ -49,8 +49,8 @@ func (s *search) extend(ctx context.Context) error {
 	for {
 		for _, c := range s.all[known:] {
 			if c.err == nil {
-				m := &move{add: c, fresh: accepted}
-				gain, err := s.try(ctx, m)
+				m := &move{add: c, fresh: -1}
+				gain, err := s.try(ctx, m, true)
 				if err != nil {
 					return err
 				}
@@ -99,7 +99,7 @@ func (s *search) best(ctx context.Context, moves []*move, accepted int) (*move, 
 			continue
 		}
 		if m.fresh != accepted {
-			gain, err := s.try(ctx, m)
+			gain, err := s.try(ctx, m, false)
 			if err != nil {
 				return nil, err
 			}
@@ -143,14 +143,14 @@ func widens(w, n dbindex.Index) bool {
 }
 
 // try returns how much the score falls with a move.
-func (s *search) try(ctx context.Context, m *move) (float64, error) {
-	return s.gain(ctx, s.after(m.add), m.add)
+func (s *search) try(ctx context.Context, m *move, quick bool) (float64, error) {
+	return s.gain(ctx, s.after(m.add), m.add, quick)
 }
 
 // gain is how much the score falls from the present choice to another that differs on
 // the table of changed.
-func (s *search) gain(ctx context.Context, list []*candidate, changed *candidate) (float64, error) {
-	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, changed)
+func (s *search) gain(ctx context.Context, list []*candidate, changed *candidate, quick bool) (float64, error) {
+	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, changed, quick)
 	if err != nil {
 		return 0, err
 	}
@@ -169,7 +169,7 @@ func (s *search) present() []float64 {
 // accept makes a choice the present one.
 func (s *search) accept(ctx context.Context, list []*candidate) error {
 	s.chosen = list
-	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, nil)
+	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, nil, false)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (s *search) rederive(ctx context.Context, c *candidate) error {
 		if it.base == 0 || !it.tables[s.c.of(c.index)] {
 			continue
 		}
-		e, err := s.cost(ctx, i, config{with: s.chosen, hidden: s.hidden})
+		e, err := s.cost(ctx, i, config{with: s.chosen, hidden: s.hidden}, false)
 		if err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (s *search) prune(ctx context.Context) error {
 
 // loss is how much the score rises without an index.
 func (s *search) loss(ctx context.Context, c *candidate) (float64, error) {
-	gain, err := s.gain(ctx, without(s.chosen, c), c)
+	gain, err := s.gain(ctx, without(s.chosen, c), c, false)
 	return -gain, err
 }
 
@@ -242,7 +242,10 @@ func (s *search) swap(ctx context.Context) error {
 			if c.err != nil || c.alone < minGain || slices.Contains(s.chosen, c) || !akin(c.index, old.index) || !s.fits(append(slices.Clone(rest), c)) {
 				continue
 			}
-			gain, err := s.gain(ctx, append(slices.Clone(rest), c), c)
+			gain, err := s.gain(ctx, append(slices.Clone(rest), c), c, true)
+			if err == nil && gain > most {
+				gain, err = s.gain(ctx, append(slices.Clone(rest), c), c, false)
+			}
 			if err != nil {
 				return err
 			}
@@ -276,7 +279,7 @@ func (s *search) hide(ctx context.Context) error {
 				continue
 			}
 			hidden := append(slices.Clone(s.hidden), ix)
-			costs, err := s.costs(ctx, config{with: s.chosen, hidden: hidden}, nil)
+			costs, err := s.costs(ctx, config{with: s.chosen, hidden: hidden}, nil, false)
 			if err != nil {
 				return err
 			}

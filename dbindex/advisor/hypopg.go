@@ -53,31 +53,15 @@ func (h *HypoPG) check(ctx context.Context, o HypoPGOptions) error {
 	case !installed:
 		return fmt.Errorf("dbindex/advisor: extension hypopg: %w: run CREATE EXTENSION hypopg, or use NewToggle on a copy", errors.ErrUnsupported)
 	}
-	return h.exec(ctx, `SELECT hypopg_reset()`, `BEGIN READ ONLY`)
+	// No transaction stays open: its locks would stand in the way of DDL.
+	return h.exec(ctx, `SELECT hypopg_reset()`, `SET default_transaction_read_only = on`)
 }
 
 func (h *HypoPG) confidence() Confidence { return Estimated }
 func (h *HypoPG) canHide() bool          { return false }
 
-// again begins a new transaction after a failure spoiled the old one. Hypothetical
-// indexes outlive it.
-func (h *HypoPG) again(ctx context.Context, err error) error {
-	return errors.Join(err, h.exec(ctx, `ROLLBACK`, `BEGIN READ ONLY`))
-}
-
-func (h *HypoPG) plan(ctx context.Context, q Query, args []any) (*node, error) {
-	plan, err := h.explain(ctx, q, args)
-	if err != nil {
-		return nil, h.again(ctx, err)
-	}
-	if len(args) == 0 && len(h.prepared) > 0 {
-		err = h.exec(ctx, `SET LOCAL plan_cache_mode = force_custom_plan`)
-	}
-	return plan, err
-}
-
 func (h *HypoPG) tables(ctx context.Context, q Query) (*catalog, error) {
-	plan, err := h.plan(ctx, q, firstArgs(q))
+	plan, err := h.explain(ctx, q, firstArgs(q))
 	if err == nil {
 		err = h.load(ctx, plan)
 	}
@@ -95,7 +79,7 @@ func (h *HypoPG) prepare(ctx context.Context, c *candidate) (int64, error) {
 	t := h.c.of(c.index)
 	switch c.index.Method {
 	case dbindex.BRIN:
-		return t.brinBytes(), h.try(ctx, c)
+		return t.brinBytes(), h.create(ctx, c)
 	case dbindex.BTree:
 	default:
 		return 0, &dbindex.FeatureError{Dialect: h.c.dialect, Index: c.index.Name, Feature: "hypothetical index of method " + c.index.Method.String(),
@@ -103,16 +87,12 @@ func (h *HypoPG) prepare(ctx context.Context, c *candidate) (int64, error) {
 	}
 	n, err := h.entries(ctx, t, c.index)
 	if err != nil {
-		return 0, h.again(ctx, err)
+		return 0, err
 	}
-	return t.btreeBytes(c.index, n), h.try(ctx, c)
+	return t.btreeBytes(c.index, n), h.create(ctx, c)
 }
 
-// try creates the index once, so that what cannot be had is known before the search.
-func (h *HypoPG) try(ctx context.Context, c *candidate) error {
-	return h.create(ctx, c)
-}
-
+// create makes a hypothetical index.
 func (h *HypoPG) create(ctx context.Context, c *candidate) error {
 	text, err := c.index.SQL(h.c.dialect)
 	if err != nil {
@@ -121,7 +101,7 @@ func (h *HypoPG) create(ctx context.Context, c *candidate) error {
 	var oid int64
 	var name string
 	if err := h.conn.QueryRowContext(ctx, `SELECT indexrelid::bigint, indexname::text FROM hypopg_create_index($1)`, text).Scan(&oid, &name); err != nil {
-		return h.again(ctx, fmt.Errorf("dbindex/advisor: hypothetical index: %w", err))
+		return fmt.Errorf("dbindex/advisor: hypothetical index: %w", err)
 	}
 	h.made[c.id], h.names[name] = uint32(oid), c.id
 	return nil
@@ -132,7 +112,7 @@ func (h *HypoPG) use(ctx context.Context, with []*candidate) error {
 	for id, oid := range h.made {
 		if !slices.ContainsFunc(with, func(c *candidate) bool { return c.id == id }) {
 			if _, err := h.conn.ExecContext(ctx, `SELECT hypopg_drop_index($1)`, int64(oid)); err != nil {
-				return h.again(ctx, fmt.Errorf("dbindex/advisor: hypothetical index: %w", err))
+				return fmt.Errorf("dbindex/advisor: hypothetical index: %w", err)
 			}
 			delete(h.made, id)
 		}
@@ -151,7 +131,7 @@ func (h *HypoPG) estimate(ctx context.Context, q Query, args []any, cfg config) 
 	if err := h.use(ctx, cfg.with); err != nil {
 		return estimate{}, err
 	}
-	plan, err := h.plan(ctx, q, args)
+	plan, err := h.explain(ctx, q, args)
 	if err != nil {
 		return estimate{}, err
 	}

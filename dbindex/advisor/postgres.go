@@ -21,7 +21,8 @@ type postgres struct {
 	db       *sql.DB
 	conn     *sql.Conn
 	c        *catalog
-	prepared map[string]string // statements with unknown parameters, by text
+	prepared map[string]string  // statements with unknown parameters, by text
+	kept     map[string]float64 // rows that predicates keep, by table and text
 	closed   bool
 }
 
@@ -38,7 +39,7 @@ func newPostgres(ctx context.Context, db *sql.DB) (*postgres, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dbindex/advisor: connect: %w", err)
 	}
-	p := &postgres{db: db, conn: conn, prepared: map[string]string{},
+	p := &postgres{db: db, conn: conn, prepared: map[string]string{}, kept: map[string]float64{},
 		c: &catalog{dialect: d, tables: map[string]*table{}, opclass: map[string]string{}}}
 	if err := p.settle(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -112,20 +113,20 @@ func (p *postgres) explain(ctx context.Context, q Query, args []any) (*node, err
 	if !ok {
 		return nil, fmt.Errorf("dbindex/advisor: plan %s: not one statement", cut(q.Name, 60))
 	}
-	const prefix = `EXPLAIN (VERBOSE, FORMAT JSON) `
-	if n := params(toks); n > 0 && len(args) == 0 {
-		name, err := p.prepareUnknown(ctx, text, n)
-		if err != nil {
-			return nil, fmt.Errorf("dbindex/advisor: plan %s: %w", cut(q.Name, 60), err)
-		}
-		text = name
-	}
 	var out []byte
-	if err := p.conn.QueryRowContext(ctx, prefix+text, args...).Scan(&out); err != nil {
+	var err error
+	if n := params(toks); n > 0 && len(args) == 0 {
+		out, err = p.explainUnknown(ctx, text, n)
+	} else {
+		err = p.conn.QueryRowContext(ctx, explainPrefix+text, args...).Scan(&out)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("dbindex/advisor: plan %s: %w", cut(q.Name, 60), err)
 	}
 	return parsePlan(out)
 }
+
+const explainPrefix = `EXPLAIN (VERBOSE, FORMAT JSON) `
 
 // params is the highest parameter of a statement.
 func params(toks []token) (most int) {
@@ -137,22 +138,25 @@ func params(toks []token) (most int) {
 	return most
 }
 
-// prepareUnknown prepares a statement whose arguments nobody knows, to be planned for
-// any. Binding NULL instead would make every comparison false.
-func (p *postgres) prepareUnknown(ctx context.Context, text string, n int) (string, error) {
-	call := "EXECUTE " + p.prepared[text]
-	if p.prepared[text] == "" {
-		name := "perfblocks_advisor_" + strconv.Itoa(len(p.prepared)+1)
+// explainUnknown plans a statement whose arguments nobody knows, for any. Binding NULL
+// instead would make every comparison false.
+func (p *postgres) explainUnknown(ctx context.Context, text string, n int) (out []byte, err error) {
+	name := p.prepared[text]
+	if name == "" {
+		name = "perfblocks_advisor_" + strconv.Itoa(len(p.prepared)+1)
 		if _, err := p.conn.ExecContext(ctx, "PREPARE "+name+" AS "+text); err != nil {
-			return "", err
+			return nil, err
 		}
 		p.prepared[text] = name
-		call = "EXECUTE " + name
 	}
-	if _, err := p.conn.ExecContext(ctx, `SET LOCAL plan_cache_mode = force_generic_plan`); err != nil {
-		return "", err
+	// The plan for any arguments is kept, whatever indexes come and go.
+	if err := p.exec(ctx, `SET plan_cache_mode = force_generic_plan`, `DISCARD PLANS`); err != nil {
+		return nil, err
 	}
-	return call + "(" + strings.TrimSuffix(strings.Repeat("NULL,", n), ",") + ")", nil
+	call := name + "(" + strings.TrimSuffix(strings.Repeat("NULL,", n), ",") + ")"
+	err = p.conn.QueryRowContext(ctx, explainPrefix+"EXECUTE "+call).Scan(&out)
+	// In a transaction that failed, this fails too, and its rollback does the same.
+	return out, errors.Join(err, p.exec(ctx, `SET plan_cache_mode = force_custom_plan`))
 }
 
 // load reads the tables of a plan into the catalog.
@@ -230,7 +234,7 @@ func (p *postgres) loadTable(ctx context.Context, schema, name string) error {
 	return nil
 }
 
-// selectivity is the share of rows that a predicate keeps, as PostgreSQL estimates it.
+// entries is the number of rows in an index, as PostgreSQL estimates it.
 func (p *postgres) entries(ctx context.Context, t *table, ix dbindex.Index) (float64, error) {
 	if ix.Where == nil {
 		return t.rows, nil
@@ -243,10 +247,15 @@ func (p *postgres) entries(ctx context.Context, t *table, ix dbindex.Index) (flo
 		return 0, err
 	}
 	_, where, _ := strings.Cut(text, " WHERE ")
-	plan, err := p.explain(ctx, Query{Name: "size", SQL: "SELECT 1 FROM " + p.from(t) + " WHERE " + where}, nil)
+	query := "SELECT 1 FROM " + p.from(t) + " WHERE " + where
+	if n, ok := p.kept[query]; ok {
+		return n, nil
+	}
+	plan, err := p.explain(ctx, Query{Name: "size", SQL: query}, nil)
 	if err != nil {
 		return 0, err
 	}
+	p.kept[query] = plan.Rows
 	return plan.Rows, nil
 }
 

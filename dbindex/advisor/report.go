@@ -20,7 +20,7 @@ func (s *search) advice(ctx context.Context) (*Advice, error) {
 	for i, it := range s.items {
 		qa := QueryAdvice{Name: it.q.Name, Weight: it.q.Weight, Before: it.base, After: it.now, Reason: it.reason, Candidates: it.derived}
 		if it.base > 0 {
-			e, err := s.cost(ctx, i, cfg)
+			e, err := s.cost(ctx, i, cfg, false)
 			if err != nil {
 				return nil, err
 			}
@@ -50,7 +50,7 @@ func (s *search) advice(ctx context.Context) (*Advice, error) {
 // proposal explains one chosen index.
 func (s *search) proposal(ctx context.Context, c *candidate, users []int) (Proposal, error) {
 	p := Proposal{Index: c.index, Bytes: c.bytes, WriteCost: c.writes, Confidence: s.w.confidence()}
-	costs, err := s.costs(ctx, config{with: without(s.chosen, c), hidden: s.hidden}, c)
+	costs, err := s.costs(ctx, config{with: without(s.chosen, c), hidden: s.hidden}, c, false)
 	if err != nil {
 		return p, err
 	}

@@ -101,7 +101,7 @@ func (s *search) begin(ctx context.Context, work Workload) error {
 func (s *search) first(ctx context.Context, i int) error {
 	it := s.items[i]
 	s.gen = generator{c: s.c, methods: s.o.Methods, maxKeys: s.o.MaxKeys}
-	e, err := s.plan(ctx, it, config{})
+	e, err := s.plan(ctx, it, config{}, false)
 	if err != nil {
 		return err
 	}
@@ -139,16 +139,20 @@ func whyNone(list []*access) string {
 	return "it reads whole tables: nothing is filtered, joined or sorted by a column"
 }
 
-// plan asks for the mean cost over the samples of a query.
-func (s *search) plan(ctx context.Context, it *item, cfg config) (cached, error) {
+// plan asks for the mean cost over the samples of a query, or only for the first.
+func (s *search) plan(ctx context.Context, it *item, cfg config, quick bool) (cached, error) {
 	var out cached
-	for _, args := range it.args {
+	samples := it.args
+	if quick {
+		samples = samples[:1]
+	}
+	for _, args := range samples {
 		e, err := s.w.estimate(ctx, it.q, args, cfg)
 		if err != nil {
 			return cached{}, err
 		}
 		s.plans++
-		out.cost += e.cost / float64(len(it.args))
+		out.cost += e.cost / float64(len(samples))
 		for _, u := range e.used {
 			if !slices.Contains(out.used, u) {
 				out.used = append(out.used, u)
@@ -231,27 +235,35 @@ func (s *search) ready(ctx context.Context, from int) error {
 }
 
 // costs returns the cost of each query under a choice. Only queries on the table of
-// changed may differ from the present ones; nil means all.
-func (s *search) costs(ctx context.Context, cfg config, changed *candidate) ([]float64, error) {
+// changed may differ from the present ones; nil means all. A quick answer plans one
+// sample of each query, and takes the factor by which it changes for that of all.
+func (s *search) costs(ctx context.Context, cfg config, changed *candidate, quick bool) ([]float64, error) {
 	out := make([]float64, len(s.items))
 	for i, it := range s.items {
 		out[i] = it.now
 		if it.base == 0 || changed != nil && !it.tables[s.c.of(changed.index)] {
 			continue
 		}
-		e, err := s.cost(ctx, i, cfg)
+		e, err := s.cost(ctx, i, cfg, quick)
 		if err != nil {
 			return nil, err
 		}
-		out[i] = e.cost
+		if out[i] = e.cost; quick {
+			now, err := s.cost(ctx, i, config{with: s.chosen, hidden: s.hidden}, true)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = it.now * e.cost / max(now.cost, 0.01)
+		}
 	}
 	return out, nil
 }
 
 // cost plans one query under a choice, or remembers it: only indexes that it could
 // use matter.
-func (s *search) cost(ctx context.Context, i int, cfg config) (cached, error) {
+func (s *search) cost(ctx context.Context, i int, cfg config, quick bool) (cached, error) {
 	it := s.items[i]
+	quick = quick && len(it.args) > 1
 	var ids []int
 	for _, c := range cfg.with {
 		if it.couldUse(s.c.of(c.index), c) {
@@ -260,6 +272,9 @@ func (s *search) cost(ctx context.Context, i int, cfg config) (cached, error) {
 	}
 	slices.Sort(ids)
 	key := strconv.AppendInt(nil, int64(i), 10)
+	if quick {
+		key = append(key, 'q')
+	}
 	for _, id := range ids {
 		key = strconv.AppendInt(append(key, ' '), int64(id), 10)
 	}
@@ -271,7 +286,7 @@ func (s *search) cost(ctx context.Context, i int, cfg config) (cached, error) {
 	if e, ok := s.cache[string(key)]; ok {
 		return e, nil
 	}
-	e, err := s.plan(ctx, it, cfg)
+	e, err := s.plan(ctx, it, cfg, quick)
 	if err == nil {
 		s.cache[string(key)] = e
 	}

@@ -206,6 +206,13 @@ func testHypoPG(t *testing.T, db *sql.DB) {
 	if after := catalog(t, db, dbindex.Postgres(15)); after != before {
 		t.Error("HypoPG made real indexes")
 	}
+	a, err = advisor.Advise(t.Context(), h, advisor.Workload{{SQL: `SELECT id FROM ticket WHERE owner = $1 AND opened > $2 ORDER BY opened`}}, advisor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := a.Queries[0]; q.After > q.Before/2 || len(a.Create) != 1 {
+		t.Errorf("without arguments: %+v, %v", q, a.Indexes())
+	}
 }
 
 // testStatements gives all kinds of statement: what the server accepts gives candidates

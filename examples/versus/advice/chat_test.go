@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -146,6 +147,9 @@ func (s server) connect(t testing.TB, database string) *sql.DB {
 
 func newServer(t testing.TB) server { return server{url: realtest.Postgres(t)} }
 
+// copies counts the databases of this process.
+var copies atomic.Int64
+
 // open returns a fresh copy of a world's database, without any secondary index, and
 // its name.
 func (s server) open(t testing.TB, w world) (*sql.DB, string) {
@@ -159,7 +163,7 @@ func (s server) open(t testing.TB, w world) (*sql.DB, string) {
 	if !have {
 		s.fill(t, w, template)
 	}
-	name := fmt.Sprintf("%s_%d", template, os.Getpid())
+	name := fmt.Sprintf("%s_%d_%d", template, os.Getpid(), copies.Add(1))
 	must(t, admin, `DROP DATABASE IF EXISTS `+name, `CREATE DATABASE `+name+` TEMPLATE `+template)
 	t.Cleanup(func() { must(t, admin, `DROP DATABASE `+name+` WITH (FORCE)`) })
 	return s.connect(t, name), name
