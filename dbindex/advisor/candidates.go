@@ -88,10 +88,7 @@ func (b *builder) tails(ranges []cond) [][]dbindex.Key {
 	for _, order := range b.a.orders {
 		tails = append(tails, orderKeys(order))
 	}
-	for _, group := range b.a.groups {
-		tails = append(tails, group)
-	}
-	return tails
+	return append(tails, b.a.groups...)
 }
 
 // rangeKey is the key for a range; a prefix of text needs an operator class where

@@ -7,18 +7,19 @@ import (
 	"github.com/perfblocks/perfblocks/dbindex"
 )
 
-// Bounds of what counts as better, in units of the score.
+// Bounds of what counts as better, in units of [worth.gain].
 const (
-	minGain   = 2e-4 // to add an index
-	minSwap   = 5e-5 // to exchange one for another
-	writeRate = 1e-4 // score for each unit of write growth
+	minGain   = 1e-3 // to add an index
+	minSwap   = 3e-4 // to exchange one for another
+	writeRate = 1e-3 // for each unit of write growth
 )
 
 // move is a choice beside the present one: one index more, or one in place of others.
 type move struct {
 	add   *candidate
-	gain  float64 // of the score, as last computed
-	fresh int     // number of accepted moves when it was
+	saves worth   // as last computed
+	gain  float64 // what that counts now
+	fresh int     // number of accepted moves when it was computed
 }
 
 // run chooses: add while it pays, then remove what became redundant, then exchange.
@@ -30,6 +31,9 @@ func (s *search) run(ctx context.Context) error {
 		return err
 	}
 	if err := s.prune(ctx); err != nil {
+		return err
+	}
+	if err := s.room(ctx); err != nil {
 		return err
 	}
 	if err := s.swap(ctx); err != nil {
@@ -50,11 +54,10 @@ func (s *search) extend(ctx context.Context) error {
 		for _, c := range s.all[known:] {
 			if c.err == nil {
 				m := &move{add: c, fresh: -1}
-				gain, err := s.try(ctx, m, true)
-				if err != nil {
+				if err := s.try(ctx, m, true); err != nil {
 					return err
 				}
-				m.gain, c.alone = gain, gain
+				c.alone = m.gain
 				moves = append(moves, m)
 			}
 		}
@@ -77,6 +80,10 @@ func (s *search) extend(ctx context.Context) error {
 
 // best returns the move with the most gain for its size whose gain is up to date.
 func (s *search) best(ctx context.Context, moves []*move, accepted int) (*move, error) {
+	now := s.worth(s.present())
+	for _, m := range moves {
+		m.gain = now.gain(m.saves) - writeRate*(s.growth(s.after(m.add))-s.growth(s.chosen))
+	}
 	ratio := func(m *move) float64 { return m.gain / (float64(m.add.bytes) + 1<<20) }
 	slices.SortStableFunc(moves, func(a, b *move) int {
 		if ra, rb := ratio(a), ratio(b); ra != rb {
@@ -99,11 +106,10 @@ func (s *search) best(ctx context.Context, moves []*move, accepted int) (*move, 
 			continue
 		}
 		if m.fresh != accepted {
-			gain, err := s.try(ctx, m, false)
-			if err != nil {
+			if err := s.try(ctx, m, false); err != nil {
 				return nil, err
 			}
-			m.gain, m.fresh = gain, accepted
+			m.fresh = accepted
 		}
 		if m.gain >= minGain && (best == nil || ratio(m) > ratio(best)) {
 			best = m
@@ -142,19 +148,22 @@ func widens(w, n dbindex.Index) bool {
 	return true
 }
 
-// try returns how much the score falls with a move.
-func (s *search) try(ctx context.Context, m *move, quick bool) (float64, error) {
-	return s.gain(ctx, s.after(m.add), m.add, quick)
+// try computes what a move saves.
+func (s *search) try(ctx context.Context, m *move, quick bool) (err error) {
+	m.saves, m.gain, err = s.gain(ctx, s.after(m.add), m.add, quick)
+	return err
 }
 
-// gain is how much the score falls from the present choice to another that differs on
-// the table of changed.
-func (s *search) gain(ctx context.Context, list []*candidate, changed *candidate, quick bool) (float64, error) {
+// gain is what another choice saves, and what that counts, when it differs from the
+// present one on the table of changed.
+func (s *search) gain(ctx context.Context, list []*candidate, changed *candidate, quick bool) (worth, float64, error) {
 	costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, changed, quick)
 	if err != nil {
-		return 0, err
+		return worth{}, 0, err
 	}
-	return s.score(s.present()) - s.score(costs) - writeRate*(s.growth(list)-s.growth(s.chosen)), nil
+	now := s.worth(s.present())
+	saves := now.minus(s.worth(costs))
+	return saves, now.gain(saves) - writeRate*(s.growth(list)-s.growth(s.chosen)), nil
 }
 
 // present are the costs under the present choice.
@@ -223,7 +232,7 @@ func (s *search) prune(ctx context.Context) error {
 
 // loss is how much the score rises without an index.
 func (s *search) loss(ctx context.Context, c *candidate) (float64, error) {
-	gain, err := s.gain(ctx, without(s.chosen, c), c, false)
+	_, gain, err := s.gain(ctx, without(s.chosen, c), c, false)
 	return -gain, err
 }
 
@@ -242,9 +251,9 @@ func (s *search) swap(ctx context.Context) error {
 			if c.err != nil || c.alone < minGain || slices.Contains(s.chosen, c) || !akin(c.index, old.index) || !s.fits(append(slices.Clone(rest), c)) {
 				continue
 			}
-			gain, err := s.gain(ctx, append(slices.Clone(rest), c), c, true)
+			_, gain, err := s.gain(ctx, append(slices.Clone(rest), c), c, true)
 			if err == nil && gain > most {
-				gain, err = s.gain(ctx, append(slices.Clone(rest), c), c, false)
+				_, gain, err = s.gain(ctx, append(slices.Clone(rest), c), c, false)
 			}
 			if err != nil {
 				return err
@@ -283,7 +292,8 @@ func (s *search) hide(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if s.score(costs)-s.score(s.present()) <= minGain {
+			now := s.worth(s.present())
+			if -now.gain(now.minus(s.worth(costs))) <= minGain {
 				s.hidden = hidden
 				if err := s.accept(ctx, s.chosen); err != nil {
 					return err
@@ -297,4 +307,55 @@ func (s *search) hide(ctx context.Context) error {
 // mayDrop reports whether an existing index is there only to be fast.
 func (s *search) mayDrop(ix dbindex.Index) bool {
 	return !ix.Unique && ix.Constraint == dbindex.NoConstraint && s.c.of(ix).refused == ""
+}
+
+// room tries what the budget has no place for, in place of those chosen that are worth
+// least for their size: small ones come first and may have left no room for a big one.
+func (s *search) room(ctx context.Context) error {
+	for _, c := range s.all {
+		if c.err != nil || c.alone < 10*minGain || slices.Contains(s.chosen, c) || s.fits(s.after(c)) {
+			continue
+		}
+		list, err := s.replacing(ctx, c)
+		if err != nil || list == nil {
+			return err
+		}
+		costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, nil, false)
+		if err != nil {
+			return err
+		}
+		if now := s.worth(s.present()); now.gain(now.minus(s.worth(costs))) > minSwap {
+			if err := s.accept(ctx, list); err != nil {
+				return err
+			}
+		}
+	}
+	return s.extend(ctx)
+}
+
+// replacing is the choice with c and less what is worth least for its size, until it
+// fits; nil when nothing makes it fit.
+func (s *search) replacing(ctx context.Context, c *candidate) ([]*candidate, error) {
+	worth := map[*candidate]float64{}
+	for _, h := range s.chosen {
+		loss, err := s.loss(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		worth[h] = loss / float64(h.bytes+1)
+	}
+	list := s.after(c)
+	for !s.fits(list) {
+		var least *candidate
+		for _, h := range list {
+			if h != c && (least == nil || worth[h] < worth[least]) {
+				least = h
+			}
+		}
+		if least == nil {
+			return nil, nil
+		}
+		list = without(list, least)
+	}
+	return list, nil
 }

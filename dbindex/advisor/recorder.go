@@ -172,7 +172,8 @@ func (c *recConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, e
 	if o.Isolation != 0 || o.ReadOnly {
 		return nil, errors.New("dbindex/advisor: the driver has no transaction options")
 	}
-	return c.Conn.Begin() //nolint:staticcheck // the only way of such a driver
+	//lint:ignore SA1019 the only way of such a driver
+	return c.Conn.Begin()
 }
 
 func (c *recConn) Ping(ctx context.Context) error {
@@ -215,7 +216,8 @@ func (s *recStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (d
 	if q, ok := s.Stmt.(driver.StmtQueryContext); ok {
 		return q.QueryContext(ctx, args)
 	}
-	return s.Stmt.Query(plain(args)) //nolint:staticcheck // the only way of such a driver
+	//lint:ignore SA1019 the only way of such a driver
+	return s.Stmt.Query(plain(args))
 }
 
 func (s *recStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
@@ -223,7 +225,8 @@ func (s *recStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (dr
 	if e, ok := s.Stmt.(driver.StmtExecContext); ok {
 		return e.ExecContext(ctx, args)
 	}
-	return s.Stmt.Exec(plain(args)) //nolint:staticcheck // the only way of such a driver
+	//lint:ignore SA1019 the only way of such a driver
+	return s.Stmt.Exec(plain(args))
 }
 
 func (s *recStmt) CheckNamedValue(v *driver.NamedValue) error {

@@ -52,17 +52,30 @@ type search struct {
 // of a millisecond, what asking takes. Factors are taken above it.
 const costFloor = 10
 
-// score is what the search makes small: 1 for the workload as it is.
-func (s *search) score(costs []float64) float64 {
-	sum, logs := 0.0, 0.0
+// worth is what a workload costs: the weighted sum, and the weighted mean of the
+// logarithms of the factors against the workload as it is.
+type worth struct{ sum, logs float64 }
+
+func (s *search) worth(costs []float64) (w worth) {
 	for i, it := range s.items {
-		if it.reason != "" && it.base == 0 {
+		if it.base == 0 {
 			continue
 		}
-		sum += it.q.Weight * costs[i]
-		logs += it.q.Weight * math.Log((costs[i]+costFloor)/(it.base+costFloor))
+		w.sum += it.q.Weight * costs[i]
+		w.logs += it.q.Weight * math.Log((costs[i]+costFloor)/(it.base+costFloor)) / max(s.weights, 1e-9)
 	}
-	return 0.5*sum/max(s.total, 1) + 0.5*(1+logs/max(s.weights, 1)/4)
+	return w
+}
+
+// minus is how much less o costs.
+func (w worth) minus(o worth) worth { return worth{w.sum - o.sum, w.logs - o.logs} }
+
+// gain is what a saving counts when the workload costs now: the logarithm of the factor
+// by which the sum falls, and the mean logarithm of those of the queries, half each. As
+// the sum falls, what is left of it counts more.
+func (now worth) gain(saved worth) float64 {
+	left := max(now.sum-saved.sum, now.sum*1e-6, 1e-9)
+	return 0.5*math.Log(max(now.sum, 1e-9)/left) + 0.5*saved.logs
 }
 
 // begin plans the workload as it is and derives the first candidates.
