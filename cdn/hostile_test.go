@@ -537,3 +537,32 @@ func TestOpenBreaker(t *testing.T) {
 		})
 	}
 }
+
+// TestRevive: the bucket was missing, so that all that was pending is dead. Once it is
+// there again the objects are revived and promoted.
+func TestRevive(t *testing.T) {
+	kind := cdn.ErrUnavailable
+	m := &cdntest.Memory{Fault: func(context.Context, string, string) error { return kind }}
+	u := newUploader(t, m, cdn.Options{Fallback: newLocal(t, cdn.LocalOptions{})})
+	for i := range 3 {
+		upload(t, u, "x.txt", fmt.Append(nil, i), cdn.UploadOptions{Key: fmt.Sprint("k", i)})
+	}
+	kind = cdn.ErrInvalid
+	u.Promote(t.Context())
+	if s := u.Stats(); s.Dead != 3 {
+		t.Fatalf("Stats = %+v; want 3 dead", s)
+	}
+	kind = nil
+	if n, err := u.Revive("k1"); n != 1 || err != nil {
+		t.Errorf("Revive(k1) = %d, %v", n, err)
+	}
+	if n, err := u.Promote(t.Context()); n != 1 || err != nil || m.Len() != 1 {
+		t.Errorf("Promote = %d, %v", n, err)
+	}
+	if n, err := u.Revive(""); n != 2 || err != nil {
+		t.Errorf("Revive = %d, %v", n, err)
+	}
+	if n, err := u.Promote(t.Context()); n != 2 || err != nil || m.Len() != 3 || u.Stats().Dead != 0 {
+		t.Errorf("Promote = %d, %v; %+v", n, err, u.Stats())
+	}
+}

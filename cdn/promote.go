@@ -261,8 +261,8 @@ func (u *Uploader) dropRetained() {
 	for _, e := range u.local.retained() {
 		// A clock that was set back must not keep copies for longer than Retain.
 		if left := e.Until.Sub(now); left <= 0 || left > u.opts.Retain {
-			c := *e
-			c.Blob, c.If = false, e.Gen
+			c := e.withoutBlob()
+			c.If = e.Gen
 			drop = append(drop, &c)
 		}
 	}
@@ -344,8 +344,44 @@ func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err e
 	c := *e
 	c.State, c.If, c.Handle, c.Until = stateDone, e.Gen, info.Ref.Handle, time.Now().UTC().Add(u.opts.Retain)
 	c.URL, _ = u.p.URL(Ref{Key: e.Key, Handle: c.Handle})
-	c.Blob = u.opts.Retain > 0
+	if u.opts.Retain <= 0 {
+		c = c.withoutBlob()
+		c.If = e.Gen
+	}
 	return u.local.commit(false, &c)
+}
+
+// Revive makes a dead object pending again, once what made the provider refuse it has
+// been put right, such as a missing bucket; Key "" revives all. It returns how many it
+// revived. Content that is damaged or missing on local disk dies again.
+func (u *Uploader) Revive(key string) (n int, err error) {
+	if u.local == nil {
+		return 0, nil
+	}
+	done, err := u.local.use()
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	for _, e := range u.local.waiting() {
+		if e.State != stateDead || key != "" && e.Key != key || !e.Blob {
+			continue
+		}
+		c := *e
+		c.State, c.If, c.Err = statePending, e.Gen, ""
+		applied, err := u.local.commit(false, &c)
+		if err != nil {
+			return n, u.local.opError("revive", e.Key, err)
+		}
+		if applied {
+			n++
+		}
+		u.mu.Lock()
+		delete(u.tried, e.Key)
+		u.mu.Unlock()
+	}
+	u.wake()
+	return n, nil
 }
 
 // turn waits for the key's turn at the provider, at most MaxWait.

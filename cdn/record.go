@@ -94,6 +94,11 @@ func (e *entry) applyTo(m map[string]*entry) (old *entry, ok bool) {
 	return old, true
 }
 
+// withoutBlob is a promoted e whose local copy goes: what is left is where it is now.
+func (e *entry) withoutBlob() entry {
+	return entry{Key: e.Key, Gen: e.Gen, State: e.State, Size: e.Size, Sum: e.Sum, CRC: e.CRC, Time: e.Time, Handle: e.Handle, URL: e.URL}
+}
+
 // waits reports that the provider does not have e or does not know of it.
 func (e *entry) waits() bool {
 	return e.State == statePending || e.State == stateDead || e.State == stateDelete
