@@ -11,13 +11,18 @@ import (
 
 // ServeHTTP serves objects by key below the path of LocalOptions.URL: GET and HEAD,
 // with ranges and validators, never listing and never running as part of the site
-// (nosniff, a sandbox policy, and attachment for active types). Promoted keys are
+// (nosniff, a sandbox policy, and attachment for active types). With
+// LocalOptions.SignKey it takes the direct uploads of PresignPut. Promoted keys are
 // redirected (302) to the provider; deleted and unknown ones are 404.
 func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if l.cors(w, r) {
+		return
+	}
+	direct := r.Method == http.MethodPut && len(l.opts.SignKey) > 0
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !direct {
 		h.Set("Allow", "GET, HEAD")
 		l.refuse(w, http.StatusMethodNotAllowed)
 		return
@@ -26,6 +31,16 @@ func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok || CheckKey(key) != nil {
 		l.refuse(w, http.StatusNotFound)
 		return
+	}
+	if direct {
+		l.receivePut(w, r, key)
+		return
+	}
+	if l.opts.Private {
+		if _, ok := l.permitted(r, key); !ok {
+			l.refuse(w, http.StatusForbidden)
+			return
+		}
 	}
 	if to := l.redirect(key); to != "" {
 		h.Set("Cache-Control", "no-cache") // the key may be replaced and be local again
@@ -45,7 +60,9 @@ func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", e.Type)
 	h.Set("Etag", e.etag())
 	h.Set("Cache-Control", e.Cache)
-	if e.Cache == "" {
+	if l.opts.Private {
+		h.Set("Cache-Control", "private, no-cache") // the permission ends
+	} else if e.Cache == "" {
 		h.Set("Cache-Control", "no-cache")
 	}
 	if d := disposition(e); d != "" {

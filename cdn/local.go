@@ -34,6 +34,14 @@ type LocalOptions struct {
 	// ErrLocalFull. Bodies that are spooled while they are read, and the journal, are
 	// not counted. Default 0: as much as the disk takes.
 	MaxBytes int64
+	// SignKey is the secret of signed URLs, at least 16 bytes, for direct uploads and
+	// private reading; see [Local.PresignPut]. Default none: neither is possible.
+	SignKey []byte
+	// Private makes the handler serve only to URLs of PresignGet. It needs SignKey.
+	Private bool
+	// AllowOrigins lists the origins, such as "https://app.example", whose pages may
+	// read and, with a signed URL, upload by script (CORS); "*" is all. Default none.
+	AllowOrigins []string
 	// Logger reports damage that was found and what was saved. Nil: silent.
 	Logger *slog.Logger
 }
@@ -100,6 +108,13 @@ func NewLocal(o LocalOptions) (*Local, error) {
 	if o.Dir == "" {
 		err = errors.Join(errors.New("field Dir is empty"), err)
 	}
+	if n := len(o.SignKey); n > 0 && n < 16 {
+		err = errors.Join(err, fmt.Errorf("field SignKey has %d bytes, at least 16 are wanted", n))
+	}
+	if o.Private && len(o.SignKey) == 0 {
+		err = errors.Join(err, errors.New("field Private needs SignKey"))
+	}
+	o.SignKey, o.AllowOrigins = slices.Clone(o.SignKey), slices.Clone(o.AllowOrigins)
 	if o.MaxBytes < 0 {
 		err = errors.Join(err, fmt.Errorf("field MaxBytes: %d is negative", o.MaxBytes))
 	}
