@@ -23,7 +23,7 @@ func (e *encoder) file(sequential bool) ([]byte, error) {
 		w.codes(s)
 		s.header(w, e)
 		w.tokens(s)
-		e.spare = append(s.spare, append(s.full, s.tokens)...)
+		e.spare = append(s.spare, s.chunks()...)
 	}
 	return append(w.out, 0xff, 0xd9), nil
 }
@@ -91,7 +91,7 @@ func (w *writer) tokens(s *scan) {
 			table[t][sym] = uint32(c.bits[sym]) | uint32(c.lens[sym])<<16
 		}
 	}
-	for _, chunk := range append(s.full, s.tokens) {
+	for _, chunk := range s.chunks() {
 		for _, t := range chunk {
 			n := t >> 16 & 31
 			if t&plain != 0 {

@@ -77,6 +77,14 @@ func (s *scan) grow() {
 	s.tokens = make([]token, 0, 1<<13)
 }
 
+// chunks returns the chunks that hold the tokens of the scan.
+func (s *scan) chunks() [][]token {
+	if len(s.tokens) == 0 {
+		return s.full
+	}
+	return append(s.full, s.tokens)
+}
+
 // run fills the tokens and codes of a scan.
 func (s *scan) run(e *encoder, sequential bool) (err error) {
 	switch {

@@ -77,7 +77,7 @@ func newSearch(e *encoder, o Options) *search {
 	for i := range e.comps {
 		blocks += e.comps[i].bw * e.comps[i].bh
 	}
-	s := &search{e: e, most: min(max(o.Quality, 1), 100), stride: min(max(blocks/500, 1), 13), fixed: 900, factor: 0.96}
+	s := &search{e: e, most: min(max(o.Quality, 1), 100), stride: min(max(blocks/400, 1), 13), fixed: 900, factor: 0.96}
 	if o.Sequential {
 		s.fixed, s.factor = 400, 1
 	}
@@ -91,14 +91,19 @@ func (s *search) learn(q float64, size int) {
 
 // quality returns the highest quality, up to the most, whose guess is at most size.
 func (s *search) quality(size float64) float64 {
-	lo, hi := 1.0, s.most
-	top := s.guess(hi)
-	if top <= size {
-		return hi
+	// High qualities take the longest to guess, so the bracket begins below them.
+	lo, hi := 1.0, 1.0
+	low, top := 0.0, s.guess(1)
+	for _, q := range []float64{50, 75, 90, 100} {
+		if top > size || hi >= s.most {
+			break
+		}
+		lo, low = hi, top
+		hi = min(q, s.most)
+		top = s.guess(hi)
 	}
-	low := s.guess(lo)
-	if low >= size {
-		return lo
+	if top <= size || lo == hi {
+		return hi
 	}
 	for i := range 9 {
 		// Sizes grow about exponentially with quality, but steeply towards its end.
