@@ -48,20 +48,26 @@
 // resampling pass per size. Memory is booked before it is taken, under one mutex
 // that is held for a few instructions. A JPEG stays in its Y, Cb and Cr planes
 // from the decoder to the encoder; conversions between colour models happen at the
-// size of the result. BenchmarkProcess and BenchmarkHandlerHit print time and
+// size of the result. It is decoded at once to a half, a quarter or an eighth of its
+// size, whichever still leaves the largest result of the call 1.5 times what it
+// needs; a sequential one never has more than these planes in memory, a progressive
+// one two bytes more for each of its samples, but at an eighth, for which only the
+// scans with the means of the blocks are read. Results are progressive with Huffman
+// codes of their own, small ones sequential. BenchmarkProcess and BenchmarkHandlerHit print time and
 // allocations of a job and of a cached reply.
 //
 // # Limits
 //
 // Reads JPEG, PNG, GIF and still WebP, and BMP and TIFF when asked; writes JPEG
-// (baseline, 4:2:0), PNG, GIF and lossless WebP, and what [Options].Encoders adds.
+// (4:2:0, from quality 90 on 4:4:4), PNG, GIF and lossless WebP, and what [Options].Encoders adds.
 // Animation survives from GIF to GIF only; other results show the first frame, as
 // do results of an animated PNG. Results have 8 bits per channel. Matrix ICC
 // profiles (Display P3, Adobe RGB) are converted to sRGB; pictures under other
 // profiles are taken as they are. Metadata never survives, GPS positions included,
-// unless the whole block is Disabled. The decoders of image/jpeg, image/png,
-// image/gif and golang.org/x/image do the decoding, so a cancelled context is seen
-// when they read on, not inside their computing. Importing this package registers
+// unless the whole block is Disabled. JPEG in gray and YCbCr is decoded here and looks
+// at the context for each row of blocks; the decoders of image/jpeg (RGB and inks),
+// image/png, image/gif and golang.org/x/image do the rest, so a cancelled context is
+// seen when they read on, not inside their computing. Importing this package registers
 // formats with package image, as those decoders do in any program; this package
 // itself never asks that registry. A JPEG of more than 100 scans is refused.
 //

@@ -36,11 +36,13 @@ var (
 // [ErrTooLarge]. Nothing was allocated for the picture when it is returned.
 type LimitError struct {
 	// Limit names the limit: "bytes", "pixels", "frames", "frame pixels",
-	// "output side", "memory", or "scans" for a progressive JPEG of more than 100,
+	// "output side", "memory", "target bytes" for a Spec.TargetBytes that even quality
+	// 1 does not meet, or "scans" for a progressive JPEG of more than 100,
 	// which would keep the decoder busy for hours.
 	Limit string
 	// Got is what the source or spec asks for, in the unit of the limit. Where
-	// reading stopped early (bytes) it is the first value known to be too much.
+	// reading stopped early (bytes) it is the first value known to be too much; for
+	// target bytes it is the length at quality 1.
 	Got int64
 	// Max is the limit that was set.
 	Max int64

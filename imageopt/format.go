@@ -20,7 +20,8 @@ type Format uint8
 const (
 	// FormatAuto picks the format of a result; see [Spec].Format.
 	FormatAuto Format = iota
-	// FormatJPEG is baseline or progressive JPEG in; baseline 4:2:0 out.
+	// FormatJPEG is baseline or progressive JPEG in; progressive out, small files
+	// sequential.
 	FormatJPEG
 	// FormatPNG is PNG. Sources of 16 bits per channel come out with 8.
 	FormatPNG

@@ -118,7 +118,8 @@ func (t *acTable) skips() *skipTable {
 	if t.skip != nil {
 		return t.skip
 	}
-	var one skipTable // of single symbols
+	var one skipTable              // of single symbols
+	var codeLen [1 << skBits]uint8 // without what follows the code
 	for k := range t.n {
 		l, sym := uint(t.lens[k]), uint16(t.vals[k])
 		if l > skBits {
@@ -129,7 +130,8 @@ func (t *acTable) skips() *skipTable {
 			e = uint16(l) | skipEnd
 		}
 		for i := range 1 << (skBits - l) {
-			one[int(t.first[k]>>(16-skBits))+i] = e
+			at := int(t.first[k]>>(16-skBits)) + i
+			one[at], codeLen[at] = e, uint8(l)
 		}
 	}
 	t.skip = new(skipTable)
@@ -140,7 +142,7 @@ func (t *acTable) skips() *skipTable {
 			used := e & 63
 			rest := uint32(i) << used & (1<<skBits - 1)
 			next := one[rest]
-			if next == 0 || t.codeLen(rest) > skBits-uint32(used) {
+			if next == 0 || uint16(codeLen[rest]) > skBits-used {
 				break
 			}
 			e = used + next&63 | (e>>6&127+next>>6&127)<<6 | next&skipEnd
@@ -148,10 +150,4 @@ func (t *acTable) skips() *skipTable {
 		t.skip[i] = e
 	}
 	return t.skip
-}
-
-// codeLen is the length of the code that a window of skBits begins with.
-func (t *acTable) codeLen(w uint32) uint32 {
-	_, l := t.find(w << (16 - skBits))
-	return uint32(l)
 }

@@ -1,5 +1,7 @@
 package jpegdec
 
+import "encoding/binary"
+
 // The inverse transforms take dequantised coefficients and write samples. The one of
 // 8 × 8 is the factorisation of Loeffler, Ligtenberg and Moschytz with 13 bits of
 // fraction; the smaller ones give the averages of the samples that they stand for, as
@@ -35,14 +37,18 @@ func clamp(v int32) byte {
 // flat fills n × n samples.
 func flat(dst []byte, st, n int, dc int32) {
 	v := clamp((dc + 4) >> 3)
-	if n == 1 {
+	switch n {
+	case 1:
 		dst[0] = v
-		return
-	}
-	for y := range n {
-		r := dst[y*st:][:n]
-		for x := range r {
-			r[x] = v
+	case 2:
+		dst[0], dst[1], dst[st], dst[st+1] = v, v, v, v
+	case 4:
+		for y := range 4 {
+			binary.LittleEndian.PutUint32(dst[y*st:], uint32(v)*0x01010101)
+		}
+	default:
+		for y := range 8 {
+			binary.LittleEndian.PutUint64(dst[y*st:], uint64(v)*0x0101010101010101)
 		}
 	}
 }
