@@ -14,7 +14,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/perfblocks/perfblocks/imageopt"
 )
@@ -368,6 +370,57 @@ func TestCancelledInsideDecoder(t *testing.T) {
 			t.Errorf("%s: %v after decoding %v, resizing %v; want the decoder to stop", name, err, ev.Decode, ev.Resize)
 		}
 	}
+}
+
+// The decoder of WebP cannot be stopped, but nobody waits for it; its memory stays
+// booked until it ends.
+func TestCancelledLeavesDecoder(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{})
+	src := toWebP(t, photo(700, 500))
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		synctest.Test(t, func(t *testing.T) {
+			cancel()
+			for _, err := range o.Variants(ctx, src, []imageopt.Spec{{Width: 50}}) {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("Variants = %v; want Canceled", err)
+				}
+			}
+			synctest.Wait()
+			if o.Stats().Memory != 0 {
+				t.Errorf("%d bytes stay booked", o.Stats().Memory)
+			}
+		})
+	}
+	// Cancelled by the decoder's own look at it, while the job waits for the decoder.
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("client went away")
+		at := &cancelAt{Context: ctx, cancel: func() { cancel(why) }}
+		at.left.Store(2)
+		_, err := o.Process(at, io.Discard, bytes.NewReader(src), imageopt.Spec{Width: 50})
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
+			t.Errorf("Process = %v; want Canceled and its cause", err)
+		}
+		synctest.Wait()
+		if o.Stats().Memory != 0 {
+			t.Errorf("%d bytes stay booked", o.Stats().Memory)
+		}
+	})
+}
+
+// cancelAt is a context that ends when it has been asked a number of times.
+type cancelAt struct {
+	context.Context
+	left   atomic.Int64
+	cancel func()
+}
+
+func (c *cancelAt) Err() error {
+	if c.left.Add(-1) < 0 {
+		c.cancel()
+	}
+	return c.Context.Err()
 }
 
 // countdown is a context that is done after it has been asked a number of times.

@@ -116,7 +116,7 @@ func (j *job) admit(ctx context.Context, specs ...Spec) (release func(), err err
 	if err != nil {
 		return nil, err
 	}
-	return func() { j.o.queue.release(need) }, nil
+	return func() { j.src.release(func() { j.o.queue.release(need) }) }, nil
 }
 
 // resultCost estimates the memory for one result, in bytes.

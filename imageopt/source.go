@@ -11,12 +11,12 @@ import (
 	"image/png"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/perfblocks/perfblocks/imageopt/internal/header"
 	"github.com/perfblocks/perfblocks/imageopt/internal/icc"
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
-	"golang.org/x/image/webp"
 )
 
 // source is a picture file: its header, and its bytes once they are read.
@@ -28,6 +28,9 @@ type source struct {
 	size   int64          // length of the file if known, else 0
 	colour *icc.Transform // to sRGB, nil for none
 	plain  bool           // no profile, or sRGB
+	left   sync.WaitGroup // the decoder that may go on after its job has returned
+
+	abandoned bool // it does
 }
 
 func (s *source) info() Info {
@@ -350,7 +353,11 @@ func (s *source) decodeCost(w wanted) int64 {
 			cost += 2 * h.Samples
 		}
 	}
-	return 1<<18 + max(s.size, int64(len(s.data))) + cost
+	size := max(s.size, int64(len(s.data)))
+	if s.format == FormatWebP {
+		size *= 2 // the decoder has a copy
+	}
+	return 1<<18 + size + cost
 }
 
 // decodeStill decodes the picture, of an animation its first frame.
@@ -365,7 +372,7 @@ func (s *source) decodeStill(ctx context.Context) (img image.Image, err error) {
 		case FormatGIF:
 			img, err = gif.Decode(r)
 		case FormatWebP:
-			img, err = webp.Decode(r)
+			img, err = s.decodeWebP(ctx)
 		case FormatBMP:
 			img, err = bmp.Decode(r)
 		case FormatTIFF:
