@@ -29,8 +29,10 @@
 // # Concurrency
 //
 // [Optimizer] and [Handler] are safe for concurrent use. A job runs on the
-// goroutine that called, and [Hooks] are called there, outside all locks. The
-// Optimizer owns no goroutine. The Handler runs each job on a goroutine that ends
+// goroutine that called, and [Hooks] are called there, outside all locks. With
+// [Options].Workers some more share its resampling and end with it. The decoder of
+// WebP, which cannot be stopped, has a goroutine that a cancelled job leaves behind,
+// and its memory stays booked until it ends. The Handler runs each job on a goroutine that ends
 // with the job, or soon after the last client has gone; [Handler.Close] waits for
 // them. Jobs wait for memory in the order of their arrival.
 //
@@ -53,8 +55,10 @@
 // needs; a sequential one never has more than these planes in memory, a progressive
 // one two bytes more for each of its samples, but at an eighth, for which only the
 // scans with the means of the blocks are read. Results are progressive with Huffman
-// codes of their own, small ones sequential. BenchmarkProcess and BenchmarkHandlerHit print time and
-// allocations of a job and of a cached reply.
+// codes of their own, small ones sequential. Resampling runs in AVX2 where the
+// processor has it; the tag purego builds without, with the same results to the bit.
+// BenchmarkProcess and BenchmarkHandlerHit print time and allocations of a job and of a
+// cached reply.
 //
 // # Limits
 //
@@ -62,12 +66,15 @@
 // (4:2:0, from quality 90 on 4:4:4), PNG, GIF and lossless WebP, and what [Options].Encoders adds.
 // Animation survives from GIF to GIF only; other results show the first frame, as
 // do results of an animated PNG. Results have 8 bits per channel. Matrix ICC
-// profiles (Display P3, Adobe RGB) are converted to sRGB; pictures under other
-// profiles are taken as they are. Metadata never survives, GPS positions included,
-// unless the whole block is Disabled. JPEG in gray and YCbCr is decoded here and looks
-// at the context for each row of blocks; the decoders of image/jpeg (RGB and inks),
-// image/png, image/gif and golang.org/x/image do the rest, so a cancelled context is
-// seen when they read on, not inside their computing. Importing this package registers
+// profiles (Display P3, Adobe RGB, ProPhoto) are converted to sRGB; pictures under
+// other profiles are taken as they are. Of metadata survives what [Spec].Metadata
+// says, and never a GPS position, unless the whole block is Disabled. Pictures in XYB
+// colours are refused; those with a gain map come out as their base picture.
+// Lossless WebP has no entropy image and no cross-colour transform. JPEG in gray and
+// YCbCr is decoded here and looks at the context for each row of blocks; the decoders
+// of image/jpeg (RGB and inks), image/png, image/gif and golang.org/x/image do the
+// rest, so a cancelled context is seen when they read on, not inside their computing.
+// Importing this package registers
 // formats with package image, as those decoders do in any program; this package
 // itself never asks that registry. A JPEG of more than 100 scans is refused.
 //

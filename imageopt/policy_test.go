@@ -183,3 +183,22 @@ func TestReadByOthers(t *testing.T) {
 		t.Skip("no other reader is there: install libjpeg-turbo-progs, webp, libvips-tools, libimage-exiftool-perl")
 	}
 }
+
+// Pictures in Display P3 and ProPhoto, compared with what libvips makes of them.
+func TestProfileFilesAgainstVips(t *testing.T) {
+	vips, err := exec.LookPath("vips")
+	if err != nil {
+		t.Skip("vips is not there: install libvips-tools")
+	}
+	o := newOptimizer(t, imageopt.Options{})
+	for _, name := range []string{"p3.png", "prophoto.png"} {
+		file, ref := asset(t, "colour", name), filepath.Join(t.TempDir(), "ref.png")
+		if msg, err := exec.CommandContext(t.Context(), vips, "icc_transform", file, ref, "srgb").CombinedOutput(); err != nil {
+			t.Fatalf("vips: %v: %s", err, msg)
+		}
+		out, res := process(t, o, readFile(t, file), imageopt.Spec{Format: imageopt.FormatPNG})
+		if _, most := diff(t, decode(t, out), decode(t, readFile(t, ref))); most > 2 || !res.Source.Profile {
+			t.Errorf("%s: most %d off vips, profile %t", name, most, res.Source.Profile)
+		}
+	}
+}
