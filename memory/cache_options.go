@@ -14,8 +14,9 @@ const (
 	// in a small cache. In a large one a use only marks its entry, as moving it would
 	// cost more than the rest of Get; who comes to the end of its shard's order with a
 	// mark is spared once and begins anew (CLOCK). On published traces that hits as
-	// often as the exact order, within 0.4 points. One search spares 16 at most, so
-	// that a new entry outlives at least as many evictions as a 17th of its shard.
+	// often as the exact order, within 0.4 points. One search spares 16 at most. A new
+	// entry that nobody has asked for yet is spared too until a quarter of its shard's
+	// entries were replaced, however much the others are used.
 	PolicyLRU Policy = iota
 	// PolicyScanResistant keeps what is used often, so that a pass over many keys
 	// that are used once does not push it out. It is W-TinyLFU with an adaptive

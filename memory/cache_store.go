@@ -49,6 +49,9 @@ func (c *Cache[K, V]) dropVictim(s *shard[K, V], keep uint32, now int64, reason 
 	}
 	freed = e.size()
 	c.drop(s, idx, reason, out)
+	if s.scan == nil && !s.exact {
+		s.age.step(s.count)
+	}
 	return freed
 }
 
@@ -99,6 +102,9 @@ func (c *Cache[K, V]) place(s *shard[K, V], hash uint32, key K, value V, size in
 		}
 		c.note(out, e, EvictReplaced)
 		s.update(idx, value, size, c.deadline())
+		if s.age.now != 0 {
+			e.setFrequency(s.age.now)
+		}
 		if grown < 0 {
 			c.budget.release(0, -grown)
 		}
@@ -116,8 +122,12 @@ func (c *Cache[K, V]) place(s *shard[K, V], hash uint32, key K, value V, size in
 		return false
 	}
 	idx = s.insert(hash, key, value, size, c.deadline(), ringWindow)
-	if s.scan != nil {
+	switch {
+	case s.scan != nil:
 		s.scanInsert(idx, full)
+	case s.age.now != 0:
+		s.age.step(s.count)
+		s.at(idx).setFrequency(s.age.now)
 	}
 	return true
 }

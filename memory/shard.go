@@ -89,6 +89,7 @@ type shard[K comparable, V any] struct {
 	count  int
 	ends   [rings]ends
 	exact  bool  // one shard is all: PolicyLRU keeps the order of uses itself
+	age    age   // of newcomers, under PolicyLRU in a cache of more shards
 	scan   *scan // nil under PolicyLRU
 	table
 	calls    map[K]*call[V]
@@ -260,22 +261,43 @@ func (s *shard[K, V]) victim(keep uint32) uint32 {
 }
 
 // oldest returns the entry at the cold end of a ring, or 0 if there is none but keep.
-// Entries that were used while they moved there, and keep, go to the front instead, a
-// few at most: so a search is short, and who was just set has a while even where all
-// others are used.
+// Entries that were used while they moved there, young ones and keep go to the front
+// instead, a few at most: so a search is short. Where it meets no other, the first of
+// those that were used goes.
 func (s *shard[K, V]) oldest(ring int, keep uint32) uint32 {
 	r := &s.ends[ring]
-	for range chances {
-		if r.last == 0 || r.last == r.first || r.last != keep && !s.at(r.last).used() {
+	spared := uint32(0) // the first that was used
+	for range s.age.chances() {
+		last := r.last
+		if last == 0 || last == r.first {
 			break
 		}
-		s.move(r.last, ring)
+		switch e := s.at(last); {
+		case last == keep:
+		case e.used():
+			if spared == 0 {
+				spared = last
+			}
+			if s.scan == nil {
+				e.setFrequency(0) // it was asked for, so its age does not matter any more
+			}
+		case !s.young(e):
+			return last
+		}
+		s.move(last, ring)
 	}
-	if r.last == keep && keep != 0 {
+	last := r.last
+	if spared != 0 && (last == keep || s.at(last).used() || s.young(s.at(last))) {
+		return spared
+	}
+	if last == keep && keep != 0 {
 		return s.at(keep).prev
 	}
-	return r.last
+	return last
 }
+
+// young tells whether e counts as just set, under PolicyLRU.
+func (s *shard[K, V]) young(e *entry[K, V]) bool { return s.age.now != 0 && s.age.young(e.frequency()) }
 
 // each yields the entries of one ring after another, the least recently used first.
 func (s *shard[K, V]) each(yield func(idx uint32) bool) {
@@ -302,6 +324,7 @@ func (s *shard[K, V]) unlock() {
 func (s *shard[K, V]) detach() *shard[K, V] {
 	old := &shard[K, V]{chunks: s.chunks, shift: s.shift, used: s.used, count: s.count, ends: s.ends}
 	s.chunks, s.used, s.free, s.count, s.parts, s.ends = nil, 0, 0, 0, nil, [rings]ends{}
+	s.age = age{}
 	if s.scan != nil { // uses of absent keys are not known any more, the window's share is
 		s.scan.sketch, s.scan.bytes, s.scan.debt, s.scan.counts = sketch{}, [rings]int64{}, 0, 0
 	}
@@ -329,7 +352,10 @@ func (s *shard[K, V]) compact() {
 	for idx := range old.each {
 		e := old.at(idx)
 		at := s.insert(e.hash, e.key, e.value, e.size(), e.deadline(), e.ring())
-		s.at(at).meta |= e.meta & (usedBit | freqMask)
+		s.at(at).meta |= e.meta & usedBit
+		if s.scan != nil {
+			s.at(at).setFrequency(e.frequency())
+		}
 	}
 }
 
