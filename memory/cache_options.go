@@ -14,7 +14,7 @@ const (
 	// in a small cache. In a large one a use only marks its entry, as moving it would
 	// cost more than the rest of Get; who comes to the end of its shard's order with a
 	// mark is spared once and begins anew (CLOCK). On published traces that hits as
-	// often as the exact order, within 0.4 points. One search spares 16 at most. A new
+	// often as the exact order, or at most 1 point less. One search spares 16 at most. A new
 	// entry that nobody has asked for yet is spared too until a quarter of its shard's
 	// entries were replaced, however much the others are used.
 	PolicyLRU Policy = iota
