@@ -276,6 +276,9 @@ func (a *pgApply) replace(ctx context.Context, i int, s *StepReport) (Outcome, e
 		_, err := a.dropInvalid(ctx, tmpWant) // a leftover of a cancelled run
 		return Present, err
 	}
+	if have != nil && have.Kind == "I" && !have.owned() && have.index.Equivalent(a.d, want) {
+		return a.create(ctx, s, s.Step.Index, want) // half a tree: what is attached stays
+	}
 	if have != nil && (!have.index.Equivalent(a.d, old) && !have.index.Equivalent(a.d, want) || have.owned()) {
 		return Failed, conflict(a.d, have.index, s.Step.Old)
 	}
