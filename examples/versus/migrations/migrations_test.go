@@ -129,9 +129,12 @@ func TestPostgres(t *testing.T) {
 	for _, tool := range []tool{gooseTool, migrateTool} {
 		for _, blocking := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/blocking=%v", tool.kind, blocking), func(t *testing.T) {
-				upDownUp(t, schema(t, addr, fmt.Sprintf("%c%v", tool.kind.String()[0], blocking)), tool, blocking)
+				upDownUp(t, schema(t, addr, fmt.Sprintf("%c%v", tool.kind.String()[0], blocking)), tool, blocking, false)
 			})
 		}
+		t.Run(tool.kind.String()+"/if not exists", func(t *testing.T) {
+			upDownUp(t, schema(t, addr, fmt.Sprintf("%cguarded", tool.kind.String()[0])), tool, false, true)
+		})
 	}
 	for _, tool := range []tool{gooseTool, migrateTool} {
 		t.Run(fmt.Sprintf("%s/guard", tool.kind), func(t *testing.T) { guarded(t, schema(t, addr, "guard"+tool.kind.String()[:1]), tool) })
@@ -140,7 +143,7 @@ func TestPostgres(t *testing.T) {
 }
 
 func TestSQLite(t *testing.T) {
-	upDownUp(t, open(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")), gooseTool, false)
+	upDownUp(t, open(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")), gooseTool, false, false)
 }
 
 func open(t *testing.T, driver, source string) database {
@@ -176,11 +179,11 @@ func exec(t *testing.T, db database, query string) {
 	}
 }
 
-func upDownUp(t *testing.T, db database, tool tool, blocking bool) {
+func upDownUp(t *testing.T, db database, tool tool, blocking, guard bool) {
 	exec(t, db, tables)
 	plan := diff(t, db)
 	plan.Blocking = blocking
-	files, err := plan.Migration(tool.kind, dbindex.MigrationOptions{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
+	files, err := plan.Migration(tool.kind, dbindex.MigrationOptions{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), IfNotExists: guard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +207,7 @@ func upDownUp(t *testing.T, db database, tool tool, blocking bool) {
 	if got := catalog(t, db); got != after {
 		t.Errorf("after the second up:\n%s\nwant\n%s", got, after)
 	}
-	bench.Emit(t, bench.Row{Measure: fmt.Sprintf("up, down and up again by %s (%s, blocking %v): catalog equal", tool.kind, db.driver, blocking), Unit: "runs", Ours: map[bool]float64{true: 1}[!t.Failed()], Goal: "= 1", OK: !t.Failed()})
+	bench.Emit(t, bench.Row{Measure: fmt.Sprintf("up, down and up again by %s (%s, blocking %v, if not exists %v): catalog equal", tool.kind, db.driver, blocking, guard), Unit: "runs", Ours: map[bool]float64{true: 1}[!t.Failed()], Goal: "= 1", OK: !t.Failed()})
 }
 
 // diff asks for want on the two tables; the bookkeeping of the tools stays out.
