@@ -79,8 +79,9 @@ func (o Options) filled() (Options, error) {
 // Advise looks for the set of indexes that makes the whole workload cheapest within
 // the budgets. It plans each query, derives candidates from what the plans filter,
 // join, sort and read, and then adds, widens, exchanges and removes indexes as long as
-// the planner's cost falls. Half of what counts is the weighted sum of costs, half the
-// factor by which each query falls, so that one giant does not hide the others.
+// the planner's cost falls. Half of what counts is the factor by which the weighted sum
+// of costs falls, half the mean of the queries' own factors, so that one giant does not
+// hide the others.
 //
 // A query that cannot be planned is told in its [QueryAdvice].Reason and left out. The
 // error matches [ErrOptions], ctx.Err(), or is the backend's.
