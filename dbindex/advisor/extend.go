@@ -313,7 +313,15 @@ func (s *search) mayDrop(ix dbindex.Index) bool {
 // least for their size: small ones come first and may have left no room for a big one.
 func (s *search) room(ctx context.Context) error {
 	for _, c := range s.all {
-		if c.err != nil || c.alone < 10*minGain || slices.Contains(s.chosen, c) || s.fits(s.after(c)) {
+		if c.err != nil || slices.Contains(s.chosen, c) || s.fits(s.after(c)) {
+			continue
+		}
+		// What it was worth before the others were there says nothing now.
+		_, gain, err := s.gain(ctx, s.after(c), c, true)
+		if err != nil {
+			return err
+		}
+		if gain < 10*minGain {
 			continue
 		}
 		list, err := s.replacing(ctx, c)
