@@ -113,12 +113,12 @@ func TestRemoteHandler(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	})
-	s, err := imageopt.NewRemoteSource(imageopt.RemoteOptions{Hosts: []string{o.host}, AllowHTTP: true, AllowPrivate: true})
+	s, err := imageopt.NewRemoteSource(imageopt.RemoteOptions{Hosts: []string{o.host}, AllowHTTP: true, AllowPrivate: true, Timeout: 10 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	opt := newOptimizer(t, imageopt.Options{})
+	opt := newOptimizer(t, imageopt.Options{Limits: imageopt.Limits{Bytes: 1 << 20}})
 	h, err := imageopt.NewHandler(opt, s, imageopt.HandlerOptions{Cache: &mapCache{m: map[string][]byte{}}})
 	if err != nil {
 		t.Fatal(err)

@@ -315,7 +315,7 @@ func (c ctxReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.r.Read(p[:min(len(p), 64<<10)])
+	return c.r.Read(p[:min(len(p), 1<<10)]) // a thousand times that in pixels, if they are smooth
 }
 
 // maxScans bounds the scans of a JPEG. Encoders write about ten; the decoder walks

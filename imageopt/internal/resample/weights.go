@@ -46,9 +46,6 @@ type windows struct {
 
 func (w *windows) of(i int) []int16 { return w.w[i*w.taps:][:w.taps] }
 
-// direct reports whether result i is a copy of one sample.
-func (w *windows) direct(i int) bool { return w.n[i] == 1 && w.w[i*w.taps] == one }
-
 // windows rounds the weights to integers. Rounding is carried along the window, so
 // that weights sum to exactly one and no single sample bears the error of a thousand.
 func (a Axis) windows(k Kernel) *windows {

@@ -115,7 +115,7 @@ func (e *encoder) write(predict, green bool) {
 		b.put(1, 1)
 		b.put(predictor, 2)
 		b.put(uint32(tile-2), 3)
-		rest, modes := predicted(pix, e.w, e.h, tile)
+		rest, modes := predicted(pix, e.w, e.h, tile, func() bool { return e.ctx.Err() != nil })
 		e.image(b, modes, (e.w+1<<tile-1)>>tile, false)
 		pix = rest
 	}
@@ -136,6 +136,7 @@ func (e *encoder) image(b *bitWriter, pix []uint32, w int, main bool) {
 		sizes = sizes[:1]
 	}
 	f := newFinder(pix, w, depth)
+	f.stop = func() bool { return e.ctx.Err() != nil }
 	d := &distances{w, e.distances}
 	mark := *b
 	mark.out = append([]byte(nil), b.out...)

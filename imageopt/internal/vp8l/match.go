@@ -37,6 +37,7 @@ type finder struct {
 	w     int
 	prev  []int32 // the last place with the same two pixels
 	depth int
+	stop  func() bool // asked now and then; what follows is of no use then
 }
 
 func newFinder(pix []uint32, w, depth int) *finder {
@@ -97,7 +98,6 @@ type costs struct {
 	red, blue, alpha     [256]float32
 	distance             [40]float32
 	cacheBits            uint
-	width                int
 	lengthCost, distCost func(int) float32
 }
 
@@ -112,7 +112,10 @@ func (f *finder) parse(c *costs, cacheBits uint) []token {
 func (f *finder) greedy(cacheBits uint) []token {
 	var out []token
 	colours := newCache(cacheBits)
-	for i := 0; i < len(f.pix); {
+	for i, k := 0, 0; i < len(f.pix); k++ {
+		if k%1024 == 0 && f.stop() {
+			return nil
+		}
 		distance, n := 0, 0
 		f.each(i, func(d, k int) { distance, n = d, k })
 		if n < 3 || n == 3 && distance > 1000 {
@@ -143,6 +146,9 @@ func (f *finder) cheapest(c *costs) []token {
 	colours := newCache(c.cacheBits)
 	lastDistance, lastN := 0, 0
 	for i, p := range f.pix {
+		if i%1024 == 0 && f.stop() {
+			return nil
+		}
 		here := ways[i].cost
 		t := colours.token(p)
 		v := here

@@ -87,11 +87,11 @@ func at(pix []uint32, i, x, y, w int, mode uint8) uint32 {
 
 // predicted returns what remains of the picture after prediction, and the mode of
 // each tile of 2^b × 2^b pixels.
-func predicted(pix []uint32, w, h int, b uint) (rest, tiles []uint32) {
+func predicted(pix []uint32, w, h int, b uint, stop func() bool) (rest, tiles []uint32) {
 	rest = make([]uint32, len(pix))
 	side := 1 << b
 	last := uint8(0)
-	for y0 := 0; y0 < h; y0 += side {
+	for y0 := 0; y0 < h && !stop(); y0 += side {
 		for x0 := 0; x0 < w; x0 += side {
 			x1, y1 := min(x0+side, w), min(y0+side, h)
 			last = bestMode(pix, x0, y0, x1, y1, w, last)
