@@ -49,6 +49,13 @@
 // disk. A fallback costs one file (written, synced, renamed, its directory synced) and one
 // journal record; concurrent records share a sync.
 //
+// With a [Multiparter], content of more than two parts goes in parts, several at once. A
+// stream of more than one part under an explicit key is sent while it is read, in
+// buffers within Options.MaxMemory, or, with a Fallback, from the file that it is
+// written to at the same time, unsynced. A derived key stands for the whole content, so
+// that such a stream is read to its end first. With a Fallback the parts are logged, and
+// a later process sends again no more than what was under way.
+//
 // # Limits
 //
 // A provider that applies an abandoned request late can overwrite newer content of
@@ -57,8 +64,9 @@
 // cannot suffer from either. Where a provider confirms no checksum, in its answer or
 // by Head, the length is all that is compared: an overwrite by content of the same
 // length that it drops while it reports success goes unnoticed. Local keeps an entry
-// in memory for each key that it holds or has promoted. Every body is read to its
-// end before it is sent, in one request: [Multiparter] is not used yet. The
+// in memory for each key that it holds or has promoted. A stream whose process is killed
+// before its end is lost, since nobody has acknowledged it; what the provider has of it
+// is aborted by the next pass. The
 // directory lock works on Unix (flock) and Windows; elsewhere nothing stops a second
 // process. On a file system that lies about fsync nothing is durable.
 //

@@ -33,12 +33,13 @@ type Options struct {
 	// second more for each 512 KiB that the provider has taken beyond that, but never
 	// waits longer than MaxWait after the provider has last taken any of it. Reading
 	// the caller's body does not count. A reader from Open waits as long for its next
-	// bytes. Default 10 s; negative: no bound.
+	// bytes. Of an upload in parts each part is bounded so, by itself. Default 10 s;
+	// negative: no bound.
 	MaxWait time.Duration
 	// MaxBytes bounds one upload, in bytes; beyond it is ErrTooLarge. Default 1 GiB;
 	// negative: no bound.
 	MaxBytes int64
-	// MaxMemory bounds the buffers that hold bodies of all uploads together, in bytes.
+	// MaxMemory bounds the buffers that hold bodies and parts of all uploads together, in bytes.
 	// What does not fit is spooled to disk; an upload then copies with a chunk of up to
 	// 128 KiB that is not counted. Default 64 MiB, at least 32 KiB.
 	MaxMemory int64
@@ -69,6 +70,12 @@ type Options struct {
 	// [Transformer]: it reads an image from r, writes the rendition to w and tells
 	// its media type. It is called on the goroutine of Upload.
 	Process func(ctx context.Context, w io.Writer, r io.Reader, t Transform) (contentType string, err error)
+	// ImageURL is the address of an image endpoint for [Uploader.URL] with a Transform
+	// when the provider is no [Transformer], such as
+	// "/img?src={url}&w={width}&q={quality}". {url} is the escaped address of the original
+	// and {key} the key, escaped but for its slashes; one of them is needed. {width},
+	// {height}, {quality}, {format} and {fit} are empty where the Transform is zero.
+	ImageURL string
 	// Hooks observes the work; see [Hooks].
 	Hooks Hooks
 	// Logger reports failed promotions, which nobody else receives. Nil: silent.
@@ -154,9 +161,11 @@ type Result struct {
 	// Fallback is why it was stored locally; nil when the provider has it.
 	Fallback error
 	// Deduped is set when equal content was there already and none was sent.
-	Deduped     bool
-	Size        int64         // bytes stored
-	SHA256      [32]byte      // of what was sent
+	Deduped bool
+	Size    int64 // bytes stored
+	// SHA256 is of what was sent. It is zero for a stream that went in parts while it was
+	// read, each under its CRC-32C, unless UploadOptions.SHA256 told it.
+	SHA256      [32]byte
 	ContentType string        // as decided by content, name and claim
 	ETag        string        // the holder's
 	Attempts    int           // attempts at the provider
@@ -246,6 +255,9 @@ func (o Options) withDefaults() (Options, error) {
 		if !validPattern(t) {
 			bad("field AllowTypes has %q, want type/subtype or type/*", t)
 		}
+	}
+	if err := checkImageURL(o.ImageURL); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
 		return o, fmt.Errorf("%w: %w", ErrOptions, errors.Join(errs...))

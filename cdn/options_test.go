@@ -265,3 +265,20 @@ func TestProviderPanics(t *testing.T) {
 		t.Errorf("after a panic: %+v", s)
 	}
 }
+
+func TestImageURL(t *testing.T) {
+	u := newUploader(t, &cdntest.Memory{}, cdn.Options{ImageURL: "/img?src={url}&k={key}&w={width}&h={height}&q={quality}&f={format}&fit={fit}"})
+	got, err := u.URL("a/b c&d.png", cdn.Transform{Width: 400, Quality: 80, Format: "webp"})
+	want := "/img?src=https%3A%2F%2Fmemory.example%2Fa%2Fb%2520c%26d.png&k=a/b%20c&d.png&w=400&h=&q=80&f=webp&fit="
+	if err != nil || got != strings.Replace(want, "c&d.png&w", "c%26d.png&w", 1) {
+		t.Errorf("URL = %q, %v; want %q", got, err, want)
+	}
+	for _, bad := range []string{"/img?w={width}", "/img/{key}?{size}", "/img/{url"} {
+		if _, err := cdn.New(&cdntest.Memory{}, cdn.Options{ImageURL: bad}); !errors.Is(err, cdn.ErrOptions) {
+			t.Errorf("New with ImageURL %q = %v; want ErrOptions", bad, err)
+		}
+	}
+	if _, err := newUploader(t, &cdntest.Memory{}, cdn.Options{}).URL("k", cdn.Transform{Width: 1}); !errors.Is(err, cdn.ErrOptions) {
+		t.Errorf("URL without ImageURL = %v; want ErrOptions", err)
+	}
+}

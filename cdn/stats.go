@@ -29,7 +29,9 @@ type Stats struct {
 	Dead         int   // objects given up, readable locally, now
 }
 
-// Requests counts calls by operation; a multipart upload is one Put here.
+// Requests counts calls by operation. Each call of an upload in parts is one: Put for
+// what begins it, sends a part or completes it, Head for a list of parts, Delete for an
+// abort.
 type Requests struct {
 	Put, Head, Open, Delete uint64 // since New
 }

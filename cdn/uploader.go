@@ -254,14 +254,19 @@ func (u *Uploader) Head(ctx context.Context, key string) (Info, error) {
 
 // URL returns where the public reads key now, without I/O: the Local address while
 // it is pending, else the provider's. A Transform needs a provider that is a
-// [Transformer], else it is ErrOptions; while pending it is the original's address.
+// [Transformer], whose originals are served while they are pending, or
+// Options.ImageURL; without either it is ErrOptions.
 func (u *Uploader) URL(key string, t Transform) (string, error) {
 	if err := CheckKey(key); err != nil {
 		return "", err
 	}
 	tr, native := u.p.(Transformer)
 	if !t.IsZero() && !native {
-		return "", fmt.Errorf("%w: the provider cannot transform", ErrOptions)
+		if u.opts.ImageURL == "" {
+			return "", fmt.Errorf("%w: the provider cannot transform, and there is no ImageURL", ErrOptions)
+		}
+		original, err := u.URL(key, Transform{})
+		return imageURL(u.opts.ImageURL, original, key, t), err
 	}
 	ref := Ref{Key: key}
 	if u.local != nil {
