@@ -64,7 +64,8 @@ type partUpload struct {
 	landed  chan struct{} // told when one of them has ended
 	retries atomic.Int64
 
-	broken bool // the content itself could not be had
+	broken bool  // the content itself could not be had
+	total  int64 // bytes of the whole, once it was read
 
 	mu   sync.Mutex
 	done map[int]PartInfo // guarded by mu
@@ -245,7 +246,7 @@ func (p *partUpload) feed(ctx context.Context, src source, work chan<- piece) er
 		}
 		part.Offset += part.Size
 		if last {
-			p.obj.Size = part.Offset
+			p.total = part.Offset
 			return nil
 		}
 	}
@@ -301,11 +302,13 @@ func (p *partUpload) complete(ctx context.Context) (Info, error) {
 	q := request{op: "complete", key: p.obj.Key, tries: p.u.tries(), w: w, h: p.h}
 	info, n, err := retry(wctx, p.u, q, func(ctx context.Context) (Info, error) {
 		p.u.count.reqPut.Add(1)
-		info, err := p.m.Complete(ctx, p.copyObject(), p.id, all)
+		obj := p.copyObject() // attempts that were given up may still read p.obj
+		obj.Size = p.total
+		info, err := p.m.Complete(ctx, obj, p.id, all)
 		if err != nil {
 			return info, err
 		}
-		return p.u.proved(ctx, p.obj, info)
+		return p.u.proved(ctx, obj, info)
 	}, nil)
 	p.retries.Add(int64(n - 1))
 	if err == nil && p.log != nil {
