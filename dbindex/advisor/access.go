@@ -325,16 +325,16 @@ func (x *extractor) isTest(toks []token) bool {
 	if i < 1 || i < len(toks)-3 || closingBefore(toks, i) {
 		return false
 	}
-	tail := ""
+	var tail strings.Builder
 	for _, t := range toks[i+1:] {
-		tail += t.val + " "
+		tail.WriteString(t.val + " ")
 	}
 	s := x.side(toks[:i])
 	if s.a == nil || s.key.Column == "" {
 		return true
 	}
 	c := cond{key: s.key}
-	switch tail {
+	switch tail.String() {
 	case "null ":
 		c.op, c.pred = opNull, dbindex.IsNull(s.key.Column)
 	case "not null ":

@@ -208,15 +208,16 @@ func (s *SQLite) plan(ctx context.Context) error {
 // stat tells the planner how many rows share each prefix of the keys.
 func (s *SQLite) stat(ctx context.Context, t *table, ix dbindex.Index) error {
 	rows := max(t.rows*t.share(ix.Where != nil), 1)
-	text := fmt.Sprintf("%.0f", rows)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%.0f", rows)
 	for i := range ix.Keys {
 		each := max(rows/t.distinctOf(ix.Keys[:i+1]), 1)
 		if ix.Unique && i == len(ix.Keys)-1 {
 			each = 1
 		}
-		text += fmt.Sprintf(" %.0f", each)
+		fmt.Fprintf(&text, " %.0f", each)
 	}
-	if _, err := s.conn.ExecContext(ctx, `INSERT INTO temp.sqlite_stat1 (tbl, idx, stat) VALUES (?1, ?2, ?3)`, t.name, ix.Name, text); err != nil {
+	if _, err := s.conn.ExecContext(ctx, `INSERT INTO temp.sqlite_stat1 (tbl, idx, stat) VALUES (?1, ?2, ?3)`, t.name, ix.Name, text.String()); err != nil {
 		return fmt.Errorf("dbindex/advisor: statistics: %w", err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -50,10 +51,7 @@ func prometheus(blocks ...metered) http.Handler {
 // vars shows the figures of a block in /debug/vars, read afresh each time.
 func vars(b metered) expvar.Func {
 	return func() any {
-		figures := map[string]float64{}
-		for name, value := range b.Metrics() {
-			figures[name] = value
-		}
+		figures = maps.Collect(b.Metrics())
 		return figures
 	}
 }

@@ -124,8 +124,4 @@ require (
 	gopkg.in/ini.v1 v1.67.3 // indirect
 )
 
-require (
-	github.com/anthonynsimon/bild v0.14.0
-	github.com/disintegration/imaging v1.6.2
-	golang.org/x/image v0.47.0 // indirect
-)
+require github.com/anthonynsimon/bild v0.14.0

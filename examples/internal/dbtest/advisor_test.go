@@ -70,7 +70,7 @@ func openTickets(t *testing.T, url string) (*sql.DB, string) {
 		defer admin.Close()
 		must(t, admin, `DROP DATABASE perfblocks_tickets WITH (FORCE)`)
 	})
-	for _, s := range strings.Split(ticketTables, ";\n") {
+	for s := range strings.SplitSeq(ticketTables, ";\n") {
 		must(t, db, s)
 	}
 	must(t, db, `CREATE EXTENSION IF NOT EXISTS pg_trgm`)

@@ -101,7 +101,7 @@ func (w world) workload(t testing.TB) (advisor.Workload, []query) {
 		} else {
 			for _, id := range []int{2, 57, 1100, 3300} {
 				id = max(id*w.users/5000, 1) * map[string]int{"u": 1, "c": 20, "m": 160}[kind[1]]
-				key := "c" + fmt.Sprintf("%x", md5.Sum([]byte(fmt.Sprint(kind[1], id))))[:24]
+				key := "c" + fmt.Sprintf("%x", md5.Sum(fmt.Append(nil, kind[1], id)))[:24]
 				work[i].Args = append(work[i].Args, []any{key})
 				m.texts = append(m.texts, strings.ReplaceAll(q.SQL, kind[0], "'"+key+"'"))
 			}

@@ -78,11 +78,11 @@ func (s *score) check(t *testing.T, group string, rows []row) {
 
 // types lists the types along an error's chain, for the report of a wrong row.
 func types(err error) string {
-	s := ""
+	var s strings.Builder
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		s += " " + typeName(e)
+		s.WriteString(" " + typeName(e))
 	}
-	return s
+	return s.String()
 }
 
 // TestClassify fails when fewer errors than the floor are told right, or when more

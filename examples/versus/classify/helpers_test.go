@@ -3,6 +3,7 @@ package classify_test
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/perfblocks/perfblocks/resilience"
@@ -14,13 +15,13 @@ func typeName(err error) string { return fmt.Sprintf("%T", err) }
 
 // String lists the flags for the report of a wrong row.
 func (f flags) String() string {
-	s := ""
+	var s strings.Builder
 	for i, name := range []string{"retry", "notSent", "counts", "anyRetry", "anyNotSent", "anyCounts", "variant"} {
 		if f&(1<<i) != 0 {
-			s += name + " "
+			s.WriteString(name + " ")
 		}
 	}
-	return s
+	return s.String()
 }
 
 // listen serves each connection in turn with serve, until the test ends.

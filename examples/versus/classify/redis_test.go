@@ -56,7 +56,7 @@ func words(ctx context.Context, c interface {
 	Do(context.Context, ...any) *redis.Cmd
 }, command string) error {
 	var args []any
-	for _, w := range strings.Fields(command) {
+	for w := range strings.FieldsSeq(command) {
 		args = append(args, w)
 	}
 	return c.Do(ctx, args...).Err()
