@@ -51,8 +51,7 @@ func prometheus(blocks ...metered) http.Handler {
 // vars shows the figures of a block in /debug/vars, read afresh each time.
 func vars(b metered) expvar.Func {
 	return func() any {
-		figures = maps.Collect(b.Metrics())
-		return figures
+		return maps.Collect(b.Metrics())
 	}
 }
 
