@@ -394,7 +394,6 @@ func TestMutants(t *testing.T) {
 		"Delete does nothing":              func(p *perfblocks) subject { return forgetful{p} },
 		"DependsOn does nothing":           func(p *perfblocks) subject { p.noTags = true; return p },
 		"nested loads are not recorded":    func(p *perfblocks) subject { p.noCtx = true; return p },
-		"an entry is named and not there":  func(p *perfblocks) subject { p.noInner = true; return p },
 		"stale values outlive the windows": nil,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,7 +54,7 @@ type perfblocks struct {
 	out   *cache.View[value]
 
 	// What a mutant does wrong.
-	noTags, noCtx, noInner bool
+	noTags, noCtx bool
 }
 
 // newOurs makes a cache with an engine. With few entries, it evicts most of the time.
@@ -119,9 +119,7 @@ func (p *perfblocks) nested(id, dyn string, look func() value) value {
 
 func (p *perfblocks) named(id, dyn string, inner, look func() value) value {
 	v, err := p.out.Load(context.Background(), "named"+id, func(_ context.Context, e *cache.Entry[value]) (value, error) {
-		if !p.noInner { // with another ctx, so that nothing of it is recorded
-			p.loadIn(plain, id, dyn, inner)
-		}
+		p.loadIn(plain, id, dyn, inner) // with another ctx, so that nothing of it is recorded
 		v := look()
 		if !p.noTags {
 			e.DependsOn(p.views[plain].Tag(id), dyn)

@@ -174,13 +174,15 @@ func TestBars(t *testing.T) {
 	}
 }
 
-// TestPlainHTTP prints the same small puts over http, where payloads are signed.
+// TestPlainHTTP prints the same small puts over http, where payloads are signed. minio-go
+// is not among the clients: over http it sends signed chunks with the checksum behind
+// them, which this server takes for another checksum and refuses.
 func TestPlainHTTP(t *testing.T) {
 	b := newBars(t, realtest.S3(t))
 	j := job{Work: workSmall, N: 400, MaxMemory: 40 * mib}
-	b.measure(j, b.rounds, oursOff, awsPut, awsTM, minioGo)
+	b.measure(j, b.rounds, oursOff, awsPut, awsTM)
 	b.atMost("100 KB put over http, signed payloads: CPU", "of aws PutObject's", b.ratio(oursOff, awsPut, seconds), 0,
-		bench.Value{Name: "transfermanager", Value: b.ratio(awsTM, awsPut, seconds)}, bench.Value{Name: minioGo, Value: b.ratio(minioGo, awsPut, seconds)})
+		bench.Value{Name: "transfermanager", Value: b.ratio(awsTM, awsPut, seconds)})
 }
 
 func (b *bars) small() {
