@@ -59,7 +59,7 @@ func (r *report) judge() {
 	off, haveOff := r.mode("off")
 	fk, haveFK := r.mode("fk")
 	all, haveAll := r.mode("all")
-	if !haveAll || !haveFK || !haveOff {
+	if !haveAll || !haveFK || !haveOff || all.Died || fk.Died {
 		return
 	}
 	n := fmt.Sprintf("n=%d", all.All.N)
@@ -70,7 +70,9 @@ func (r *report) judge() {
 	add("hit rate", all.HitRate, 0.88, false)
 	add("stale reads after an acknowledged write", float64(all.Stale), 0, true)
 	add("database time against fk", ratio(perAnswer(all), perAnswer(fk)), 0.5, true)
-	add("database time against off", ratio(perAnswer(all), perAnswer(off)), 0.15, true)
+	if !off.Died {
+		add("database time against off", ratio(perAnswer(all), perAnswer(off)), 0.15, true)
+	}
 	r.judgeSustained(add)
 	add("good answers", all.All.GoodShare(), 0.9995, false)
 	r.Goals[len(r.Goals)-1].Judged = r.Full && all.All.N >= minAnswers
@@ -120,7 +122,13 @@ func (r *report) claims() (out []claim) {
 		return nil
 	}
 	both := func(text string, f func(base result) string) {
-		out = append(out, claim{text, f(off), f(fk)})
+		of := func(base result) string {
+			if base.Died {
+				return "not comparable: the service was gone before the end"
+			}
+			return f(base)
+		}
+		out = append(out, claim{text, of(off), of(fk)})
 	}
 	mean := func(x result) time.Duration {
 		return time.Duration(x.DBSeconds / float64(max(x.Queries, 1)) * float64(time.Second))

@@ -52,7 +52,7 @@ func (r *report) markdown(w io.Writer) {
 	}
 	r.writeGoals(w)
 	for _, x := range r.Results {
-		for _, n := range x.Notes {
+		for _, n := range x.Notes[max(len(x.Notes)-4, 0):] { // the last ones say the most; all are in the JSON
 			fmt.Fprintf(w, "note, %s: %s\n", x.Mode, n)
 		}
 	}

@@ -48,7 +48,7 @@ func Open(ctx context.Context, databaseURL, dir string) (*Store, error) {
 
 func openSQLite(ctx context.Context, path string) (*Store, error) {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(10000)", "journal_mode(wal)", "foreign_keys(1)", "synchronous(normal)", "cache_size(-16000)",
+		"busy_timeout(10000)", "journal_mode(wal)", "foreign_keys(1)", "synchronous(normal)", "cache_size(-4000)",
 	}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
