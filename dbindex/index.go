@@ -169,8 +169,9 @@ type ForeignKey struct {
 	Table    string   // the referencing table
 	Columns  []string // the referencing columns, in order
 	RefTable string   // the referenced table
-	// File and Line are where it was declared, when it was read from migration files.
+	// File is where it was declared, when it was read from migration files.
 	File string
+	// Line is the line in File, from 1; 0 without a file.
 	Line int
 }
 

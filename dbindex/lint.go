@@ -71,9 +71,10 @@ type Finding struct {
 	Message string `json:"message"`
 	// Fix is a statement that would repair it, empty when there is no safe one.
 	Fix string `json:"fix,omitempty"`
-	// File and Line say where the statement begins, for findings of [LintFiles].
+	// File says where the statement stands, for findings of [LintFiles].
 	File string `json:"file,omitempty"`
-	Line int    `json:"line,omitempty"`
+	// Line is the line in File at which it begins, from 1; 0 without a file.
+	Line int `json:"line,omitempty"`
 }
 
 // String returns one line: place if there is one, id, severity, table and message.

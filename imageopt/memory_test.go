@@ -128,7 +128,7 @@ func toTIFF(t testing.TB, m image.Image, deflate bool) []byte {
 
 func TestMemoryStaysWithinWhatWasBooked(t *testing.T) {
 	if testing.Short() || raceEnabled {
-		t.Skip("collects garbage all the time")
+		t.Skip("not under the race detector, which makes collecting all the time too slow")
 	}
 	o := newOptimizer(t, imageopt.Options{MaxMemory: 2 << 30, Inputs: []imageopt.Format{
 		imageopt.FormatJPEG, imageopt.FormatPNG, imageopt.FormatGIF, imageopt.FormatWebP, imageopt.FormatBMP, imageopt.FormatTIFF,

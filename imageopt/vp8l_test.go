@@ -101,7 +101,7 @@ func TestWebPManyCodes(t *testing.T) {
 	}
 	o := newOptimizer(t, imageopt.Options{})
 	if raceEnabled {
-		t.Skip("collects garbage all the time")
+		t.Skip("not under the race detector, which makes collecting all the time too slow")
 	}
 	w := &booking{o: o}
 	used := peak(func() { _, err = o.Process(t.Context(), w, bytes.NewReader(src), imageopt.Spec{Width: 50}) })

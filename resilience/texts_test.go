@@ -20,7 +20,7 @@ import (
 func TestTextsAreReal(t *testing.T) {
 	src := filepath.Join(build.Default.GOROOT, "src")
 	if _, err := os.Stat(filepath.Join(src, "net", "http")); err != nil {
-		t.Skip("no source of the standard library")
+		t.Skip("GOROOT/src is not there: install Go with its sources")
 	}
 	literals := map[string]bool{}
 	for _, dir := range []string{
@@ -139,7 +139,7 @@ func TestSentinels(t *testing.T) {
 func TestStandardTypesAreReal(t *testing.T) {
 	src := filepath.Join(build.Default.GOROOT, "src")
 	if _, err := os.Stat(filepath.Join(src, "net", "http")); err != nil {
-		t.Skip("no source of the standard library")
+		t.Skip("GOROOT/src is not there: install Go with its sources")
 	}
 	names := []string{"net/http.http2StreamError", "net/http.http2GoAwayError", "net/http.http2ConnectionError",
 		"net/http.http2connError", "net/http.ProtocolError", "net/textproto.Error", "crypto/tls.alert", "crypto/tls.AlertError"}
@@ -183,7 +183,7 @@ func hasType(t *testing.T, dir, name string) bool {
 func TestExportedSentinelsAreKnown(t *testing.T) {
 	src := filepath.Join(build.Default.GOROOT, "src")
 	if _, err := os.Stat(filepath.Join(src, "net", "http")); err != nil {
-		t.Skip("no source of the standard library")
+		t.Skip("GOROOT/src is not there: install Go with its sources")
 	}
 	passed := []string{
 		"http.ErrWriteAfterFlush", "bufio.ErrFinalToken", "csv.ErrTrailingComma", // Never returned.

@@ -56,10 +56,11 @@ type UsageReport struct {
 	Since time.Time
 	// Indexes in order of scans, most used first.
 	Indexes []IndexUsage
-	// Dialect is the server, and Schema what Inspect reads of all user schemas; the
-	// reasons and the drop plan come from them.
+	// Dialect is the server.
 	Dialect dbindex.Dialect
-	Schema  dbindex.Schema
+	// Schema is what Inspect reads of all user schemas; the reasons and the drop plan
+	// come from it.
+	Schema dbindex.Schema
 }
 
 // Unused returns the indexes that no query on this server scanned, largest first in

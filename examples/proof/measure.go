@@ -125,14 +125,14 @@ func (p plan) load(ctx context.Context, s *server, us *users, r *result) {
 	r.samples = load.Run(ctx, load.Options{
 		Users: p.users, Warmup: p.warmup, Measure: p.measure, Swing: 0.3, Seed: p.seed,
 	}, us.visit)
+	stop()
+	side.Wait()
 	if f, err := s.figures(ctx); err == nil {
 		r.HitRate, r.Queries, r.DBSeconds = f.Cache.HitRate, f.Database.Queries, f.Database.Seconds
 		r.FellBack = f.CDN.Fallback
 	} else {
 		r.Notes = append(r.Notes, "figures: "+err.Error())
 	}
-	stop()
-	side.Wait()
 	use.Idle = r.idle
 	r.Memory = use
 	p.summarize(r)

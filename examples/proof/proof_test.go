@@ -158,7 +158,7 @@ func TestBadFlags(t *testing.T) {
 // TestProgram runs the service for a few seconds with all blocks, faults included.
 func TestProgram(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs the service")
+		t.Skip("not in short mode: it builds and runs the service")
 	}
 	dir := t.TempDir()
 	var out, progress bytes.Buffer

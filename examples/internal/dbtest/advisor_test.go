@@ -263,7 +263,7 @@ func testStatements(t *testing.T, db *sql.DB, name string) {
 
 func testFromStatements(t *testing.T, db *sql.DB, name string) {
 	if _, err := db.Exec(`CREATE EXTENSION IF NOT EXISTS pg_stat_statements`); err != nil {
-		t.Skip("pg_stat_statements is not installed")
+		t.Skip("pg_stat_statements is not there: apt-get install postgresql-contrib")
 	}
 	for range 7 {
 		must(t, db, `SELECT title FROM ticket WHERE owner = 12 AND opened > '2026-01-01' ORDER BY opened`)

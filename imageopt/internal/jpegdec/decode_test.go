@@ -59,7 +59,7 @@ func decode(t testing.TB, b []byte, o jpegdec.Options) *jpegdec.Image {
 func pipe(t testing.TB, in []byte, name string, args ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		t.Skipf("%s is not installed", name)
+		t.Skipf("%s is not there: install libjpeg-turbo-progs", name)
 	}
 	c := exec.Command(name, args...)
 	c.Stdin = bytes.NewReader(in)

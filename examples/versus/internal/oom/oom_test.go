@@ -18,7 +18,7 @@ const (
 func service(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("takes half a minute")
+		t.Skip("not in short mode: it takes half a minute")
 	}
 	g, err := oom.NewGroup("probe", limit)
 	if err != nil {
