@@ -3,7 +3,9 @@ package imageopt_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,6 +81,25 @@ func TestMetadataKeepCopyright(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestTargetBytesWithMetadata: what is kept of the metadata counts.
+func TestTargetBytesWithMetadata(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{})
+	p3 := profile(displayP3)
+	src := withICC(t, toPNG(t, photo(600, 400)), p3)
+	spec := imageopt.Spec{Width: 300, Format: imageopt.FormatJPEG, Metadata: imageopt.MetadataKeepICC}
+	for spec.TargetBytes = 3000; spec.TargetBytes < 6000; spec.TargetBytes += 500 {
+		out, _ := process(t, o, src, spec)
+		if !bytes.Contains(out, p3) || len(out) > spec.TargetBytes {
+			t.Errorf("%d bytes for a target of %d, with the profile: %t", len(out), spec.TargetBytes, bytes.Contains(out, p3))
+		}
+	}
+	spec.TargetBytes = len(p3)
+	_, err := o.Process(t.Context(), io.Discard, bytes.NewReader(src), spec)
+	if !errors.Is(err, imageopt.ErrTooLarge) {
+		t.Errorf("a target that the profile fills: %v; want ErrTooLarge", err)
 	}
 }
 

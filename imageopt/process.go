@@ -242,7 +242,15 @@ func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best fi
 	start = time.Now()
 	defer func() { j.ev.Encode += time.Since(start) }()
 	for _, f := range ways {
-		data, err := j.o.encode(ctx, f, pic, spec)
+		bare := *spec
+		if f == FormatJPEG && spec.TargetBytes > 0 { // the metadata that comes to it counts
+			empty := []byte{0xff, 0xd8, 0xff, 0xd9}
+			bare.TargetBytes -= len(j.src.dress(file{f, empty}, spec, keep, p.box.X, p.box.Y).data) - len(empty)
+			if bare.TargetBytes < 1 {
+				return file{}, &LimitError{Limit: "target bytes", Got: int64(spec.TargetBytes - bare.TargetBytes), Max: int64(spec.TargetBytes)}
+			}
+		}
+		data, err := j.o.encode(ctx, f, pic, &bare)
 		if err != nil {
 			return file{}, err
 		}
