@@ -39,7 +39,7 @@ type app struct {
 	redis      *rediscache.Remote // nil without REDIS_URL
 	cache      *cache.Cache
 	views      struct {
-		users         *cache.View[profile]
+		users         *cache.View[store.User]
 		lists         *cache.View[[]store.Conversation]
 		conversations *cache.View[store.Conversation]
 		messages      *cache.View[page]

@@ -18,8 +18,9 @@ import (
 	"github.com/perfblocks/perfblocks/examples/chatserver/internal/store"
 )
 
-// profile is what the strategy user_data caches: the user and, by a nested load,
-// the newest of the user's conversations.
+// profile is a user with the newest of the user's conversations. It is put together
+// of two entries, since what a message changes in one of them should not make the
+// other be loaded again.
 type profile struct {
 	store.User
 	Recent []store.Conversation `json:"recent"`
@@ -32,35 +33,43 @@ type page struct {
 	Next     string          `json:"next,omitempty"`
 }
 
-// The loaders below say what depends on what. A new message deletes one entry,
-// its conversation; the conversation's pages, the owner's list and the owner's
-// profile go with it, because their loaders asked for it.
+// The loaders below say what depends on what. Whoever changes or deletes a
+// conversation deletes its entry; the conversation's pages and the owner's list go
+// with it, because their loaders asked for it. A new message changes less: the newest
+// page, and the list, where its conversation moves to the top.
 
-func (a *app) user(ctx context.Context, id string) (profile, error) {
+func (a *app) user(ctx context.Context, id string) (store.User, error) {
 	if !validID(id) {
-		return profile{}, store.ErrNotFound
+		return store.User{}, store.ErrNotFound
 	}
 	return load(ctx, a, a.views.users, id, a.loadUser)
 }
 
-func (a *app) loadUser(ctx context.Context, e *cache.Entry[profile]) (profile, error) {
+func (a *app) loadUser(ctx context.Context, e *cache.Entry[store.User]) (store.User, error) {
 	u, err := a.store.User(ctx, e.Key())
+	return u, a.missing(err)
+}
+
+func (a *app) profile(ctx context.Context, id string) (profile, error) {
+	u, err := a.user(ctx, id)
 	if err != nil {
-		return profile{}, a.missing(err)
+		return profile{}, err
 	}
-	list, err := a.list(ctx, u.ID) // nested: the profile depends on the list
+	list, err := a.list(ctx, id)
 	return profile{User: u, Recent: list[:min(len(list), 5)]}, err
 }
 
 func (a *app) list(ctx context.Context, userID string) ([]store.Conversation, error) {
-	return load(ctx, a, a.views.lists, userID, func(ctx context.Context, e *cache.Entry[[]store.Conversation]) ([]store.Conversation, error) {
-		list, err := a.store.Conversations(ctx, userID)
-		e.DependsOn(ownerTag(userID)) // a conversation that moves up into the list
-		for _, c := range list {
-			e.DependsOn(a.views.conversations.Tag(c.ID))
-		}
-		return list, err
-	})
+	return load(ctx, a, a.views.lists, userID, a.loadList)
+}
+
+func (a *app) loadList(ctx context.Context, e *cache.Entry[[]store.Conversation]) ([]store.Conversation, error) {
+	list, err := a.store.Conversations(ctx, e.Key())
+	e.DependsOn(ownerTag(e.Key())) // a conversation that moves up into the list
+	for _, c := range list {
+		e.DependsOn(a.views.conversations.Tag(c.ID))
+	}
+	return list, err
 }
 
 func (a *app) conversation(ctx context.Context, id string) (store.Conversation, error) {
@@ -81,6 +90,9 @@ func (a *app) messages(ctx context.Context, conv string, before store.Cursor, li
 	return load(ctx, a, a.views.messages, key, func(ctx context.Context, e *cache.Entry[page]) (page, error) {
 		if _, err := a.conversation(ctx, conv); err != nil { // nested: the page depends on it
 			return page{}, err
+		}
+		if before.ID == "" {
+			e.DependsOn(newestTag(conv)) // the pages before it stay as they are
 		}
 		msgs, err := a.store.Messages(ctx, conv, before, limit)
 		p := page{Messages: msgs}
@@ -106,7 +118,7 @@ func (a *app) addMessage(ctx context.Context, m store.Message) (store.Message, e
 		return m, err
 	}
 	// The message is stored: a client that hangs up now must not stop this.
-	return m, a.cache.DeleteTag(context.WithoutCancel(ctx), a.views.conversations.Tag(m.ConversationID), ownerTag(owner))
+	return m, a.cache.DeleteTag(context.WithoutCancel(ctx), newestTag(m.ConversationID), ownerTag(owner))
 }
 
 // validID tells whether id can be one of ours, so that nothing else becomes a cache
@@ -114,6 +126,9 @@ func (a *app) addMessage(ctx context.Context, m store.Message) (store.Message, e
 func validID(id string) bool {
 	return len(id) > 0 && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
+
+// newestTag is on everything that shows the end of the conversation.
+func newestTag(conversationID string) string { return "newest:" + conversationID }
 
 // ownerTag is on everything that shows the user's conversations as a whole.
 func ownerTag(userID string) string { return "owner:" + userID }
@@ -128,8 +143,8 @@ func (a *app) missing(err error) error {
 }
 
 func (a *app) getUser(w http.ResponseWriter, r *http.Request) error {
-	u, err := a.user(r.Context(), r.PathValue("id"))
-	return reply(w, u, err)
+	p, err := a.profile(r.Context(), r.PathValue("id"))
+	return reply(w, p, err)
 }
 
 func (a *app) getConversations(w http.ResponseWriter, r *http.Request) error {

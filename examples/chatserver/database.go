@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -17,12 +18,31 @@ import (
 const indexAge = 10 * time.Second
 
 func (a *app) databaseFigures(ctx context.Context, now, base totals) databaseFigures {
-	f := databaseFigures{Kind: "SQLite", Queries: now.queries - base.queries, Seconds: (now.dbTime - base.dbTime).Seconds(), Indexes: a.indexUse(ctx)}
+	f := databaseFigures{Kind: "SQLite", Indexes: a.indexUse(ctx), Statements: statementFigures(now.database, base.database)}
+	for _, x := range f.Statements {
+		f.Queries += x.Queries
+		f.Seconds += x.Seconds
+	}
 	f.Note = "SQLite counts no scans of an index, so the plans of the main queries are shown."
 	if a.store.Kind() == store.Postgres {
 		f.Kind, f.Note = "PostgreSQL", "Scans since the statistics of the database were reset."
 	}
 	return f
+}
+
+// statementFigures tells where the time went, the most expensive first.
+func statementFigures(now, base []store.Calls) (all []statementFigure) {
+	for i, c := range now {
+		if len(base) > 0 { // before the first DELETE there is none
+			c.Queries -= base[i].Queries
+			c.Spent -= base[i].Spent
+		}
+		if c.Queries > 0 {
+			all = append(all, statementFigure{c.Name, c.Queries, c.Spent.Seconds()})
+		}
+	}
+	slices.SortFunc(all, func(a, b statementFigure) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	return all
 }
 
 // indexUse asks the database at most once in indexAge.

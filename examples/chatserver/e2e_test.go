@@ -303,7 +303,7 @@ func testObserve(s *service) {
 	if snap.Requests.Total != 0 || snap.Cache.HitRate != 0 || snap.Database.Queries > 10 || snap.Images.Made != 0 {
 		s.t.Errorf("snapshot after DELETE = %+v; want zeros", snap)
 	}
-	if again := string(s.get("/metrics", 200, nil).body); strings.Contains(again, "chat_db_queries_total 0\n") {
+	if again := string(s.get("/metrics", 200, nil).body); strings.Contains(again, `chat_db_queries_total{statement="page"} 0`+"\n") {
 		s.t.Error("DELETE reset a Prometheus counter")
 	}
 }

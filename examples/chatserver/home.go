@@ -64,7 +64,7 @@ func (a *app) getHome(w http.ResponseWriter, r *http.Request) error {
 		Messages     []store.Message
 		Users        []string
 		Pictures     []picture
-	}{User: u.User, List: list, Users: a.busiest[:min(len(a.busiest), 5)], Pictures: a.pictures}
+	}{User: u, List: list, Users: a.busiest[:min(len(a.busiest), 5)], Pictures: a.pictures}
 	conv := r.FormValue("conversation")
 	if conv == "" && len(list) > 0 {
 		conv = list[0].ID

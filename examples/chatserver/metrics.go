@@ -91,10 +91,14 @@ func (a *app) getVars(w http.ResponseWriter, _ *http.Request) error {
 // Metrics gives the service's own figures in the same form as the blocks do.
 func (a *app) Metrics() iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
-		queries, spent := a.store.Load()
-		if !yield("chat_db_queries_total", float64(queries)) || !yield("chat_db_query_seconds_total", spent.Seconds()) ||
-			!yield("chat_degraded_answers_total", float64(a.degraded.Load())) {
+		if !yield("chat_degraded_answers_total", float64(a.degraded.Load())) {
 			return
+		}
+		for _, c := range a.store.Calls() {
+			l := fmt.Sprintf("{statement=%q}", c.Name)
+			if !yield("chat_db_queries_total"+l, float64(c.Queries)) || !yield("chat_db_query_seconds_total"+l, c.Spent.Seconds()) {
+				return
+			}
 		}
 		for _, route := range a.routes.names() {
 			c := a.routes.get(route)

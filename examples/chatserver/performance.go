@@ -15,6 +15,7 @@ import (
 	"github.com/perfblocks/perfblocks/cache"
 	"github.com/perfblocks/perfblocks/cdn"
 	"github.com/perfblocks/perfblocks/examples/chatserver/internal/hist"
+	"github.com/perfblocks/perfblocks/examples/chatserver/internal/store"
 	"github.com/perfblocks/perfblocks/imageopt"
 	"github.com/perfblocks/perfblocks/memory"
 	"github.com/perfblocks/perfblocks/resilience"
@@ -34,10 +35,9 @@ type totals struct {
 	uploads    cdn.Stats
 	images     imageopt.Stats
 	monitor    memory.MonitorStats
-	queries    int64
 	ttlHits    uint64 // of the baseline's map
 	ttlMisses  uint64
-	dbTime     time.Duration
+	database   []store.Calls
 }
 
 // upstream is a service that others run, as the page shows it.
@@ -69,7 +69,7 @@ func (a *app) totals() totals {
 		c := a.routes.get(name)
 		t.routes[name] = routeTotals{c.latency.Snapshot(), c.errors.Load(), c.good.Load()}
 	}
-	t.queries, t.dbTime = a.store.Load()
+	t.database = a.store.Calls()
 	t.ttlHits, t.ttlMisses = a.ttl.counts()
 	return t
 }
@@ -174,11 +174,19 @@ type imageFigures struct {
 }
 
 type databaseFigures struct {
-	Kind    string     `json:"kind"`
-	Queries int64      `json:"queries"`
-	Seconds float64    `json:"seconds"`
-	Indexes []indexUse `json:"indexes"`
-	Note    string     `json:"note"`
+	Kind       string            `json:"kind"`
+	Queries    int64             `json:"queries"`
+	Seconds    float64           `json:"seconds"`
+	Statements []statementFigure `json:"statements"`
+	Indexes    []indexUse        `json:"indexes"`
+	Note       string            `json:"note"`
+}
+
+// statementFigure is what one statement cost the database.
+type statementFigure struct {
+	Name    string  `json:"name"`
+	Queries int64   `json:"queries"`
+	Seconds float64 `json:"seconds"`
 }
 
 // indexUse is a row of the index table: an index with its scans on PostgreSQL, a

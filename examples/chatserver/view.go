@@ -72,6 +72,9 @@ func fillTables(t map[string][]perfpage.Row, s snapshot) {
 	for _, u := range s.Resilience.Upstreams {
 		row("breakers", map[string]string{"closed": "ok", "half-open": "warn", "open": "bad"}[u.Breaker], u.Name, u.Breaker, u.Calls, u.Retries, u.Rejected)
 	}
+	for _, x := range s.Database.Statements {
+		row("statements", "", x.Name, x.Queries, percent(share(x.Seconds, s.Database.Seconds)), 1000*share(x.Seconds, float64(x.Queries)))
+	}
 	for _, x := range s.Database.Indexes {
 		row("indexes", map[bool]string{true: "ok", false: "warn"}[x.Good], x.Name, x.Use)
 	}

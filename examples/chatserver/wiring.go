@@ -100,8 +100,8 @@ func (a *app) wireCache() (err error) {
 	// Invalidation is exact, so that entries may live long; the stale windows are
 	// for the time when the database does not answer.
 	var errs [5]error
-	a.views.users, errs[0] = cache.Add(a.cache, cache.Strategy[profile]{
-		Name: "user_data", TTL: 10 * time.Minute, NegativeTTL: 10 * time.Second, StaleIfError: time.Hour, Codec: cache.JSON[profile](),
+	a.views.users, errs[0] = cache.Add(a.cache, cache.Strategy[store.User]{
+		Name: "user_data", TTL: 10 * time.Minute, NegativeTTL: 10 * time.Second, StaleIfError: time.Hour, Codec: cache.JSON[store.User](),
 	})
 	a.views.lists, errs[1] = cache.Add(a.cache, cache.Strategy[[]store.Conversation]{
 		Name: "conversation_list", TTL: 10 * time.Minute, StaleIfError: time.Hour, Codec: cache.JSON[[]store.Conversation](),
@@ -119,8 +119,9 @@ func (a *app) wireCache() (err error) {
 	return errors.Join(errs[:]...)
 }
 
-// wireAI puts a pipeline in front of the model: two attempts of a second each, a
-// breaker that stops calling while the model is down, at most 64 calls at once.
+// wireAI puts a pipeline in front of the model: two attempts in less than the
+// second and a half that the page promises, a breaker that stops calling while the
+// model is down, at most 64 calls at once.
 func (a *app) wireAI(script emulate.Script) (err error) {
 	off := a.cfg.off["resilience"]
 	a.emulatedAI = emulate.NewAI(script)
@@ -135,7 +136,7 @@ func (a *app) wireAI(script emulate.Script) (err error) {
 		return err
 	}
 	a.ai, err = resilience.New(resilience.Options{
-		Name: "ai", Breaker: breaker, Timeout: 2500 * time.Millisecond, AttemptTimeout: time.Second, Bulkhead: 64,
+		Name: "ai", Breaker: breaker, Timeout: 1300 * time.Millisecond, AttemptTimeout: 700 * time.Millisecond, Bulkhead: 64,
 		Retry: resilience.RetryOptions{MaxAttempts: 2}, Disabled: off,
 	})
 	a.watchUpstream("ai", a.ai.Stats, func() string { return breaker.State().String() })
@@ -250,19 +251,21 @@ func (a *app) wireIndexes() error {
 		return err
 	}
 	plan.Blocking = true // nobody uses the tables yet
-	_, err = live.Apply(a.ctx, a.store.DB(), plan.Without(dbindex.Drop), live.Options{Logger: a.log})
-	return err
+	if _, err = live.Apply(a.ctx, a.store.DB(), plan.Without(dbindex.Drop), live.Options{Logger: a.log}); err != nil {
+		return err
+	}
+	return a.store.Compact(a.ctx)
 }
 
-// warm loads what the busiest users will ask for first, and by the nested loads
-// the lists that belong to it.
+// warm loads what the busiest users will ask for first.
 func (a *app) warm(ctx context.Context) (err error) {
 	if a.busiest, err = a.store.Busiest(ctx, 50); err != nil {
 		return err
 	}
-	report, err := a.views.users.Warm(ctx, slices.Values(a.busiest), a.loadUser, cache.WarmOptions{})
-	a.log.Info("warm", "report", report)
-	return err
+	users, err1 := a.views.users.Warm(ctx, slices.Values(a.busiest), a.loadUser, cache.WarmOptions{})
+	lists, err2 := a.views.lists.Warm(ctx, slices.Values(a.busiest), a.loadList, cache.WarmOptions{})
+	a.log.Info("warm", "users", users, "lists", lists)
+	return errors.Join(err1, err2)
 }
 
 // originals is where the image handler finds pictures: "photos/…" in the program,

@@ -46,6 +46,7 @@ type result struct {
 	HitRate   float64                 `json:"hitRate"`
 	Queries   int64                   `json:"queries"`
 	DBSeconds float64                 `json:"dbSeconds"`
+	DB        []statement             `json:"statements"` // what DBSeconds went to
 	Memory    memoryUse               `json:"memory"`
 	Stale     int                     `json:"staleReads"`
 	Compared  int                     `json:"comparedReads"`
@@ -128,7 +129,7 @@ func (p plan) load(ctx context.Context, s *server, us *users, r *result) {
 	stop()
 	side.Wait()
 	if f, err := s.figures(ctx); err == nil {
-		r.HitRate, r.Queries, r.DBSeconds = f.Cache.HitRate, f.Database.Queries, f.Database.Seconds
+		r.HitRate, r.Queries, r.DBSeconds, r.DB = f.Cache.HitRate, f.Database.Queries, f.Database.Seconds, f.Database.Statements
 		r.FellBack = f.CDN.Fallback
 	} else {
 		r.Notes = append(r.Notes, "figures: "+err.Error())

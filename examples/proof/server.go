@@ -107,6 +107,13 @@ func (s *server) died() bool {
 	}
 }
 
+// statement is what the queries of one kind cost the database.
+type statement struct {
+	Name    string  `json:"name"`
+	Queries int64   `json:"queries"`
+	Seconds float64 `json:"seconds"`
+}
+
 // figures are what the service says of itself.
 type figures struct {
 	Cache struct {
@@ -118,8 +125,9 @@ type figures struct {
 		Pending  int    `json:"pending"`
 	} `json:"cdn"`
 	Database struct {
-		Queries int64   `json:"queries"`
-		Seconds float64 `json:"seconds"`
+		Queries    int64       `json:"queries"`
+		Seconds    float64     `json:"seconds"`
+		Statements []statement `json:"statements"`
 	} `json:"database"`
 }
 

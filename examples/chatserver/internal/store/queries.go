@@ -19,10 +19,8 @@ const (
 	qList = `SELECT c."id", c."userId", c."title", c."model", c."isPinned", c."updatedAt",
  coalesce((SELECT substr(m."content",1,80) FROM "Message" m WHERE m."conversationId" = c."id" ORDER BY m."createdAt" DESC LIMIT 1),'')
  FROM "Conversation" c WHERE c."userId" = $1 AND c."deletedAt" IS NULL AND c."isArchived" = false ORDER BY c."updatedAt" DESC LIMIT 30`
-	qConversation = `SELECT c."id", c."userId", c."title", c."model", c."isPinned", c."updatedAt", '',
- (SELECT count(*) FROM "Message" m WHERE m."conversationId" = c."id")
- FROM "Conversation" c WHERE c."id" = $1 AND c."deletedAt" IS NULL`
-	qPage = `SELECT "id","conversationId","role","content","createdAt" FROM "Message"
+	qConversation = `SELECT "id", "userId", "title", "model", "isPinned" FROM "Conversation" WHERE "id" = $1 AND "deletedAt" IS NULL`
+	qPage         = `SELECT "id","conversationId","role","content","createdAt" FROM "Message"
  WHERE "conversationId" = $1 ORDER BY "createdAt" DESC, "id" DESC LIMIT $2`
 	qPageBefore = `SELECT "id","conversationId","role","content","createdAt" FROM "Message"
  WHERE "conversationId" = $1 AND "createdAt" <= $2 AND ("createdAt" < $2 OR "id" < $3) ORDER BY "createdAt" DESC, "id" DESC LIMIT $4`
@@ -32,12 +30,14 @@ const (
  FROM "TokenUsage" WHERE "userId" = $1 GROUP BY 1,2 ORDER BY 1 DESC, 2 LIMIT 60`
 	qUsageSQLite = `SELECT strftime('%Y-%m-%d', "createdAt"/1000, 'unixepoch') d, "model", sum("inputTokens"), sum("outputTokens"), sum("cost")
  FROM "TokenUsage" WHERE "userId" = $1 GROUP BY 1,2 ORDER BY 1 DESC, 2 LIMIT 60`
+	qTouch = `UPDATE "Conversation" SET "updatedAt" = greatest($1, "updatedAt" + interval '1 millisecond')
+ WHERE "id" = $2 AND "deletedAt" IS NULL RETURNING "userId", "updatedAt"`
 	qBusiest = `SELECT "userId" FROM "Conversation" WHERE "deletedAt" IS NULL GROUP BY "userId" ORDER BY count(*) DESC, "userId" LIMIT $1`
 )
 
 // User returns a user's profile.
 func (s *Store) User(ctx context.Context, id string) (User, error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtUser, time.Now())
 	var u User
 	err := s.db.QueryRowContext(ctx, s.sql(qUser), id).Scan(&u.ID, &u.Email, &u.Name, &u.Plan, &u.TokensUsed, &u.TokenLimit, &u.Active, &u.Unread, &u.SubscribeTo)
 	return u, wrap("user", id, err)
@@ -45,7 +45,7 @@ func (s *Store) User(ctx context.Context, id string) (User, error) {
 
 // Conversations returns the 30 conversations of a user that changed last.
 func (s *Store) Conversations(ctx context.Context, userID string) ([]Conversation, error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtConversations, time.Now())
 	return query(ctx, s, s.sql(qList), func(r *sql.Rows) (c Conversation, err error) {
 		var at moment
 		err = r.Scan(&c.ID, &c.UserID, &c.Title, &c.Model, &c.Pinned, &at, &c.LastMessage)
@@ -54,19 +54,18 @@ func (s *Store) Conversations(ctx context.Context, userID string) ([]Conversatio
 	}, userID)
 }
 
-// Conversation returns one conversation that is not deleted.
+// Conversation returns one conversation that is not deleted, without what a new
+// message changes: UpdatedAt and LastMessage stay empty.
 func (s *Store) Conversation(ctx context.Context, id string) (Conversation, error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtConversation, time.Now())
 	var c Conversation
-	var at moment
-	err := s.db.QueryRowContext(ctx, s.sql(qConversation), id).Scan(&c.ID, &c.UserID, &c.Title, &c.Model, &c.Pinned, &at, &c.LastMessage, &c.Messages)
-	c.UpdatedAt = at.Time
+	err := s.db.QueryRowContext(ctx, s.sql(qConversation), id).Scan(&c.ID, &c.UserID, &c.Title, &c.Model, &c.Pinned)
 	return c, wrap("conversation", id, err)
 }
 
 // Messages returns up to limit messages before the cursor, newest first.
 func (s *Store) Messages(ctx context.Context, conversationID string, before Cursor, limit int) ([]Message, error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtMessages, time.Now())
 	q, args := qPage, []any{conversationID, limit}
 	if before.ID != "" {
 		q, args = qPageBefore, []any{conversationID, s.stamp(before.At), before.ID, limit}
@@ -106,7 +105,7 @@ func (s *Store) attach(ctx context.Context, msgs []Message) error {
 
 // Search finds the newest messages of a user that contain text, in any case.
 func (s *Store) Search(ctx context.Context, userID, text string) ([]Hit, error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtSearch, time.Now())
 	like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
 	return query(ctx, s, s.sql(qSearch), func(r *sql.Rows) (h Hit, err error) {
 		var at moment
@@ -125,7 +124,7 @@ func snippet(content, text string) string {
 
 // UsageDaily sums a user's token usage by day and model, newest first.
 func (s *Store) UsageDaily(ctx context.Context, userID string) ([]UsageDay, error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtUsageDaily, time.Now())
 	q := qUsageSQLite
 	if s.kind == Postgres {
 		q = qUsagePostgres
@@ -138,24 +137,27 @@ func (s *Store) UsageDaily(ctx context.Context, userID string) ([]UsageDay, erro
 
 // Busiest returns the ids of the n users with the most conversations.
 func (s *Store) Busiest(ctx context.Context, n int) ([]string, error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtBusiest, time.Now())
 	return query(ctx, s, s.sql(qBusiest), func(r *sql.Rows) (id string, err error) {
 		err = r.Scan(&id)
 		return id, err
 	}, n)
 }
 
-// AddMessage stores a message with a new id and the time now, and returns it with
-// the owner of the conversation.
+// AddMessage stores a message with a new id and returns it with the owner of the
+// conversation. Its time is now, or just after the newest message of the conversation
+// where another clock is ahead: messages come at the end only, and pages before a
+// cursor stay as they are.
 func (s *Store) AddMessage(ctx context.Context, m Message) (_ Message, owner string, err error) {
-	defer s.timed(time.Now())
+	defer s.timed(stmtAddMessage, time.Now())
 	m.ID, m.CreatedAt = newID(), time.Now().UTC().Truncate(time.Millisecond)
 	err = s.inTx(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, s.sql(`UPDATE "Conversation" SET "updatedAt" = $1 WHERE "id" = $2 AND "deletedAt" IS NULL RETURNING "userId"`),
-			s.stamp(m.CreatedAt), m.ConversationID).Scan(&owner)
+		var at moment
+		err := tx.QueryRowContext(ctx, s.sql(qTouch), s.stamp(m.CreatedAt), m.ConversationID).Scan(&owner, &at)
 		if err != nil {
 			return wrap("conversation", m.ConversationID, err)
 		}
+		m.CreatedAt = at.Time
 		_, err = tx.ExecContext(ctx, s.sql(`INSERT INTO "Message" ("id","conversationId","role","content","tokens","createdAt") VALUES ($1,$2,$3,$4,$5,$6)`),
 			m.ID, m.ConversationID, m.Role, m.Content, len(m.Content)/4, s.stamp(m.CreatedAt))
 		for _, a := range m.Attachments {
@@ -171,7 +173,7 @@ func (s *Store) AddMessage(ctx context.Context, m Message) (_ Message, owner str
 
 // AddUsage records what a call to a model used.
 func (s *Store) AddUsage(ctx context.Context, userID, model string, in, out int, cost float64) error {
-	defer s.timed(time.Now())
+	defer s.timed(stmtAddUsage, time.Now())
 	_, err := s.db.ExecContext(ctx, s.sql(`INSERT INTO "TokenUsage" ("id","userId","model","inputTokens","outputTokens","cost","createdAt") VALUES ($1,$2,$3,$4,$5,$6,$7)`),
 		newID(), userID, model, in, out, cost, s.stamp(time.Now()))
 	if err != nil {

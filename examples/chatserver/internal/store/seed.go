@@ -60,8 +60,24 @@ func (s *Store) Seed(ctx context.Context, users int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = s.db.ExecContext(ctx, "ANALYZE")
+	if _, err = s.db.ExecContext(ctx, "ANALYZE"); err == nil {
+		err = s.Compact(ctx)
+	}
 	return users, err
+}
+
+// Compact moves what a large change left in SQLite's log into the database, where
+// the kernel keeps each page once. PostgreSQL does so by itself.
+func (s *Store) Compact(ctx context.Context) error {
+	if s.kind != SQLite {
+		return nil
+	}
+	for _, q := range []string{`PRAGMA wal_autocheckpoint=1000`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
+		if _, err := s.db.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("store: compact: %w", err)
+		}
+	}
+	return nil
 }
 
 // seeded tells for how many users the database is seeded; 0 when it is empty.

@@ -33,9 +33,8 @@ type Store struct {
 	db   *sql.DB
 	kind Kind
 
-	queries atomic.Int64
-	nanos   atomic.Int64
-	slow    atomic.Int64 // nanoseconds that a query takes longer
+	calls [statements]calls
+	slow  atomic.Int64 // nanoseconds that a query takes longer
 }
 
 // Open connects to databaseURL, or to a SQLite file in dir when it is empty.
@@ -93,28 +92,8 @@ func (s *Store) Kind() Kind { return s.kind }
 // Close closes the pool.
 func (s *Store) Close() error { return s.db.Close() }
 
-// Load is the number of queries and the time spent in them since Open or Reset.
-func (s *Store) Load() (queries int64, spent time.Duration) {
-	return s.queries.Load(), time.Duration(s.nanos.Load())
-}
-
 // Slow lets each query take longer by d, as on a database that has too much to do.
 func (s *Store) Slow(d time.Duration) { s.slow.Store(int64(d)) }
-
-// Reset sets the figures of Load to zero.
-func (s *Store) Reset() {
-	s.queries.Store(0)
-	s.nanos.Store(0)
-}
-
-// timed counts a query. Use: defer s.timed(time.Now()).
-func (s *Store) timed(start time.Time) {
-	if d := s.slow.Load(); d > 0 {
-		time.Sleep(time.Duration(d))
-	}
-	s.queries.Add(1)
-	s.nanos.Add(int64(time.Since(start)))
-}
 
 // sql gives the text of a query for this database: written for PostgreSQL, with
 // $1 for parameters, ILIKE and booleans. SQLite uses a partial index only for the
@@ -123,7 +102,7 @@ func (s *Store) sql(q string) string {
 	if s.kind == Postgres {
 		return q
 	}
-	return strings.NewReplacer("$", "?", "ILIKE", "LIKE", "= false", "= 0").Replace(q)
+	return strings.NewReplacer("$", "?", "ILIKE", "LIKE", "= false", "= 0", "greatest(", "max(", "interval '1 millisecond'", "1").Replace(q)
 }
 
 // stamp converts a time to what the database keeps.

@@ -30,7 +30,6 @@ type Conversation struct {
 	Pinned      bool      `json:"pinned"`
 	UpdatedAt   time.Time `json:"updatedAt"`
 	LastMessage string    `json:"lastMessage,omitempty"`
-	Messages    int       `json:"messages,omitempty"` // filled by Conversation only
 }
 
 // Message is one message.
