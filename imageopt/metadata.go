@@ -13,9 +13,10 @@ type Metadata uint8
 const (
 	// MetadataStrip keeps nothing. Colours are converted to sRGB. It is the default.
 	MetadataStrip Metadata = iota
-	// MetadataKeepICC keeps the RGB profile of a source instead of converting to sRGB,
-	// in JPEG, PNG and WebP. Other formats are converted; with FormatAuto they are not
-	// among the candidates. A source without a profile comes out without one.
+	// MetadataKeepICC keeps the RGB profile of a source, matrix or tables, instead of
+	// converting to sRGB, in JPEG, PNG and WebP. Other formats are converted; with
+	// FormatAuto they are not among the candidates. A source without a profile, or with
+	// one that is damaged or as good as sRGB, comes out without one.
 	MetadataKeepICC
 	// MetadataKeepCopyright keeps the texts of the EXIF fields Artist and Copyright, up
 	// to 1 KiB each, in JPEG, PNG and WebP. Colours are converted to sRGB.
@@ -47,7 +48,7 @@ func describable(f Format) bool { return f == FormatJPEG || f == FormatPNG || f 
 // keepsICC reports whether the result has the profile of the source, and with
 // FormatAuto leaves the ways that can hold it.
 func (s *source) keepsICC(spec *Spec, ways []Format) ([]Format, bool) {
-	if spec.Metadata != MetadataKeepICC || s.colour == nil {
+	if spec.Metadata != MetadataKeepICC || !s.viewer {
 		return ways, false
 	}
 	fit := slices.DeleteFunc(slices.Clone(ways), func(f Format) bool { return !describable(f) })

@@ -289,3 +289,21 @@ func TestPhotosUnchanged(t *testing.T) {
 		}
 	}
 }
+
+// A profile that is damaged does not turn the picture black.
+func TestProfileDamaged(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{})
+	m := photo(60, 40)
+	flat := bytes.ReplaceAll(profile(displayP3), []byte("para"), []byte("curv"))
+	for name, p := range map[string][]byte{
+		"no colours": profile([9]float64{}), "hardly any": profile([9]float64{0.01}), "curve of another kind": flat,
+		"far out": profile([9]float64{30000, 1, 1, 1, 30000, 1, 1, 1, 30000}), "white out of opposites": profile([9]float64{9, -8, 0, -8, 9, 0, -8, 0, 8.8}),
+	} {
+		for _, keep := range []imageopt.Metadata{imageopt.MetadataStrip, imageopt.MetadataKeepICC} {
+			out, _ := process(t, o, withICC(t, toPNG(t, m), p), imageopt.Spec{Format: imageopt.FormatPNG, Metadata: keep})
+			if mean, _ := diff(t, decode(t, out), m); mean > 0 || bytes.Contains(out, []byte("iCCP")) {
+				t.Errorf("%s, %v: %.1f off on average; want the pixels as they are and no profile", name, keep, mean)
+			}
+		}
+	}
+}

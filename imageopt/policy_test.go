@@ -128,6 +128,13 @@ func TestMetadataKeepICC(t *testing.T) {
 			t.Errorf("%v: converted to sRGB, the copy is %.2f off the source", f, mean)
 		}
 	}
+	tables := bytes.Replace(p3, []byte("bTRC"), []byte("A2B0"), 1)
+	for _, f := range []imageopt.Format{imageopt.FormatJPEG, imageopt.FormatPNG, imageopt.FormatWebP} {
+		out, _ := process(t, o, withICC(t, toPNG(t, m), tables), imageopt.Spec{Format: f, Metadata: imageopt.MetadataKeepICC})
+		if again, err := o.Inspect(bytes.NewReader(out)); err != nil || !again.Profile {
+			t.Errorf("%v: a profile by tables is lost: %+v, %v", f, again, err)
+		}
+	}
 	gif, _ := process(t, o, src, imageopt.Spec{Format: imageopt.FormatGIF, Metadata: imageopt.MetadataKeepICC})
 	conv, _ := process(t, o, src, imageopt.Spec{Format: imageopt.FormatGIF})
 	if !bytes.Equal(gif, conv) {

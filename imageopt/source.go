@@ -28,6 +28,7 @@ type source struct {
 	size   int64          // length of the file if known, else 0
 	colour *icc.Transform // to sRGB, nil for none
 	plain  bool           // no profile, or sRGB
+	viewer bool           // a profile of RGB that a viewer can apply
 	left   sync.WaitGroup // the decoder that may go on after its job has returned
 
 	abandoned bool // it does
@@ -276,7 +277,7 @@ func confirm(s *source) error {
 	if kind == icc.XYB {
 		return unsupported(s.format, errors.New("XYB colours"))
 	}
-	s.plain = kind == icc.None
+	s.plain, s.viewer = kind == icc.None, kind == icc.Matrix || kind == icc.Table
 	if s.format != FormatPNG { // our own decoder of JPEG compares the size itself
 		return nil
 	}

@@ -14,8 +14,11 @@ const (
 	None Kind = iota
 	// Matrix: an RGB profile with a matrix that differs from sRGB; see Transform.
 	Matrix
-	// Other: a profile that this package cannot apply (tables, CMYK, gray, Lab).
+	// Other: a profile that this package cannot apply (CMYK, gray, Lab, damaged).
 	Other
+	// Table: a profile of RGB by tables, which this package cannot apply but a viewer
+	// can.
+	Table
 	// XYB: the profile of a JPEG in XYB colours, garbage under any other profile.
 	XYB
 )
@@ -35,11 +38,14 @@ func Parse(p []byte) (Kind, *Transform) {
 	if bytes.Contains(p[:min(len(p), 4096)], []byte("XYB")) || bytes.Contains(p[:min(len(p), 4096)], []byte("\x00X\x00Y\x00B")) {
 		return XYB, nil
 	}
-	if string(p[16:20]) != "RGB " || string(p[20:24]) != "XYZ " {
+	if string(p[16:20]) != "RGB " {
 		return Other, nil
 	}
 	tags := readTags(p)
 	if tags["A2B0"] != nil {
+		return Table, nil
+	}
+	if string(p[20:24]) != "XYZ " {
 		return Other, nil
 	}
 	t := &Transform{}
@@ -53,18 +59,38 @@ func Parse(p []byte) (Kind, *Transform) {
 			toXYZ[3*j+i] = s15(xyz[8+4*j:])
 		}
 		f := curve(trc)
-		if f == nil {
+		if f == nil || !(f(0) < 0.1 && f(1) > 0.9 && f(1) < 1.1) {
 			return Other, nil
 		}
 		for v := range 256 {
 			t.lin[i][v] = float32(f(float64(v) / 255))
 		}
 	}
+	if !white(toXYZ) {
+		return Other, nil
+	}
 	t.fill(toXYZ)
 	if t.nearSRGB() {
 		return None, nil
 	}
 	return Matrix, t
+}
+
+// white reports whether full red, green and blue make a white, that of D50 or of a
+// warm or cold screen. What does not would turn pictures black or into one colour.
+func white(toXYZ [9]float64) bool {
+	for i, within := range [3][2]float64{{0.8, 1.2}, {0.9, 1.1}, {0.5, 1.4}} {
+		sum := toXYZ[3*i] + toXYZ[3*i+1] + toXYZ[3*i+2]
+		if !(sum > within[0] && sum < within[1]) {
+			return false
+		}
+		for _, v := range toXYZ[3*i : 3*i+3] {
+			if math.Abs(v) > 2 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func readTags(p []byte) map[string][]byte {
