@@ -120,12 +120,25 @@ func StripGIF(b []byte) ([]byte, bool) {
 		case 0x2c, 0x3b, extension | 0xf9:
 			out = append(out, block...)
 		case extension | 0xff:
-			if len(block) >= 19 && string(block[3:14]) == "NETSCAPE2.0" {
-				out = append(out, block[:18]...)
-				out = append(out, 0)
+			if loop := gifLoop(block); loop != nil {
+				out = append(append(append(out, block[:14]...), loop...), 0)
 			}
 		}
 		return true
 	})
 	return out, err == nil
+}
+
+// gifLoop returns the sub-block of an application's block that holds the loop count.
+// Others, such as the size of a buffer, may stand beside it.
+func gifLoop(block []byte) []byte {
+	if len(block) < 14 || block[2] != 11 || string(block[3:14]) != "NETSCAPE2.0" {
+		return nil
+	}
+	for b := block[14:]; len(b) > 0 && len(b) > int(b[0]); b = b[1+int(b[0]):] {
+		if b[0] == 3 && b[1] == 1 {
+			return b[:4]
+		}
+	}
+	return nil
 }

@@ -71,3 +71,24 @@ func TestOrientationTolerates(t *testing.T) {
 		}
 	}
 }
+
+// The block with the loop count may hold other things, which must not be cut in two.
+func TestStripGIFKeepsBlocksWhole(t *testing.T) {
+	const head, frame = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff", "\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00"
+	const app, loop, buffer = "\x21\xff\x0bNETSCAPE2.0", "\x03\x01\x07\x00", "\x05\x02\x00\x01\x02\x03"
+	for in, want := range map[string]string{
+		app + loop + "\x00":                                app + loop + "\x00",
+		app + buffer + loop + "\x00":                       app + loop + "\x00",
+		app + loop + buffer + "\x00":                       app + loop + "\x00",
+		app + buffer + "\x00":                              "",
+		app + "\x00":                                       "",
+		"\x21\xff\x0bXMP DataXMP\x03\x01\x07\x00\x00":      "",
+		"\x21\xff\x0cNETSCAPE2.0\x01\x03\x01\x07\x00\x00":  "",
+		"\x21\xfe\x03GPS\x00" + app + loop + loop + "\x00": app + loop + "\x00",
+	} {
+		out, ok := StripGIF([]byte(head + in + frame + "\x3b"))
+		if !ok || string(out) != head+want+frame+"\x3b" {
+			t.Errorf("StripGIF with %q = %q, %t; want %q", in, out, ok, want)
+		}
+	}
+}
