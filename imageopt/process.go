@@ -403,6 +403,10 @@ func (j *job) each(ctx context.Context, specs []Spec, yield func(Variant, error)
 			return
 		}
 		res, data, err := j.one(ctx, specs[i])
+		if err != nil && ctx.Err() != nil {
+			fail(ctxError(ctx))
+			return
+		}
 		if err != nil && j.raster == nil && j.frames == nil && areas[i] > 0 {
 			fail(err) // the source itself is bad
 			return

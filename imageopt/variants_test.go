@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -193,5 +194,25 @@ func TestPlaceholder(t *testing.T) {
 	}
 	if _, err := o.Placeholder(t.Context(), src, 99); !errors.Is(err, imageopt.ErrOptions) {
 		t.Errorf("Placeholder(99) = %v; want ErrOptions", err)
+	}
+}
+
+// ctx ends the sequence with one error, of no spec.
+func TestVariantsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := newOptimizer(t, imageopt.Options{Encoders: map[imageopt.Format]imageopt.Encoder{imageopt.FormatAVIF: imageopt.EncoderFunc(
+		func(ctx context.Context, _ io.Writer, _ image.Image, _ imageopt.EncodeOptions) error {
+			cancel()
+			return ctx.Err()
+		})}})
+	var got []int
+	for v, err := range o.Variants(ctx, toPNG(t, photo(64, 64)), []imageopt.Spec{{Width: 20, Format: imageopt.FormatAVIF}, {Width: 10}}) {
+		got = append(got, v.Index)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%d: %v", v.Index, err)
+		}
+	}
+	if !slices.Equal(got, []int{-1}) {
+		t.Errorf("errors with the indices %v; want one with -1", got)
 	}
 }
