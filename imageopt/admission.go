@@ -17,6 +17,7 @@ type admission struct {
 	mu      sync.Mutex
 	used    int64     // guarded by mu
 	running int       // guarded by mu
+	held    int64     // see hold; guarded by mu
 	waiting list.List // of *waiter; guarded by mu
 }
 
@@ -114,6 +115,24 @@ func (a *admission) admitLocked() {
 		a.waiting.Remove(e)
 		close(w.ready)
 	}
+}
+
+// hold counts n bytes of sources that are read before their job is admitted. They have
+// a bound of their own, so that a slow reader keeps no admitted job waiting.
+func (a *admission) hold(n int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held+n > a.total {
+		return &BusyError{Waiting: a.waiting.Len(), Need: n, After: time.Second}
+	}
+	a.held += n
+	return nil
+}
+
+func (a *admission) drop(n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held -= n
 }
 
 func (a *admission) state() (used int64, running, waiting int) {

@@ -65,7 +65,7 @@ func (g *flightGroup) do(ctx context.Context, key string, lead func() makeFunc) 
 func (g *flightGroup) run(ctx context.Context, key string, f *flight, fn makeFunc) {
 	defer func() {
 		if p := recover(); p != nil {
-			f.data, f.err = nil, fmt.Errorf("imageopt: source or cache panicked: %v", p)
+			f.data, f.err = nil, fmt.Errorf("imageopt: source, cache or hook panicked: %v", p)
 		}
 		g.forget(key, f)
 		f.cancel()

@@ -28,7 +28,8 @@ type Source interface {
 type SourceInfo struct {
 	// Version changes whenever the content does: a modification time with size, a
 	// generation, a checksum. Empty means unknown; then every request reads and hashes
-	// the content, and holds it outside the memory bound if the reader cannot seek.
+	// the content, and holds it meanwhile if the reader cannot seek; see
+	// Options.MaxMemory.
 	Version string
 }
 
@@ -110,7 +111,9 @@ func NewHandler(o *Optimizer, src Source, opts HandlerOptions) (*Handler, error)
 
 // SourceFS returns a Source of the regular files in fsys. Names are cleaned of a
 // leading slash and must be valid by [fs.ValidPath]; anything else does not exist.
-// The version is the modification time and size, or unknown without a time.
+// The version is the modification time and size, or unknown without a time. Links are
+// followed as fsys does: [os.DirFS] follows them out of its folder, the FS of an
+// [os.Root] does not.
 func SourceFS(fsys fs.FS) Source { return fsSource{fsys} }
 
 // ServeHTTP answers GET and HEAD. Equal requests in flight share one job; a job

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 
 	"github.com/perfblocks/perfblocks/imageopt"
@@ -236,3 +238,99 @@ func TestHandlerHashesInPlace(t *testing.T) {
 type nopSeekCloser struct{ io.ReadSeeker }
 
 func (nopSeekCloser) Close() error { return nil }
+
+// pipeFS has a file that is none, and whose opening would never end.
+type pipeFS struct{ fstest.MapFS }
+
+func (pipeFS) Open(string) (fs.File, error) { return nil, errors.New("opened") }
+
+func TestSourceFSOpensNoPipes(t *testing.T) {
+	_, _, err := imageopt.SourceFS(pipeFS{fstest.MapFS{"a.jpg": {Mode: fs.ModeNamedPipe}}}).Open(t.Context(), "a.jpg")
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Open of a named pipe = %v; want ErrNotExist without opening it", err)
+	}
+}
+
+// stream is a reader that cannot seek and waits at the end of its first part.
+type stream struct {
+	first, second io.Reader
+	open          chan struct{}
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.first.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	<-s.open
+	return s.second.Read(p)
+}
+
+// What is read before its job is admitted has a bound too, and leaves it in the end.
+func TestSlowSourcesAreBounded(t *testing.T) {
+	data := append(toJPEG(t, photo(64, 64), 80), make([]byte, 900<<10)...)
+	o := newOptimizer(t, imageopt.Options{MaxMemory: 6 << 20})
+	h, err := imageopt.NewHandler(o, readers(func() io.ReadCloser { return io.NopCloser(io.MultiReader(bytes.NewReader(data))) }), imageopt.HandlerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			open, done := make(chan struct{}), make(chan error, 8)
+			for range 8 {
+				s := &stream{bytes.NewReader(data[:700<<10]), bytes.NewReader(data[700<<10:]), open}
+				go func() {
+					_, err := o.Process(context.Background(), io.Discard, s, imageopt.Spec{Width: 32})
+					done <- err
+				}()
+			}
+			synctest.Wait()
+			refused := len(done)
+			for range refused {
+				if err := <-done; !errors.Is(err, imageopt.ErrBusy) {
+					t.Errorf("a source too many: %v; want ErrBusy", err)
+				}
+			}
+			if refused < 1 || refused > 4 {
+				t.Errorf("%d of 8 slow sources refused; want those that do not fit into 6 MiB", refused)
+			}
+			if w := get(h, "/img/?url=a&w=64"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+				t.Errorf("no room to read a source: %d; want 503", w.Code)
+			}
+			close(open)
+			for range 8 - refused {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if w := get(h, "/img/?url=a&w=64"); w.Code != 200 {
+			t.Errorf("with room again: %d", w.Code)
+		}
+	}
+	tight := newOptimizer(t, imageopt.Options{MaxMemory: 512 << 10})
+	_, err = tight.Process(t.Context(), io.Discard, io.MultiReader(bytes.NewReader(data)), imageopt.Spec{Width: 32})
+	if !errors.Is(err, imageopt.ErrTooLarge) {
+		t.Errorf("a source that never fits: %v; want ErrTooLarge", err)
+	}
+}
+
+// readers is a source without versions.
+type readers func() io.ReadCloser
+
+func (r readers) Open(context.Context, string) (io.ReadCloser, imageopt.SourceInfo, error) {
+	return r(), imageopt.SourceInfo{}, nil
+}
+
+// A connection that was cut off is not the end of the file.
+func TestCutReaderIsNoPicture(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{Truncated: imageopt.TruncatedPartial})
+	jpg := toJPEG(t, photo(64, 64), 80)
+	for _, n := range []int{5, 400, len(jpg)} {
+		r := io.MultiReader(bytes.NewReader(jpg[:n]), failReader{io.ErrUnexpectedEOF})
+		_, err := o.Process(t.Context(), io.Discard, r, imageopt.Spec{})
+		if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, imageopt.ErrTruncated) {
+			t.Errorf("cut off after %d bytes: %v; want the reader's error", n, err)
+		}
+	}
+}

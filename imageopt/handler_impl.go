@@ -37,6 +37,11 @@ func (s fsSource) Open(ctx context.Context, name string) (io.ReadCloser, SourceI
 	if !fs.ValidPath(name) || ctx.Err() != nil {
 		return nil, SourceInfo{}, fs.ErrNotExist
 	}
+	if stat, ok := s.fsys.(fs.StatFS); ok { // opening a named pipe would wait for its other end
+		if st, err := stat.Stat(name); err == nil && !st.Mode().IsRegular() {
+			return nil, SourceInfo{}, fs.ErrNotExist
+		}
+	}
 	f, err := s.fsys.Open(name)
 	if err != nil {
 		return nil, SourceInfo{}, err
@@ -219,6 +224,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	res, err := h.find(r, req)
+	if errors.Is(err, errChanged) {
+		res, err = h.find(r, req) // the source knows the new version now
+	}
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -258,7 +266,7 @@ func (h *Handler) find(r *http.Request, req request) (reply, error) {
 	}
 	defer f.Close()
 	if version == "" {
-		if version, err = f.hash(h.o.opts.Limits.Bytes); err != nil {
+		if version, err = f.hash(h.o); err != nil {
 			return reply{}, err
 		}
 	}
@@ -311,7 +319,7 @@ func (h *Handler) make(ctx context.Context, key string, f *opened, req request) 
 // opened is a source that is closed by whoever has it last.
 type opened struct {
 	rc     io.ReadCloser
-	data   []byte             // set when it was read for its hash
+	read   *source            // set when it was read for its hash
 	cancel context.CancelFunc // ends the context that it was opened with
 	untie  func() bool        // takes that context off the request's; false: too late
 }
@@ -334,29 +342,29 @@ func (h *Handler) open(ctx context.Context, name string) (f *opened, version str
 	return f, info.Version, nil
 }
 
-func (f *opened) hash(limit int64) (string, error) {
-	s, again := f.rc.(io.Seeker)
-	start := int64(0)
-	if again {
-		var err error
-		start, err = s.Seek(0, io.SeekCurrent)
-		again = err == nil
+// hash reads the source for a version of its own. What cannot seek is kept.
+func (f *opened) hash(o *Optimizer) (string, error) {
+	limit := o.opts.Limits.Bytes
+	if !seeks(f.rc) {
+		f.read = &source{rest: f.rc, queue: o.queue}
+		if err := f.read.load(limit); err != nil {
+			return "", err
+		}
+		sum := sha256.Sum256(f.read.data)
+		return string(sum[:]), nil
+	}
+	s := f.rc.(io.Seeker)
+	start, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return "", err
 	}
 	sum := sha256.New()
-	var keep bytes.Buffer
-	w := io.MultiWriter(sum, &keep)
-	if again {
-		w = sum
-	}
-	n, err := io.Copy(w, io.LimitReader(f.rc, limit+1))
+	n, err := io.Copy(sum, io.LimitReader(f.rc, limit+1))
 	if err == nil && n > limit {
 		err = &LimitError{Limit: "bytes", Got: n, Max: limit}
 	}
-	if err == nil && again {
+	if err == nil {
 		_, err = s.Seek(start, io.SeekStart)
-	}
-	if !again {
-		f.data = keep.Bytes()
 	}
 	return string(sum.Sum(nil)), err
 }
@@ -372,8 +380,8 @@ func (f *opened) take() *opened {
 }
 
 func (f *opened) reader() io.Reader {
-	if f.data != nil {
-		return bytes.NewReader(f.data)
+	if f.read != nil {
+		return bytes.NewReader(f.read.data)
 	}
 	return f.rc
 }
@@ -385,6 +393,9 @@ func (f *opened) Close() error {
 	}
 	f.untie()
 	defer f.cancel()
+	if f.read != nil {
+		f.read.drop()
+	}
 	return f.rc.Close()
 }
 
@@ -424,6 +435,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if errors.Is(err, ErrBusy) {
 			count = &h.stats.busy
 		}
+	}
+	count.Add(1)
+	if status == http.StatusServiceUnavailable {
 		after := time.Second
 		if ra, ok := errors.AsType[interface {
 			error
@@ -433,7 +447,6 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
-	count.Add(1)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

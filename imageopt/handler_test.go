@@ -326,8 +326,8 @@ func TestHandlerSharesAndCancels(t *testing.T) {
 		if err := errors.Join(h.Close(), h.Close()); err != nil {
 			t.Error(err)
 		}
-		if w := get(h, "/img/?url=x&w=64"); w.Code != http.StatusServiceUnavailable {
-			t.Errorf("after Close: %d; want 503", w.Code)
+		if w := get(h, "/img/?url=x&w=64"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("after Close: %d %v; want 503 with Retry-After", w.Code, w.Header())
 		}
 	})
 }

@@ -39,8 +39,9 @@ type Options struct {
 	Limits Limits
 	// MaxMemory bounds the sum of what the running jobs need for pixels, file bytes
 	// and results, in bytes, estimated from headers. Jobs over it wait in a queue,
-	// first come first served. Default: a quarter of GOMEMLIMIT, at most 512 MiB;
-	// without GOMEMLIMIT 512 MiB.
+	// first come first served. Sources whose reader cannot seek are read before they are
+	// admitted, and together may hold as much again; one more gets ErrBusy. Default: a
+	// quarter of GOMEMLIMIT, at most 512 MiB; without GOMEMLIMIT 512 MiB.
 	MaxMemory int64
 	// MaxQueue is how many jobs may wait; one more gets ErrBusy. Default 64; negative
 	// means that no job waits.

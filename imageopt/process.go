@@ -44,6 +44,7 @@ func (o *Optimizer) process(ctx context.Context, w io.Writer, r io.Reader, spec 
 	if j.src, err = o.openReader(r, true, !seeks(r)); err != nil {
 		return Result{}, err
 	}
+	defer j.src.drop()
 	release, err := j.admit(ctx, spec)
 	if err != nil {
 		return Result{}, err

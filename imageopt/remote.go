@@ -104,6 +104,10 @@ func (s *RemoteSource) OpensURLs() bool { return true }
 // errRefused is the cause when an address or a host is not allowed.
 var errRefused = errors.New("imageopt: address refused")
 
+// errChanged is the cause when the bytes are of another version than the one that was
+// trusted. To ask again helps.
+var errChanged = errors.New("imageopt: picture has changed")
+
 // check is called for each connection with the address that it would go to.
 func (s *RemoteSource) check(_ context.Context, _, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
@@ -154,7 +158,7 @@ func (s *RemoteSource) Open(ctx context.Context, name string) (io.ReadCloser, So
 		return &lazyBody{fetch: func() (io.ReadCloser, error) {
 			body, now, err := s.fetch(ctx, u)
 			if err == nil && now != v {
-				err = errors.Join(&httpError{http.StatusServiceUnavailable, "picture has changed"}, body.Close())
+				err = errors.Join(errChanged, &httpError{http.StatusServiceUnavailable, "picture has changed"}, body.Close())
 			}
 			return body, err
 		}}, SourceInfo{Version: v}, nil
@@ -163,8 +167,17 @@ func (s *RemoteSource) Open(ctx context.Context, name string) (io.ReadCloser, So
 	return body, SourceInfo{Version: v}, err
 }
 
-func (s *RemoteSource) fetch(ctx context.Context, u *url.URL) (io.ReadCloser, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+func (s *RemoteSource) fetch(caller context.Context, u *url.URL) (io.ReadCloser, string, error) {
+	ctx, cancel := context.WithTimeout(caller, s.opts.Timeout)
+	fault := func(err error) error {
+		if caller.Err() != nil {
+			return ctxError(caller)
+		}
+		if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+			return &httpError{http.StatusGatewayTimeout, "picture takes too long to fetch"}
+		}
+		return &httpError{http.StatusBadGateway, "picture cannot be fetched"}
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		cancel()
@@ -178,10 +191,10 @@ func (s *RemoteSource) fetch(ctx context.Context, u *url.URL) (io.ReadCloser, st
 		if errors.Is(err, errRefused) {
 			return nil, "", fmt.Errorf("%w: %w", fs.ErrNotExist, errRefused)
 		}
-		return nil, "", &httpError{http.StatusBadGateway, "picture cannot be fetched"}
+		return nil, "", fault(err)
 	}
 	if res.StatusCode != http.StatusOK {
-		err := error(&httpError{http.StatusBadGateway, "picture cannot be fetched"})
+		err := fault(nil)
 		if c := res.StatusCode; c == http.StatusNotFound || c == http.StatusGone || c == http.StatusForbidden {
 			err = fs.ErrNotExist
 		}
@@ -197,13 +210,23 @@ func (s *RemoteSource) fetch(ctx context.Context, u *url.URL) (io.ReadCloser, st
 		version = ""
 	}
 	s.versions.set(u.String(), version, s.opts.TrustFor)
-	return &body{res.Body, cancel}, version, nil
+	return &body{res.Body, fault, cancel}, version, nil
 }
 
 // body ends the fetch's context when it is closed.
 type body struct {
 	io.ReadCloser
+	fault  func(error) error // what a broken transfer becomes
 	cancel context.CancelFunc
+}
+
+// Read reads, and tells a transfer that broke off from the picture's end.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = b.fault(err)
+	}
+	return n, err
 }
 
 // Close closes the body and ends its context.

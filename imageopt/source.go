@@ -30,6 +30,8 @@ type source struct {
 	plain  bool           // no profile, or sRGB
 	viewer bool           // a profile of RGB that a viewer can apply
 	left   sync.WaitGroup // the decoder that may go on after its job has returned
+	queue  *admission     // where data counts while the job is not admitted, or nil
+	held   int64          // how much of it counts there
 
 	abandoned bool // it does
 }
@@ -51,9 +53,17 @@ func (s *source) info() Info {
 const firstRead = 16 << 10
 
 // openReader reads the header from r and checks the limits as soon as the size of the
-// picture is known. With whole it goes on to the end.
-func (o *Optimizer) openReader(r io.Reader, limits, whole bool) (*source, error) {
+// picture is known. With whole it goes on to the end, and the caller drops the source.
+func (o *Optimizer) openReader(r io.Reader, limits, whole bool) (_ *source, err error) {
 	s := &source{rest: r, size: remaining(r)}
+	if whole {
+		s.queue = o.queue
+	}
+	defer func() {
+		if err != nil {
+			s.drop()
+		}
+	}()
 	if s.size > o.opts.Limits.Bytes {
 		return nil, &LimitError{Limit: "bytes", Got: s.size, Max: o.opts.Limits.Bytes}
 	}
@@ -124,12 +134,15 @@ func (s *source) read(n int, limit int64) (eof bool, err error) {
 		want = min(want, s.size+1)
 	}
 	if int64(cap(s.data)) < want {
+		if err := s.hold(want); err != nil {
+			return false, err
+		}
 		s.data = append(make([]byte, 0, want), s.data...)
 	}
 	at := len(s.data)
-	k, err := io.ReadFull(s.rest, s.data[at:max(want, int64(at))])
+	k, err := fill(s.rest, s.data[at:max(want, int64(at))])
 	s.data = s.data[:at+k]
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) {
 		s.rest, err = nil, nil
 	}
 	if err != nil {
@@ -139,6 +152,43 @@ func (s *source) read(n int, limit int64) (eof bool, err error) {
 		return false, &LimitError{Limit: "bytes", Got: int64(len(s.data)), Max: limit}
 	}
 	return s.rest == nil, nil
+}
+
+// fill reads until p is full. Other than with io.ReadFull, an unexpected end that r
+// itself reports, as of a connection cut off, is told from the end of the file.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = r.Read(p[n:])
+		n += k
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	return n, err
+}
+
+// hold counts data of n bytes where the job is not admitted yet.
+func (s *source) hold(n int64) error {
+	if s.queue == nil || n <= s.held {
+		return nil
+	}
+	if n > s.queue.total {
+		return &LimitError{Limit: "memory", Got: n, Max: s.queue.total}
+	}
+	if err := s.queue.hold(n - s.held); err != nil {
+		return err
+	}
+	s.held = n
+	return nil
+}
+
+// drop ends what hold counts.
+func (s *source) drop() {
+	if s.held > 0 {
+		s.queue.drop(s.held)
+		s.held = 0
+	}
 }
 
 // load reads the rest of the file.
