@@ -111,7 +111,7 @@ func TestAnimationResized(t *testing.T) {
 	if err := gif.EncodeAll(&b, g); err != nil {
 		t.Fatal(err)
 	}
-	out, res := process(t, o, b.Bytes(), imageopt.Spec{Width: 32})
+	out, res := process(t, o, b.Bytes(), imageopt.Spec{Width: 32, Format: imageopt.FormatGIF})
 	if res.Format != imageopt.FormatGIF || res.Frames != 5 || res.Width != 32 || res.Height != 24 || !res.Source.Animated || res.Source.Frames != 5 {
 		t.Fatalf("Result = %+v; want five frames of 32 × 24", res)
 	}

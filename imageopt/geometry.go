@@ -16,6 +16,13 @@ type plan struct {
 	at   image.Point     // where the picture lies in the box
 }
 
+// near reports whether a source of w × h could stand for the result: all of it is
+// wanted, undistorted, and it is at most twice as large.
+func (p plan) near(w, h, maxSide int) bool {
+	return p.win == image.Rect(0, 0, w, h) && p.w <= w && w <= 2*p.w && max(w, h) <= maxSide &&
+		(scaled(h, float64(p.w)/float64(w)) == p.h || scaled(w, float64(p.h)/float64(h)) == p.w)
+}
+
 func (p plan) padded() bool { return p.box != image.Pt(p.w, p.h) }
 
 // newPlan works out the geometry of s for an upright source of sw × sh.

@@ -189,8 +189,8 @@ type Result struct {
 	SourceBytes int64
 	// Source is what the header of the source said.
 	Source Info
-	// Original tells that the result is the source itself, without its metadata,
-	// because encoding it again would have made it larger.
+	// Original tells that the result is the source itself, without its metadata and at
+	// its own size, because anything else would have been larger; see [Optimizer.Process].
 	Original bool
 	// Partial tells that the source was cut off or damaged, and that the result shows
 	// what could be decoded of it; see Options.Truncated.
@@ -208,10 +208,14 @@ func (r Result) ContentType() string { return r.Format.ContentType() }
 // are read to their end before the job is admitted. ctx does not interrupt a call of
 // r.Read.
 //
-// When the result has the size of the source and would not be smaller, the
-// source's own bytes are written, without their metadata, if the format is one
-// that spec accepts. It applies only to upright sources without an ICC profile
-// and when neither Crop nor Background is set.
+// A result that would take more bytes than the source gains nothing. The source's own
+// bytes are written then, without their metadata: when the result has the source's size,
+// and with FormatAuto also when the source is up to twice as wide and as high, so that
+// the result has more pixels than were asked for. Set Spec.Format where sizes must be
+// exact. It applies to sources in a format that spec accepts, upright, without an ICC
+// profile other than sRGB, and not when the picture is cropped, padded, stretched or put
+// on a Background. A source many times larger than the result is not sent in its place,
+// even where the result takes more bytes, as that of a line drawing can.
 //
 // Errors match ErrOptions, ErrTooLarge, ErrUnsupported, ErrCorrupt, ErrTruncated,
 // ErrBusy or ctx.Err(); others come from r and w.

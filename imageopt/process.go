@@ -174,6 +174,7 @@ func (j *job) one(ctx context.Context, spec Spec) (Result, []byte, error) {
 	}
 	if o, ok := j.original(&spec, p, info); ok && o.weight(&spec) <= best.weight(&spec) {
 		best, res.Original = o, true
+		res.Width, res.Height = info.Width, info.Height
 	}
 	res.Partial = j.damage != nil
 	res.Format, res.Bytes = best.format, int64(len(best.data))
@@ -282,9 +283,10 @@ func (j *job) original(spec *Spec, p plan, info Info) (file, bool) {
 	if j.damage != nil {
 		return file{}, false
 	}
-	whole := spec.Crop.Empty() && spec.Background == nil && !p.padded() &&
-		p.w == info.Width && p.h == info.Height && info.Orientation == 1 && j.src.plain
-	if !whole || acceptance(spec)[info.Format] == 0 {
+	whole := spec.Crop.Empty() && spec.Background == nil && !p.padded() && info.Orientation == 1 && j.src.plain
+	same := p.w == info.Width && p.h == info.Height
+	near := spec.Format == FormatAuto && p.near(info.Width, info.Height, j.o.opts.Limits.OutputSide)
+	if !whole || !same && !near || acceptance(spec)[info.Format] == 0 {
 		return file{}, false
 	}
 	strip := map[Format]func([]byte) ([]byte, bool){

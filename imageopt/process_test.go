@@ -254,8 +254,31 @@ func TestProcessNeverLarger(t *testing.T) {
 		if mean, _ := diff(t, decode(t, out), decode(t, src)); mean != 0 {
 			t.Errorf("%s: the original's pixels changed by %v", name, mean)
 		}
-		if _, res := process(t, o, src, imageopt.Spec{Width: 149}); res.Original {
-			t.Errorf("%s: the original is no result of another size", name)
+		for _, tc := range []struct {
+			spec imageopt.Spec
+			want bool
+		}{
+			{imageopt.Spec{Width: 149}, true},
+			{imageopt.Spec{Height: 99}, true},
+			{imageopt.Spec{Width: 148, Height: 148}, true},
+			{imageopt.Spec{Width: 120, Height: 80, Fit: imageopt.FitCover}, true},
+			{imageopt.Spec{Width: 149, Format: res.Format}, false},
+			{imageopt.Spec{Width: 149, Height: 90, Fit: imageopt.FitFill}, false},
+			{imageopt.Spec{Width: 149, Height: 90, Fit: imageopt.FitCover}, false},
+			{imageopt.Spec{Width: 149, Height: 149, Fit: imageopt.FitContain}, false},
+			{imageopt.Spec{Width: 149, Background: color.Black}, false},
+			{imageopt.Spec{Width: 149, Crop: image.Rect(0, 0, 150, 99)}, false},
+			{imageopt.Spec{Width: 160, AllowUpscale: true}, false},
+			{imageopt.Spec{Width: 70}, false},
+		} {
+			tc.spec.Quality = 95
+			_, res := process(t, o, src, tc.spec)
+			if res.Original != tc.want || res.Original && (res.Width != 150 || res.Height != 100 || res.Bytes > res.SourceBytes) {
+				t.Errorf("%s %+v: %+v; Original should be %t", name, tc.spec, res, tc.want)
+			}
+		}
+		if _, res := process(t, newOptimizer(t, imageopt.Options{Limits: imageopt.Limits{OutputSide: 149}}), src, imageopt.Spec{Width: 149}); res.Original {
+			t.Errorf("%s: the original is over Limits.OutputSide", name)
 		}
 		if _, res := process(t, o, src, imageopt.Spec{Format: imageopt.FormatGIF}); res.Original {
 			t.Errorf("%s: the original is no GIF", name)

@@ -164,7 +164,8 @@ type Spec struct {
 	// candidates that Accept allows and an encoder exists for: for a JPEG or lossy
 	// WebP source JPEG and any lossy encoder of Options.Encoders; otherwise PNG and
 	// WebP, and JPEG too when the picture is opaque and looks like a photo; for an
-	// animated source GIF.
+	// animated source GIF. The source itself is a candidate as well, even if it is up to
+	// twice as wide; see [Optimizer.Process].
 	Format Format
 	// Accept is the value of an HTTP Accept header, used with FormatAuto only. Empty
 	// and bare wildcards allow JPEG, PNG and GIF; WebP and AVIF need to be named.
