@@ -60,23 +60,73 @@
 // BenchmarkProcess and BenchmarkHandlerHit print time and allocations of a job and of a
 // cached reply.
 //
+// # Formats
+//
+//	format   in                              out
+//	JPEG     baseline, progressive; gray,    gray, 4:2:0, from quality 90 on 4:4:4;
+//	         YCbCr, RGB, CMYK and YCCK       progressive, small files sequential
+//	PNG      all kinds; APNG as a still      gray, palette, RGB, RGBA; 8 bits
+//	GIF      still and animated              still and animated
+//	WebP     still, lossy and lossless       lossless; lossy by Options.Encoders
+//	AVIF     no                              by Options.Encoders
+//	BMP      when in Options.Inputs          no
+//	TIFF     when in Options.Inputs          no
+//
+// [FormatAuto] sends what takes the fewest bytes, each format weighed by its q-value
+// in [Spec].Accept:
+//
+//	source                          candidates
+//	JPEG, lossy WebP                JPEG and the encoders of Options.Encoders
+//	drawing, or with transparency   PNG, WebP
+//	photo without loss, opaque      PNG, WebP, JPEG
+//	animated GIF                    GIF
+//	any                             the source itself, see Optimizer.Process
+//
+// # Filters
+//
+//	FilterLanczos      photos made smaller; the sharpest, slight halos
+//	FilterCatmullRom   as good for most photos, fewer halos, less to compute
+//	FilterMitchell     photos made larger; soft, next to no halos
+//	FilterLinear       quick and soft, no halos
+//	FilterBox          large reductions of charts and dithered pictures
+//	FilterNearest      pixel art and masks: makes no new colours
+//
+// The others are those of the module imaging, for whoever is used to them. Set
+// [Spec].LinearLight for small bright things on dark ground, such as stars and lamps.
+//
+// # Coming from elsewhere
+//
+// From imaging: Resize(m, w, h, f) is Spec{Width: w, Height: h, Fit: FitFill, Filter: f},
+// Fit is FitInside, Fill is FitCover with its Anchor, CropAnchor a Spec.Crop; enlarging
+// needs AllowUpscale. Files go in and out instead of image.Image, orientation is
+// always applied, and there are no blur, sharpen or colour effects.
+//
+// From bimg and govips: Options{Width, Height, Quality, Type} is a Spec with Format;
+// Crop and Gravity are FitCover and Anchor, Embed is FitContain, Enlarge is
+// AllowUpscale, Force is FitFill, StripMetadata is what always happens, Interlace what
+// JPEGs are anyway. There is no watermark and no SVG, HEIF or PDF.
+//
+// From next/image: [Handler] takes the same url, w and q, and refuses what is not in
+// HandlerOptions.Widths (deviceSizes and imageSizes) and Qualities. remotePatterns are
+// RemoteOptions.Hosts, minimumCacheTTL is MaxAge, <Image> is [Picture], placeholder="blur"
+// is [Optimizer.Placeholder] with PlaceholderLQIP. Nothing is written to disk:
+// HandlerOptions.Cache keeps what you let it.
+//
 // # Limits
 //
-// Reads JPEG, PNG, GIF and still WebP, and BMP and TIFF when asked; writes JPEG
-// (4:2:0, from quality 90 on 4:4:4), PNG, GIF and lossless WebP, and what [Options].Encoders adds.
 // Animation survives from GIF to GIF only; other results show the first frame, as
 // do results of an animated PNG. Results have 8 bits per channel. Matrix ICC
 // profiles (Display P3, Adobe RGB, ProPhoto) are converted to sRGB; pictures under
-// other profiles are taken as they are. Of metadata survives what [Spec].Metadata
+// other profiles are taken as they are, unless MetadataKeepICC keeps the profile. The
+// chunks gAMA, cHRM and cICP of a PNG are not looked at. Of metadata survives what [Spec].Metadata
 // says, and never a GPS position, unless the whole block is Disabled. Pictures in XYB
 // colours are refused; those with a gain map come out as their base picture.
 // Lossless WebP has no entropy image and no cross-colour transform. JPEG in gray and
 // YCbCr is decoded here and looks at the context for each row of blocks; the decoders
 // of image/jpeg (RGB and inks), image/png, image/gif and golang.org/x/image do the
 // rest, so a cancelled context is seen when they read on, not inside their computing.
-// Importing this package registers
-// formats with package image, as those decoders do in any program; this package
-// itself never asks that registry. A JPEG of more than 100 scans is refused.
+// Importing this package registers formats with package image, as those decoders do in
+// any program; this package itself never asks that registry. A JPEG of more than 100 scans is refused.
 //
 // # Background
 //

@@ -5,12 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"image"
 	"image/jpeg"
+	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing/fstest"
+	"time"
 
 	"github.com/perfblocks/perfblocks/imageopt"
 )
@@ -132,4 +137,137 @@ func ExampleNewHandler() {
 	m, _, err := image.DecodeConfig(w.Body)
 	fmt.Println(w.Code, w.Header().Get("Content-Type"), w.Header().Get("Vary"), m.Width, err)
 	// Output: 200 image/jpeg Accept 320 <nil>
+}
+
+func ExampleNew() {
+	o, err := imageopt.New(imageopt.Options{
+		Name:      "avatars",
+		Limits:    imageopt.Limits{Bytes: 8 << 20, Pixels: 24_000_000},
+		MaxMemory: 128 << 20,
+		Hooks: imageopt.Hooks{Done: func(e imageopt.Event) {
+			fmt.Println(e.Op, e.Results, e.BytesOut < e.BytesIn, e.Err)
+		}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	spec := imageopt.Spec{Width: 128, Height: 128, Fit: imageopt.FitCover, Anchor: imageopt.AnchorTop}
+	res, err := o.Process(context.Background(), &bytes.Buffer{}, bytes.NewReader(upload()), spec)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(res.Width, res.Height)
+	_, err = imageopt.New(imageopt.Options{MaxMemory: -1, Workers: 65})
+	fmt.Println(err)
+	// Output:
+	// process 1 true <nil>
+	// 128 128
+	// imageopt: invalid options: MaxMemory -1 is negative; Workers 65 is not in 0..64
+}
+
+func ExampleEncoderFunc() {
+	lossy, err := os.ReadFile("testdata/blue-purple-pink.lossy.webp")
+	if err != nil {
+		panic(err)
+	}
+	// It stands for one that pipes a PNG through cwebp, as examples/imageencoders does.
+	encoder := imageopt.EncoderFunc(func(_ context.Context, w io.Writer, img image.Image, o imageopt.EncodeOptions) error {
+		fmt.Printf("%T %v, quality %d\n", img, img.Bounds().Size(), o.Quality)
+		_, err := w.Write(lossy)
+		return err
+	})
+	o, err := imageopt.New(imageopt.Options{Encoders: map[imageopt.Format]imageopt.Encoder{imageopt.FormatWebP: encoder}})
+	if err != nil {
+		panic(err)
+	}
+	spec := imageopt.Spec{Width: 640, Quality: 70, Accept: "image/webp,image/jpeg;q=0.1"}
+	res, err := o.Process(context.Background(), &bytes.Buffer{}, bytes.NewReader(upload()), spec)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(res.ContentType())
+	// Output:
+	// *image.YCbCr (640,427), quality 70
+	// image/webp
+}
+
+func ExampleSpec_targetBytes() {
+	o, err := imageopt.New(imageopt.Options{})
+	if err != nil {
+		panic(err)
+	}
+	spec := imageopt.Spec{Width: 800, Format: imageopt.FormatJPEG, TargetBytes: 20_000}
+	res, err := o.Process(context.Background(), &bytes.Buffer{}, bytes.NewReader(upload()), spec)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(res.Bytes <= 20_000, res.Bytes >= 18_400)
+	// Output: true true
+}
+
+func ExampleSourceFS() {
+	src := imageopt.SourceFS(fstest.MapFS{"cats/tom.jpg": {Data: upload(), ModTime: time.Unix(1, 0)}})
+	f, info, err := src.Open(context.Background(), "/cats/tom.jpg")
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	fmt.Println(info.Version != "")
+	_, _, err = src.Open(context.Background(), "cats/../../etc/passwd")
+	fmt.Println(errors.Is(err, fs.ErrNotExist))
+	// Output:
+	// true
+	// true
+}
+
+func ExampleNewRemoteSource() {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(upload()) }))
+	defer origin.Close()
+	o, err := imageopt.New(imageopt.Options{})
+	if err != nil {
+		panic(err)
+	}
+	src, err := imageopt.NewRemoteSource(imageopt.RemoteOptions{
+		Hosts:     []string{strings.TrimPrefix(origin.URL, "http://")}, // "photos.example.com" in a service
+		AllowHTTP: true, AllowPrivate: true,                            // for this test only
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer src.Close()
+	h, err := imageopt.NewHandler(o, src, imageopt.HandlerOptions{})
+	if err != nil {
+		panic(err)
+	}
+	defer h.Close()
+	for _, name := range []string{origin.URL + "/cat.jpg", "https://elsewhere.example/cat.jpg"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, h.URL(name, 320, 0), nil))
+		fmt.Println(w.Code, w.Header().Get("Content-Type"))
+	}
+	// Output:
+	// 200 image/jpeg
+	// 404 application/problem+json
+}
+
+func ExampleHandler_Funcs() {
+	o, err := imageopt.New(imageopt.Options{})
+	if err != nil {
+		panic(err)
+	}
+	h, err := imageopt.NewHandler(o, imageopt.SourceFS(fstest.MapFS{}), imageopt.HandlerOptions{Widths: []int{320, 640}})
+	if err != nil {
+		panic(err)
+	}
+	defer h.Close()
+	page := template.Must(template.New("page").Funcs(h.Funcs()).Parse(`{{optimizedImage "a.jpg" "A hill" 320 240}}` + "\n"))
+	if err := page.Execute(os.Stdout, nil); err != nil {
+		panic(err)
+	}
+	// Output: <picture><img alt="A hill" width="320" height="240" loading="lazy" decoding="async" srcset="/img/?url=a.jpg&amp;w=320&amp;q=80 1x, /img/?url=a.jpg&amp;w=640&amp;q=80 2x" src="/img/?url=a.jpg&amp;w=320&amp;q=80"></picture>
+}
+
+func ExampleSniff() {
+	fmt.Println(imageopt.Sniff(upload()[:12]), imageopt.Sniff([]byte("<svg>")))
+	// Output: jpeg auto
 }

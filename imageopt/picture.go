@@ -45,9 +45,10 @@ type Picture struct {
 	Widths []int
 }
 
-// HTML returns the element. urlFor gives the address of the picture src at a width
-// in pixels, for instance [Handler.URL] or a CDN's; what it returns must be http,
-// https or relative. The error matches [ErrOptions] and names every bad field.
+// HTML returns the element. urlFor gives the address of the picture src at a width in
+// pixels, such as a CDN's; what it returns must be http, https or relative. For
+// addresses of a [Handler] there is [Handler.HTML]. The error matches [ErrOptions] and
+// names every bad field.
 func (p Picture) HTML(urlFor func(src string, width int) string) (template.HTML, error) {
 	if err := p.validate(urlFor != nil); err != nil {
 		return "", err
