@@ -66,6 +66,7 @@ func randomGIF(t testing.TB, rng *rand.Rand, w, h int) []byte {
 // Model: an animation that keeps its size must look exactly like the source, frame by
 // frame, whatever its disposals.
 func TestAnimationModel(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	rng := rand.New(rand.NewPCG(3, 4))
 	white := imageopt.Spec{Format: imageopt.FormatGIF, Background: color.White}
@@ -134,6 +135,7 @@ func TestAnimationResized(t *testing.T) {
 }
 
 func TestAnimationFiles(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	for _, name := range []string{"dispose-background", "dispose-previous"} {
 		src := readFile(t, asset(t, "anim", name+".gif"))
@@ -160,6 +162,7 @@ func TestAnimationFiles(t *testing.T) {
 }
 
 func TestGIFIndexOutOfPalette(t *testing.T) {
+	t.Parallel()
 	// A palette index out of range has killed programs that resize on goroutines.
 	o := newOptimizer(t, imageopt.Options{})
 	src := randomGIF(t, rand.New(rand.NewPCG(1, 1)), 9, 9)

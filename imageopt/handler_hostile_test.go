@@ -127,6 +127,7 @@ func TestHandlerHangingSource(t *testing.T) {
 }
 
 func TestHandlerAcceptKeys(t *testing.T) {
+	t.Parallel()
 	cache := &mapCache{m: map[string][]byte{}}
 	h := newHandler(t, newOptimizer(t, imageopt.Options{}), imageopt.HandlerOptions{Cache: cache})
 	seen := map[string]bool{}

@@ -150,6 +150,7 @@ func TestHandlerNegotiates(t *testing.T) {
 }
 
 func TestHandlersShareCache(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	cache := &mapCache{m: map[string][]byte{}}
 	seen := map[string]bool{}

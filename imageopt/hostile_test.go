@@ -219,6 +219,7 @@ func TestErrorKinds(t *testing.T) {
 }
 
 func TestEveryPrefix(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	gif, _ := process(t, o, toPNG(t, drawing(20, 20)), imageopt.Spec{Format: imageopt.FormatGIF})
 	for name, src := range map[string][]byte{
@@ -262,6 +263,7 @@ func TestNastyFiles(t *testing.T) {
 }
 
 func TestPngSuite(t *testing.T) {
+	t.Parallel()
 	z, err := zip.OpenReader(asset(t, "png", "PngSuite.zip"))
 	if err != nil {
 		t.Fatal(err)

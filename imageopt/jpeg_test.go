@@ -30,6 +30,7 @@ func luma(t testing.TB, b []byte) *image.Gray {
 // TestReducedDecodeLooksAlike compares the luma of small results with that of all
 // pixels resampled.
 func TestReducedDecodeLooksAlike(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	src := toJPEG(t, imaging.Blur(photo(1210, 803), 1), 95)
 	ref := luma(t, src)
@@ -53,6 +54,7 @@ func TestReducedDecodeLooksAlike(t *testing.T) {
 // TestWidthIsExact: the height that follows from a width is rounded, and that does not
 // come back on the width.
 func TestWidthIsExact(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	src := toPNG(t, photo(151, 100))
 	for w := 1; w <= 151; w += 10 {
@@ -81,6 +83,7 @@ func TestReducedDecodeTakesLess(t *testing.T) {
 }
 
 func TestTruncated(t *testing.T) {
+	t.Parallel()
 	src := toJPEG(t, photo(300, 200), 90)
 	cut := src[:len(src)*2/3]
 	strict, lax := newOptimizer(t, imageopt.Options{}), newOptimizer(t, imageopt.Options{Truncated: imageopt.TruncatedPartial})
@@ -111,6 +114,7 @@ func TestTruncated(t *testing.T) {
 }
 
 func TestTargetBytes(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	src := toJPEG(t, photo(900, 600), 95)
 	for _, want := range []int{4000, 9000, 30000} {
@@ -134,6 +138,7 @@ func TestTargetBytes(t *testing.T) {
 }
 
 func TestChromaByQuality(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	for name, src := range map[string][]byte{"jpeg": toJPEG(t, photo(300, 200), 95), "png": toPNG(t, photo(300, 200))} {
 		for q, want := range map[int]image.YCbCrSubsampleRatio{80: image.YCbCrSubsampleRatio420, 89: image.YCbCrSubsampleRatio420, 90: image.YCbCrSubsampleRatio444} {

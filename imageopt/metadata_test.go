@@ -19,6 +19,7 @@ import (
 )
 
 func TestOrientation(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	for _, size := range [][2]int{{120, 80}, {121, 81}, {37, 90}} {
 		up := imaging.Blur(photo(size[0], size[1]), 1)
@@ -45,6 +46,7 @@ func TestOrientation(t *testing.T) {
 }
 
 func TestOrientationPNG(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	up := veil(60, 40)
 	for k := 1; k <= 8; k++ {
@@ -61,6 +63,7 @@ func TestOrientationPNG(t *testing.T) {
 }
 
 func TestOrientationFiles(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	asset(t, "exif")
 	for _, tc := range []struct {
@@ -82,6 +85,7 @@ func TestOrientationFiles(t *testing.T) {
 }
 
 func TestMetadataNeverSurvives(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	m := photo(64, 48)
 	gif, _ := process(t, o, toPNG(t, drawing(64, 48)), imageopt.Spec{Format: imageopt.FormatGIF})
@@ -124,6 +128,7 @@ func TestMetadataNeverSurvives(t *testing.T) {
 }
 
 func TestMetadataFile(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	for _, name := range []string{"jpegn-exif.gps.jpg", "jpegn-exif.invalid.jpg"} {
 		out, _ := process(t, o, readFile(t, asset(t, "photos", name)), imageopt.Spec{Quality: 100})
@@ -134,6 +139,7 @@ func TestMetadataFile(t *testing.T) {
 }
 
 func TestInvalidEXIF(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	good := withEXIF(toJPEG(t, photo(30, 20), 80), 6)
 	i := bytes.Index(good, []byte("MM\x00*"))
@@ -259,6 +265,7 @@ func p3ToSRGB(c color.NRGBA) color.NRGBA {
 }
 
 func TestWebPColours(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	want := decode(t, readFile(t, "testdata/blue-purple-pink.dwebp.png"))
 	out, _ := process(t, o, readFile(t, "testdata/blue-purple-pink.lossy.webp"), imageopt.Spec{Format: imageopt.FormatPNG})
@@ -273,6 +280,7 @@ func TestWebPColours(t *testing.T) {
 }
 
 func TestPhotosUnchanged(t *testing.T) {
+	t.Parallel()
 	files, _ := filepath.Glob(filepath.Join(filepath.Dir(asset(t, "photos", "jpegn-420.jpg")), "jpegn-*.jpg"))
 	o := newOptimizer(t, imageopt.Options{})
 	for _, f := range files {
@@ -292,6 +300,7 @@ func TestPhotosUnchanged(t *testing.T) {
 
 // A profile that is damaged does not turn the picture black.
 func TestProfileDamaged(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	m := photo(60, 40)
 	flat := bytes.ReplaceAll(profile(displayP3), []byte("para"), []byte("curv"))

@@ -57,6 +57,7 @@ func withAPP1(jpg, exif []byte) []byte {
 }
 
 func TestMetadataKeepCopyright(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	for name, src := range map[string][]byte{
 		"jpeg": withAPP1(toJPEG(t, photo(60, 40), 60), credited(binary.BigEndian)),
@@ -86,6 +87,7 @@ func TestMetadataKeepCopyright(t *testing.T) {
 
 // TestTargetBytesWithMetadata: what is kept of the metadata counts.
 func TestTargetBytesWithMetadata(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	p3 := profile(displayP3)
 	src := withICC(t, toPNG(t, photo(600, 400)), p3)
@@ -104,6 +106,7 @@ func TestTargetBytesWithMetadata(t *testing.T) {
 }
 
 func TestMetadataKeepICC(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	m := photo(60, 40)
 	p3 := profile(displayP3)
@@ -148,6 +151,7 @@ func TestMetadataKeepICC(t *testing.T) {
 
 // Other people's readers take what is written without a word.
 func TestReadByOthers(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	dir := t.TempDir()
 	jpg := withAPP1(toJPEG(t, photo(90, 60), 90), credited(binary.BigEndian))
@@ -214,6 +218,7 @@ func TestReadByOthers(t *testing.T) {
 
 // Pictures in Display P3 and ProPhoto, compared with what libvips makes of them.
 func TestProfileFilesAgainstVips(t *testing.T) {
+	t.Parallel()
 	vips, err := exec.LookPath("vips")
 	if err != nil {
 		t.Skip("vips is not there: install libvips-tools")

@@ -18,6 +18,7 @@ import (
 )
 
 func TestProcessFormats(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{Inputs: []imageopt.Format{
 		imageopt.FormatJPEG, imageopt.FormatPNG, imageopt.FormatGIF, imageopt.FormatWebP, imageopt.FormatBMP, imageopt.FormatTIFF,
 	}})
@@ -46,6 +47,7 @@ func TestProcessFormats(t *testing.T) {
 }
 
 func TestProcessAgainstImaging(t *testing.T) {
+	t.Parallel()
 	filters := map[imageopt.Filter]imaging.ResampleFilter{
 		imageopt.FilterLanczos: imaging.Lanczos, imageopt.FilterCatmullRom: imaging.CatmullRom,
 		imageopt.FilterMitchell: imaging.MitchellNetravali, imageopt.FilterLinear: imaging.Linear,
@@ -63,6 +65,10 @@ func TestProcessAgainstImaging(t *testing.T) {
 	sources := map[string]image.Image{
 		"opaque": photo(97, 61), "alpha": veil(97, 61), "gray": gray, "16 bit alpha": deep, "palette": paletted,
 	}
+	files := map[string][]byte{}
+	for name, m := range sources {
+		files[name] = toPNG(t, m)
+	}
 	o := newOptimizer(t, imageopt.Options{})
 	for f, want := range filters {
 		for name, m := range sources {
@@ -70,7 +76,7 @@ func TestProcessAgainstImaging(t *testing.T) {
 				continue
 			}
 			for _, size := range [][2]int{{40, 25}, {96, 60}, {13, 50}, {97, 20}, {150, 100}, {1, 1}} {
-				out, _ := process(t, o, toPNG(t, m), imageopt.Spec{
+				out, _ := process(t, o, files[name], imageopt.Spec{
 					Width: size[0], Height: size[1], Fit: imageopt.FitFill, Filter: f, Format: imageopt.FormatPNG, AllowUpscale: true,
 				})
 				mean, most := diff(t, decode(t, out), imaging.Resize(m, size[0], size[1], want))
@@ -92,6 +98,7 @@ func TestProcessAgainstImaging(t *testing.T) {
 }
 
 func TestProcessYCbCrAgainstImaging(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	for _, size := range [][2]int{{201, 151}, {200, 150}, {64, 300}} {
 		src := toJPEG(t, imaging.Blur(photo(size[0], size[1]), 1.5), 95)
@@ -111,6 +118,7 @@ func TestProcessYCbCrAgainstImaging(t *testing.T) {
 }
 
 func TestProcessGeometry(t *testing.T) {
+	t.Parallel()
 	const w, h = 200, 100
 	src := toPNG(t, photo(w, h))
 	o := newOptimizer(t, imageopt.Options{})
@@ -150,6 +158,7 @@ func TestProcessGeometry(t *testing.T) {
 }
 
 func TestProcessCoverAgainstImaging(t *testing.T) {
+	t.Parallel()
 	anchors := map[imageopt.Anchor]imaging.Anchor{
 		imageopt.AnchorCenter: imaging.Center, imageopt.AnchorTopLeft: imaging.TopLeft, imageopt.AnchorTop: imaging.Top,
 		imageopt.AnchorTopRight: imaging.TopRight, imageopt.AnchorLeft: imaging.Left, imageopt.AnchorRight: imaging.Right,
@@ -236,6 +245,7 @@ func TestProcessOptions(t *testing.T) {
 }
 
 func TestProcessNeverLarger(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	m := photo(150, 100)
 	tight, _ := process(t, o, toPNG(t, drawing(150, 100)), imageopt.Spec{Format: imageopt.FormatPNG})
@@ -291,6 +301,7 @@ func TestProcessNeverLarger(t *testing.T) {
 }
 
 func TestProcessAuto(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	const chrome = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 	for _, tc := range []struct {
@@ -478,6 +489,7 @@ func TestEnumText(t *testing.T) {
 
 // Pixels that need no scaling come out as they were, colours of faint ones too.
 func TestProcessKeepsPixels(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	m := noise(61, 43, false)
 	part := image.Rect(7, 5, 47, 40)
@@ -497,6 +509,7 @@ func TestProcessKeepsPixels(t *testing.T) {
 
 // Lines of black and white emit half of white's light, which in sRGB is 188.
 func TestLinearLight(t *testing.T) {
+	t.Parallel()
 	lines := image.NewNRGBA(image.Rect(0, 0, 128, 128))
 	gray := image.NewGray(lines.Rect)
 	for i := range gray.Pix {
@@ -524,6 +537,7 @@ func TestLinearLight(t *testing.T) {
 }
 
 func TestWorkers(t *testing.T) {
+	t.Parallel()
 	one, three := newOptimizer(t, imageopt.Options{}), newOptimizer(t, imageopt.Options{Workers: 3})
 	for name, src := range map[string][]byte{"alpha": toPNG(t, veil(300, 200)), "opaque": toPNG(t, photo(300, 200)), "jpeg": toJPEG(t, photo(300, 200), 90)} {
 		for _, w := range []int{70, 400} {

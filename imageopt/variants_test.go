@@ -19,6 +19,7 @@ import (
 )
 
 func TestVariants(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	src := toJPEG(t, photo(400, 300), 90)
 	specs := []imageopt.Spec{{Width: 100}, {Width: 300, Format: imageopt.FormatPNG}, {Crop: image.Rect(0, 0, 900, 10)}, {Width: 200}}
@@ -100,6 +101,7 @@ func TestVariantsErrors(t *testing.T) {
 }
 
 func TestConcurrencyUnderSmallMemory(t *testing.T) {
+	t.Parallel()
 	var most, running atomic.Int64
 	var o *imageopt.Optimizer
 	enc := imageopt.EncoderFunc(func(_ context.Context, w io.Writer, _ image.Image, _ imageopt.EncodeOptions) error {
@@ -154,6 +156,7 @@ func TestConcurrencyUnderSmallMemory(t *testing.T) {
 }
 
 func TestPlaceholder(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	red := image.NewNRGBA(image.Rect(0, 0, 60, 40))
 	for i := range 2400 {

@@ -55,6 +55,7 @@ func both(t *testing.T, o *imageopt.Optimizer, src []byte) (p, w []byte) {
 }
 
 func TestWebPNotLargerThanPNG(t *testing.T) {
+	t.Parallel()
 	o := newOptimizer(t, imageopt.Options{})
 	for name, m := range flat() {
 		p, w := both(t, o, toPNG(t, m))
@@ -108,6 +109,7 @@ func forPngSuite(t *testing.T, f func(name string, src []byte)) {
 
 // libwebp reads what this package writes, to the last bit.
 func TestWebPReadByDwebp(t *testing.T) {
+	t.Parallel()
 	tool, err := exec.LookPath("dwebp")
 	if err != nil {
 		t.Skip("dwebp is not there: install webp")
