@@ -46,7 +46,7 @@ func (s *state) indexKey(ix Index) string {
 // schema returns what is there now.
 func (s *state) schema() Schema {
 	out := Schema{ForeignKeys: s.fks}
-	for _, key := range slices.Sorted(maps.Keys(s.indexes)) {
+	for _, key := range sortedKeys(s.indexes) {
 		out.Indexes = append(out.Indexes, s.indexes[key])
 	}
 	for _, c := range s.columns {
@@ -63,13 +63,13 @@ func (s *state) readIndex(toks []token) (ix Index, online, ifNot, only, ok bool)
 	p := parser{d: s.d, toks: toks}
 	ix = p.statement()
 	for i, t := range toks {
-		if t.kind == symbol && t.text == "(" {
+		if t.is("(") {
 			break
 		}
-		next := func(n int, w string) bool { return i+n < len(toks) && toks[i+n].kind == word && toks[i+n].val == w }
-		online = online || next(0, "index") && next(1, "concurrently")
-		ifNot = ifNot || next(0, "if") && next(1, "not") && next(2, "exists")
-		only = only || next(0, "on") && next(1, "only")
+		next := parser{toks: toks[i:]}
+		online = online || next.take("index concurrently")
+		ifNot = ifNot || next.take("if not exists")
+		only = only || next.take("on only")
 	}
 	return ix, online, ifNot, only, p.err == nil && len(p.toks) == 0
 }
@@ -78,37 +78,37 @@ func (s *state) readIndex(toks []token) (ix Index, online, ifNot, only, ok bool)
 func (f *fileRun) apply(st sqlStatement, toks []token) {
 	p := &parser{d: f.d, toks: toks}
 	switch {
-	case p.take("create", "index"), p.take("create", "unique", "index"):
+	case p.take("create index"), p.take("create unique index"):
 		ix, _, ifNot, _, ok := f.readIndex(toks)
 		if ok {
 			ix.Name = ix.name()
 			f.putIndex(st, ix, ifNot)
 		}
-	case p.take("create", "type"):
-		if _, name := p.dotted(); p.take("as", "enum") {
+	case p.take("create type"):
+		if _, name := p.dotted(); p.take("as enum") {
 			f.enums[name] = texts(p.group())
 		}
-	case p.take("alter", "type"):
+	case p.take("alter type"):
 		if _, name := p.dotted(); p.err == nil {
 			delete(f.enums, name) // whatever was added or renamed, it is no longer known
 		}
-	case p.take("drop", "index"):
+	case p.take("drop index"):
 		_ = p.take("concurrently")
 		f.drop(p, func(schema, name string) {
 			delete(f.indexes, f.indexKey(Index{Schema: schema, Name: name, Table: f.onTable(p)}))
 		})
-	case p.take("drop", "table"):
+	case p.take("drop table"):
 		f.drop(p, func(schema, name string) { f.forget(f.tableKey(schema, name), nil) })
-	case p.take("alter", "index"):
-		_ = p.take("if", "exists")
+	case p.take("alter index"):
+		_ = p.take("if exists")
 		schema, name := p.dotted()
 		key := f.indexKey(Index{Schema: schema, Name: name})
-		if ix, ok := f.indexes[key]; ok && p.take("rename", "to") {
+		if ix, ok := f.indexes[key]; ok && p.take("rename to") {
 			delete(f.indexes, key)
 			ix.Name = p.name()
 			f.putIndex(st, ix, true)
 		}
-	case p.take("alter", "table"):
+	case p.take("alter table"):
 		f.alterTable(st, p)
 	case p.take("create"):
 		f.createTable(st, p)
@@ -125,7 +125,7 @@ func (f *fileRun) onTable(p *parser) (table string) {
 
 // drop calls fn with each name of a list.
 func (f *fileRun) drop(p *parser, fn func(schema, name string)) {
-	_ = p.take("if", "exists")
+	_ = p.take("if exists")
 	for {
 		schema, name := p.dotted()
 		if p.err != nil {
@@ -160,24 +160,6 @@ func (f *fileRun) forget(table string, column *string) {
 	maps.DeleteFunc(f.columns, func(k columnKey, _ Column) bool {
 		return k.schema+"\x00"+k.table == table && (column == nil || k.name == f.d.foldColumn(*column))
 	})
-}
-
-// splitTop cuts tokens at commas outside of brackets.
-func splitTop(toks []token) (parts [][]token) {
-	depth, start := 0, 0
-	for i, t := range toks {
-		switch {
-		case t.kind != symbol:
-		case t.text == "(" || t.text == "[":
-			depth++
-		case t.text == ")" || t.text == "]":
-			depth--
-		case t.text == "," && depth == 0:
-			parts = append(parts, toks[start:i])
-			start = i + 1
-		}
-	}
-	return append(parts, toks[start:])
 }
 
 // texts returns the string constants of a list.
@@ -215,20 +197,20 @@ func (f *fileRun) createTable(st sqlStatement, p *parser) {
 	if !view && !p.take("table") {
 		return
 	}
-	_ = p.take("if", "not", "exists")
+	_ = p.take("if not exists")
 	t := tableDDL{fileRun: f, st: st}
 	t.schema, t.table = p.dotted()
 	if p.err != nil {
 		return
 	}
 	f.fresh[f.tableKey(t.schema, t.table)] = true
-	if view || len(p.toks) == 0 || p.toks[0].text != "(" {
+	if view || !p.at("(") {
 		return
 	}
 	for _, item := range p.group() {
 		t.item(&parser{d: f.d, toks: item})
 	}
-	if p.take("partition", "by") {
+	if p.take("partition by") {
 		f.partitioned[f.tableKey(t.schema, t.table)] = true
 	}
 }
@@ -262,7 +244,7 @@ func (t *tableDDL) item(p *parser) {
 // skip passes one token, or a bracket with what it encloses.
 func (p *parser) skip() {
 	n := 1
-	if p.toks[0].kind == symbol && (p.toks[0].text == "(" || p.toks[0].text == "[") {
+	if p.at("(") || p.at("[") {
 		n = closing(p.toks, 0) + 1
 	}
 	p.toks = p.toks[n:]
@@ -277,10 +259,10 @@ func (t *tableDDL) constraint(p *parser, name string, column []string) bool {
 		return p.names()
 	}
 	switch {
-	case p.take("primary", "key"):
+	case p.take("primary key"):
 		t.owned(p, PrimaryKey, name, columns)
 	case p.take("unique"):
-		_ = p.take("nulls", "not", "distinct")
+		_ = p.take("nulls not distinct")
 		if t.d.isMySQL() && (p.take("key") || p.take("index")) {
 			t.inline(p, true)
 			return true
@@ -288,7 +270,7 @@ func (t *tableDDL) constraint(p *parser, name string, column []string) bool {
 		t.owned(p, UniqueConstraint, name, columns)
 	case column == nil && t.d.isMySQL() && (p.take("key") || p.take("index")):
 		t.inline(p, false)
-	case column == nil && p.take("foreign", "key"):
+	case column == nil && p.take("foreign key"):
 		cols := p.names()
 		if p.take("references") {
 			t.reference(p, name, cols)
@@ -305,7 +287,7 @@ func (t *tableDDL) constraint(p *parser, name string, column []string) bool {
 
 // owned records the index of a primary key or unique constraint.
 func (t *tableDDL) owned(p *parser, kind Constraint, name string, columns func() []string) {
-	if p.take("using", "index") {
+	if p.take("using index") {
 		key := t.indexKey(Index{Schema: t.schema, Name: p.name()})
 		if ix, ok := t.indexes[key]; ok {
 			ix.Constraint, ix.Unique = kind, true
@@ -343,7 +325,7 @@ func (t *tableDDL) inline(p *parser, unique bool) {
 
 func (t *tableDDL) reference(p *parser, name string, columns []string) {
 	_, ref := p.dotted()
-	if len(p.toks) > 0 && p.toks[0].text == "(" {
+	if p.at("(") {
 		p.names()
 	}
 	if p.err != nil {
@@ -357,7 +339,7 @@ func (t *tableDDL) reference(p *parser, name string, columns []string) {
 
 // check keeps a CHECK constraint with the column that it begins with.
 func (t *tableDDL) check(p *parser) {
-	if len(p.toks) == 0 || p.toks[0].text != "(" {
+	if !p.at("(") {
 		return
 	}
 	end := closing(p.toks, 0)
@@ -373,14 +355,14 @@ func (t *tableDDL) check(p *parser) {
 }
 
 func (f *fileRun) alterTable(st sqlStatement, p *parser) {
-	_ = p.take("if", "exists")
+	_ = p.take("if exists")
 	p.take("only")
 	t := tableDDL{fileRun: f, st: st}
 	t.schema, t.table = p.dotted()
 	if p.err != nil {
 		return
 	}
-	for _, action := range splitTop(p.toks) {
+	for _, action := range split(p.toks, ",") {
 		t.action(&parser{d: f.d, toks: action})
 	}
 }
@@ -390,24 +372,24 @@ func (t *tableDDL) action(p *parser) {
 	switch {
 	case p.take("add"):
 		p.take("column")
-		_ = p.take("if", "not", "exists")
+		_ = p.take("if not exists")
 		t.item(p)
-	case p.take("drop", "constraint"):
-		_ = p.take("if", "exists")
+	case p.take("drop constraint"):
+		_ = p.take("if exists")
 		name := p.name()
 		delete(t.indexes, t.indexKey(Index{Schema: t.schema, Name: name, Table: t.table}))
 		t.fks = slices.DeleteFunc(t.fks, func(fk ForeignKey) bool {
 			return t.tableKey(fk.Schema, fk.Table) == table && fk.Name == name
 		})
-	case t.d.isMySQL() && (p.take("drop", "index") || p.take("drop", "key")):
+	case t.d.isMySQL() && (p.take("drop index") || p.take("drop key")):
 		delete(t.indexes, t.indexKey(Index{Schema: t.schema, Name: p.name(), Table: t.table}))
 	case p.take("drop"):
 		p.take("column")
-		_ = p.take("if", "exists")
+		_ = p.take("if exists")
 		if name := p.name(); p.err == nil {
 			t.forget(table, &name)
 		}
-	case p.take("rename", "to"):
+	case p.take("rename to"):
 		t.forget(table, nil) // under its new name it is not followed
 	case p.take("rename"), p.take("alter"):
 		p.take("column")

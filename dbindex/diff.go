@@ -56,7 +56,7 @@ func Diff(d Dialect, want, have []Index) (Plan, error) {
 			p.Steps = append(p.Steps, Step{Op: Drop, Index: h})
 		}
 	}
-	slices.SortFunc(p.Steps, func(a, b Step) int {
+	sortBy(p.Steps, func(a, b Step) int {
 		return cmp.Or(cmp.Compare(stepRank[a.Op], stepRank[b.Op]), cmp.Compare(a.Index.Schema, b.Index.Schema),
 			cmp.Compare(a.Index.Table, b.Index.Table), cmp.Compare(a.Index.Name, b.Index.Name))
 	})
@@ -110,7 +110,7 @@ func (d Dialect) named(want []Index) ([]Index, error) {
 		}
 		seen[d.nameKey(*ix)] = *ix
 	}
-	slices.SortFunc(out, func(a, b Index) int { return cmp.Compare(d.nameKey(a), d.nameKey(b)) })
+	sortBy(out, func(a, b Index) int { return cmp.Compare(d.nameKey(a), d.nameKey(b)) })
 	return out, errors.Join(errs...)
 }
 

@@ -1,7 +1,6 @@
 package dbindex
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -136,7 +135,7 @@ func (ix Index) DerivedName() string {
 
 // hashName cuts name at a rune boundary to make room for a hash of identity.
 func hashName(name, identity []byte) string {
-	sum := sha256.Sum256(identity)
+	sum := sha256(identity)
 	const room = maxNameBytes - 1 - 2*hashBytes
 	if n := room; len(name) > n {
 		for n > 0 && !utf8.RuneStart(name[n]) {

@@ -205,8 +205,8 @@ func (r reader) pred(toks []token, depth int) Pred {
 		return RawSQL(r.d.canonical(toks))
 	}
 	for _, op := range []string{"or", "and"} {
-		cut := splitWord(toks, op)
-		if len(cut) < 2 || op == "and" && len(splitWord(toks, "between")) > 1 {
+		cut := split(toks, op)
+		if len(cut) < 2 || op == "and" && len(split(toks, "between")) > 1 {
 			continue
 		}
 		list := make([]Pred, len(cut))
@@ -224,23 +224,6 @@ func (r reader) pred(toks []token, depth int) Pred {
 	return RawSQL(r.d.canonical(toks))
 }
 
-// splitWord cuts tokens at each bare word outside of brackets.
-func splitWord(toks []token, at string) (parts [][]token) {
-	depth, start := 0, 0
-	for i, t := range toks {
-		switch {
-		case t.kind == symbol && (t.text == "(" || t.text == "["):
-			depth++
-		case t.kind == symbol && (t.text == ")" || t.text == "]"):
-			depth--
-		case t.kind == word && t.val == at && depth == 0:
-			parts = append(parts, toks[start:i])
-			start = i + 1
-		}
-	}
-	return append(parts, toks[start:])
-}
-
 // atom reads one comparison of a column with constants, or gives nil.
 func (r reader) atom(toks []token) Pred {
 	col, rest, ok := r.column(toks)
@@ -251,13 +234,13 @@ func (r reader) atom(toks []token) Pred {
 	switch {
 	case len(rest) == 0 && r.d.family == postgres:
 		return equals(col, boolLiteral(true))
-	case p.take("is", "null") && len(p.toks) == 0:
+	case p.take("is null") && len(p.toks) == 0:
 		return compare{op: "IS NULL", column: col}
-	case p.take("is", "not", "null") && len(p.toks) == 0:
+	case p.take("is not null") && len(p.toks) == 0:
 		return compare{op: "IS NOT NULL", column: col}
-	case p.take("=", "any", "(", "array", "["):
+	case p.take("= any ( array ["):
 		return r.in(col, p.toks, 2) // the array may have a cast behind it
-	case p.take("in", "("):
+	case p.take("in ("):
 		return r.in(col, p.toks, 1)
 	}
 	n := 0
@@ -295,7 +278,7 @@ func (r reader) in(col string, toks []token, closers int) Pred {
 	if len(toks) != closers-1 {
 		return nil
 	}
-	slices.SortFunc(c.values, literal.compare)
+	sortBy(c.values, literal.compare)
 	c.values = slices.Compact(c.values)
 	if len(c.values) == 1 {
 		c.op = "="

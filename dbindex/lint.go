@@ -128,7 +128,7 @@ func newLinter(d Dialect, s Schema, o LintOptions) *linter {
 	for i := range l.indexes {
 		l.indexes[i].Name = l.indexes[i].name()
 	}
-	slices.SortStableFunc(l.indexes, func(a, b Index) int {
+	sortBy(l.indexes, func(a, b Index) int {
 		return cmp.Or(cmp.Compare(l.schemaOf(a.Schema), l.schemaOf(b.Schema)), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Name, b.Name))
 	})
 	for _, ix := range l.indexes {
@@ -157,7 +157,7 @@ func (l *linter) schema() {
 // findings returns what was found and not ignored, in order.
 func (l *linter) findings() []Finding {
 	out := slices.DeleteFunc(l.out, func(f Finding) bool { return slices.Contains(l.o.Ignore, f.ID) })
-	slices.SortStableFunc(out, func(a, b Finding) int {
+	sortBy(out, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Table, b.Table),
 			cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Other, b.Other), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})

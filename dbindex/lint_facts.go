@@ -178,27 +178,14 @@ func rawParts(p Pred, depth int, texts *[]RawSQL) {
 
 // arguments counts what stands between the brackets that follow a name.
 func arguments(toks []token) (n int, call bool) {
-	if len(toks) < 2 || toks[0].kind != symbol || toks[0].text != "(" {
+	if len(toks) < 2 || !toks[0].is("(") {
 		return 0, false
 	}
 	end := closing(toks, 0)
 	if end == 1 {
 		return 0, true
 	}
-	depth := 0
-	n = 1
-	for _, t := range toks[1:end] {
-		switch {
-		case t.kind != symbol:
-		case t.text == "(" || t.text == "[":
-			depth++
-		case t.text == ")" || t.text == "]":
-			depth--
-		case t.text == "," && depth == 0:
-			n++
-		}
-	}
-	return n, true
+	return len(split(toks[1:end], ",")), true
 }
 
 // constants reports comparisons with a string that the column cannot hold.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -34,7 +33,7 @@ func LintFiles(d Dialect, files fs.FS, o LintOptions) ([]Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dbindex: read migrations: %w", err)
 	}
-	slices.SortFunc(paths, func(a, b string) int { return cmp.Compare(fileOrder(a), fileOrder(b)) })
+	sortBy(paths, func(a, b string) int { return cmp.Compare(fileOrder(a), fileOrder(b)) })
 	for _, p := range paths {
 		text, err := fs.ReadFile(files, p)
 		if err != nil {
@@ -150,20 +149,20 @@ func (f *fileRun) statement(st sqlStatement) {
 	if err != nil || len(toks) == 0 {
 		return
 	}
-	p := func(words ...string) bool { return (&parser{d: f.d, toks: toks}).take(words...) }
+	p := func(words string) bool { return (&parser{d: f.d, toks: toks}).take(words) }
 	switch {
-	case p("begin"), p("start", "transaction"):
+	case p("begin"), p("start transaction"):
 		f.inTx = true
 	case p("commit"), p("end"), p("rollback"):
 		f.inTx = false
 	case p("set"):
 		f.setting(toks)
-	case p("create", "index"), p("create", "unique", "index"):
+	case p("create index"), p("create unique index"):
 		f.createIndex(st, toks)
-	case p("drop", "index"), p("reindex"):
+	case p("drop index"), p("reindex"):
 		f.otherIndex(st, toks)
 	}
-	if f.d.family == postgres && !f.down && p("alter", "table") {
+	if f.d.family == postgres && !f.down && p("alter table") {
 		f.addUnique(st, toks)
 	}
 	if !f.down {
@@ -214,7 +213,7 @@ func (f *fileRun) createIndex(st sqlStatement, toks []token) {
 		f.add(st, RuleIfNotExists, Warning, ix.Table, name, fix, "CONCURRENTLY IF NOT EXISTS succeeds beside an invalid index %q that an earlier run left, and no query will use it: leave IF NOT EXISTS out, or check pg_index.indisvalid first", name)
 	}
 	const enough = 5 * time.Minute
-	for _, s := range slices.Sorted(maps.Keys(f.timeouts)) {
+	for _, s := range sortedKeys(f.timeouts) {
 		if d := f.timeouts[s]; d > 0 && d < enough {
 			f.add(st, RuleTimeout, Warning, ix.Table, name, "SET "+s+" = 0;", "%s = %v ends a concurrent build that waits for old transactions, on any table, and leaves index %q invalid", s, d, name)
 		}
@@ -223,8 +222,8 @@ func (f *fileRun) createIndex(st sqlStatement, toks []token) {
 
 // guarded reports whether an earlier statement looks for an invalid index of the name.
 func (f *fileRun) guarded(name string) bool {
-	bare := strings.NewReplacer("'", "", `"`, "")
-	return slices.ContainsFunc(f.checked, func(s string) bool { return strings.Contains(bare.Replace(s), bare.Replace(name)) })
+	bare := func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, "'", ""), `"`, "") }
+	return slices.ContainsFunc(f.checked, func(s string) bool { return strings.Contains(bare(s), bare(name)) })
 }
 
 // concurrent reports a statement that its surroundings make fail.
@@ -273,10 +272,10 @@ func (f *fileRun) otherIndex(st sqlStatement, toks []token) {
 // addUnique reports a constraint whose index is built under the strongest lock.
 func (f *fileRun) addUnique(st sqlStatement, toks []token) {
 	p := parser{d: f.d, toks: toks[2:]}
-	_ = p.take("if", "exists")
+	_ = p.take("if exists")
 	p.take("only")
 	schema, table := p.dotted()
-	for _, action := range splitTop(p.toks) {
+	for _, action := range split(p.toks, ",") {
 		a := parser{d: f.d, toks: action}
 		if !a.take("add") {
 			continue
@@ -284,7 +283,7 @@ func (f *fileRun) addUnique(st sqlStatement, toks []token) {
 		if a.take("constraint") {
 			a.name()
 		}
-		if !a.take("unique") && !a.take("primary", "key") || a.take("using") || f.fresh[f.tableKey(schema, table)] {
+		if !a.take("unique") && !a.take("primary key") || a.take("using") || f.fresh[f.tableKey(schema, table)] {
 			continue
 		}
 		f.add(st, RuleBlocking, Warning, table, "", "", "the constraint's index is built while nobody can read or write %q: create a unique index CONCURRENTLY, then ADD CONSTRAINT … USING INDEX", table)

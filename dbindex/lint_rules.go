@@ -154,7 +154,7 @@ func (l *linter) pairs() {
 	for i := range narrow {
 		narrow[i] = i
 	}
-	slices.SortStableFunc(narrow, func(i, j int) int { // the closest match is named
+	sortBy(narrow, func(i, j int) int { // the closest match is named
 		a, b := l.indexes[i], l.indexes[j]
 		return cmp.Compare(len(a.Keys)+len(a.Include), len(b.Keys)+len(b.Include))
 	})

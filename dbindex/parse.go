@@ -49,25 +49,27 @@ func (p *parser) fail(what string) {
 	p.toks = nil
 }
 
-// take consumes the given words or symbols if they all follow.
-func (p *parser) take(words ...string) bool {
-	if len(p.toks) < len(words) {
-		return false
-	}
-	for i, w := range words {
-		if t := p.toks[i]; t.kind == word && t.val != w || t.kind == symbol && t.text != w || t.kind != word && t.kind != symbol {
+// take consumes the given words or symbols, which spaces separate, if they all follow.
+func (p *parser) take(words string) bool {
+	n := 0
+	for w := range strings.SplitSeq(words, " ") {
+		if n == len(p.toks) || !p.toks[n].is(w) {
 			return false
 		}
+		n++
 	}
-	p.toks = p.toks[len(words):]
+	p.toks = p.toks[n:]
 	return true
 }
 
-func (p *parser) need(words ...string) {
-	if !p.take(words...) {
-		p.fail("want " + strings.ToUpper(strings.Join(words, " ")))
+func (p *parser) need(words string) {
+	if !p.take(words) {
+		p.fail("want " + strings.ToUpper(words))
 	}
 }
+
+// at reports whether the given word or symbol is next.
+func (p *parser) at(w string) bool { return len(p.toks) > 0 && p.toks[0].is(w) }
 
 // name consumes an identifier; PostgreSQL folds bare ones.
 func (p *parser) name() string {
@@ -93,27 +95,14 @@ func (p *parser) dotted() (schema, name string) {
 
 // group consumes a parenthesised list and returns its items.
 func (p *parser) group() (items [][]token) {
-	if len(p.toks) == 0 || p.toks[0].text != "(" || p.toks[0].kind != symbol {
+	if !p.at("(") {
 		p.fail("want (")
 		return nil
 	}
 	end := closing(p.toks, 0)
-	inner := p.toks[1:end]
+	items = split(p.toks[1:end], ",")
 	p.toks = p.toks[end+1:]
-	depth, start := 0, 0
-	for i, t := range inner {
-		switch {
-		case t.kind != symbol:
-		case t.text == "(" || t.text == "[":
-			depth++
-		case t.text == ")" || t.text == "]":
-			depth--
-		case t.text == "," && depth == 0:
-			items = append(items, inner[start:i])
-			start = i + 1
-		}
-	}
-	return append(items, inner[start:])
+	return items
 }
 
 func (p *parser) statement() (ix Index) {
@@ -121,7 +110,7 @@ func (p *parser) statement() (ix Index) {
 	ix.Unique = p.take("unique")
 	p.need("index")
 	p.take("concurrently")
-	p.take("if", "not", "exists")
+	p.take("if not exists")
 	var schema string
 	if !p.take("on") {
 		schema, ix.Name = p.dotted()
@@ -167,8 +156,8 @@ func (p *parser) clauses(ix *Index) {
 			}
 		}
 	}
-	ix.NullsNotDistinct = p.take("nulls", "not", "distinct")
-	_ = !ix.NullsNotDistinct && p.take("nulls", "distinct")
+	ix.NullsNotDistinct = p.take("nulls not distinct")
+	_ = !ix.NullsNotDistinct && p.take("nulls distinct")
 	if p.take("with") {
 		ix.With = map[string]string{}
 		for _, item := range p.group() {
@@ -184,9 +173,9 @@ func (p *parser) clauses(ix *Index) {
 	}
 	if p.d.isMySQL() {
 		ix.Ignored = p.take("ignored") || p.take("invisible")
-		_ = !ix.Ignored && (p.take("not", "ignored") || p.take("visible"))
-		_ = p.take("algorithm", "=") && p.name() != ""
-		_ = p.take("lock", "=") && p.name() != ""
+		_ = !ix.Ignored && (p.take("not ignored") || p.take("visible"))
+		_ = p.take("algorithm =") && p.name() != ""
+		_ = p.take("lock =") && p.name() != ""
 	}
 	if p.take("where") {
 		if len(p.toks) == 0 {
@@ -204,22 +193,18 @@ func (p *parser) key(item []token) (k Key) {
 		return k
 	}
 	sub := parser{d: p.d, toks: item}
-	ends := func(words ...string) bool {
-		n := len(sub.toks) - len(words)
-		if n < 1 {
-			return false
-		}
-		tail := parser{d: p.d, toks: sub.toks[n:]}
-		if !tail.take(words...) {
+	ends := func(words string) bool {
+		n := len(sub.toks) - 1 - strings.Count(words, " ")
+		if n < 1 || !(&parser{d: p.d, toks: sub.toks[n:]}).take(words) {
 			return false
 		}
 		sub.toks = sub.toks[:n]
 		return true
 	}
 	switch {
-	case ends("nulls", "first"):
+	case ends("nulls first"):
 		k.Nulls = NullsFirst
-	case ends("nulls", "last"):
+	case ends("nulls last"):
 		k.Nulls = NullsLast
 	}
 	if k.Desc = ends("desc"); !k.Desc {
@@ -245,7 +230,7 @@ func (p *parser) key(item []token) (k Key) {
 // headPostgres reads a column, a function call or a parenthesised expression, then
 // COLLATE and operator class.
 func (p *parser) headPostgres(k *Key) {
-	open := slices.IndexFunc(p.toks, func(t token) bool { return t.kind == symbol && t.text == "(" })
+	open := slices.IndexFunc(p.toks, func(t token) bool { return t.is("(") })
 	isCall := open == 1 || open == 3 && p.toks[1].text == "."
 	switch {
 	case len(p.toks) == 0:

@@ -59,7 +59,7 @@ func In[T Value](column string, values ...T) Pred {
 	for _, v := range values {
 		p.values = append(p.values, newLiteral(v))
 	}
-	slices.SortFunc(p.values, literal.compare)
+	sortBy(p.values, literal.compare)
 	p.values = slices.Compact(p.values)
 	return p
 }

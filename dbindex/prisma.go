@@ -3,7 +3,6 @@ package dbindex
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,10 +55,10 @@ func PrismaSchema(d Dialect, indexes []Index) (PrismaReport, error) {
 		}
 		models[ix.Table] = append(models[ix.Table], line)
 	}
-	for _, t := range slices.Sorted(maps.Keys(models)) {
+	for _, t := range sortedKeys(models) {
 		r.Models = append(r.Models, PrismaModel{Table: t, Lines: slices.Sorted(slices.Values(models[t]))})
 	}
-	slices.SortFunc(r.Gaps, func(a, b PrismaGap) int {
+	sortBy(r.Gaps, func(a, b PrismaGap) int {
 		return strings.Compare(a.Table+"\x00"+a.Index, b.Table+"\x00"+b.Index)
 	})
 	return r, errors.Join(errs...)

@@ -60,6 +60,12 @@ type token struct {
 	off   int
 }
 
+// is reports whether the token is the given keyword, in lower case, or symbol; no
+// quoted name and no constant ever is.
+func (t token) is(w string) bool {
+	return t.kind == word && t.val == w || t.kind == symbol && t.text == w
+}
+
 // lexer cuts SQL text into tokens, or stops at the first thing that could end the
 // statement, hide text or be read differently by different settings.
 type lexer struct {
@@ -263,7 +269,7 @@ func (d Dialect) canonical(toks []token) string {
 
 // stripParens drops pairs of parentheses that enclose everything.
 func stripParens(toks []token) []token {
-	for len(toks) > 2 && toks[0].text == "(" && closing(toks, 0) == len(toks)-1 {
+	for len(toks) > 2 && toks[0].is("(") && closing(toks, 0) == len(toks)-1 {
 		toks = toks[1 : len(toks)-1]
 	}
 	return toks
@@ -274,19 +280,31 @@ func stripParens(toks []token) []token {
 func closing(toks []token, i int) int {
 	depth := 0
 	for j := i; j < len(toks); j++ {
-		if toks[j].kind != symbol {
-			continue
-		}
-		switch toks[j].text {
-		case "(", "[":
+		switch t := toks[j]; {
+		case t.is("("), t.is("["):
 			depth++
-		case ")", "]":
+		case t.is(")"), t.is("]"):
 			if depth--; depth == 0 {
 				return j
 			}
 		}
 	}
 	return -1
+}
+
+// split cuts tokens at each bare word or symbol outside of brackets.
+func split(toks []token, at string) (parts [][]token) {
+	start := 0
+	for i := 0; i < len(toks); i++ {
+		switch {
+		case toks[i].is(at):
+			parts = append(parts, toks[start:i])
+			start = i + 1
+		case toks[i].is("(") || toks[i].is("["):
+			i = closing(toks, i)
+		}
+	}
+	return append(parts, toks[start:])
 }
 
 // isPlainName reports whether a name reads the same without quotes.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -214,6 +215,12 @@ func notParamRune(r rune) bool {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// sortBy sorts in place and keeps the order of equals. [slices.SortStableFunc] would do,
+// but the compiler writes it out for each type, 10 kB of program at a time.
+func sortBy[T any](list []T, compare func(a, b T) int) {
+	sort.SliceStable(list, func(i, j int) bool { return compare(list[i], list[j]) < 0 })
+}
 
 func short(s string) string { return s[:min(len(s), 80)] }
 

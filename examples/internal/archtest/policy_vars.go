@@ -21,6 +21,7 @@ func repositoryVars() map[string]Var {
 	permit(Table, "what is known of a time that is over", "resilience.timedOut")
 	permit(Table, "status texts of proxies", "resilience.proxyRefusals")
 	permit(Table, "order of a plan's steps", "dbindex.stepRank")
+	permit(Table, "constants of SHA-256", "dbindex.sha256Constants")
 	permit(Table, "matrix of a colour space", "imageopt/internal/icc.d50ToSRGB")
 	permit(Table, "orders and limits of JPEG's coefficients", "imageopt/internal/jpegdec.zigzag", "imageopt/internal/jpegdec.limits", "imageopt/internal/jpegenc.zigzag")
 	permit(Table, "quantisers of the JPEG standard", "imageopt/internal/jpegenc.standard")
