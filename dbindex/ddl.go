@@ -346,8 +346,7 @@ func (t *tableDDL) check(p *parser) {
 	text := p.toks[1:end]
 	p.toks = p.toks[end+1:]
 	c, ok := (reader{d: t.d}).pred(text, 0).(compare)
-	name, _, _ := strings.Cut(c.column, "::")
-	key := columnKey{t.plain(t.schema), t.d.foldTable(t.table), name}
+	key := columnKey{t.plain(t.schema), t.d.foldTable(t.table), c.bare()}
 	if col, known := t.columns[key]; ok && known {
 		col.Checks = append(col.Checks, RawSQL(joinText(text)))
 		t.columns[key] = col

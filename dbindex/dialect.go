@@ -128,8 +128,28 @@ func (d Dialect) atLeast(major, minor int) bool {
 
 func (d Dialect) isMySQL() bool { return d.family == mysql || d.family == mariadb }
 
-// foldsNames reports whether index names differing only in ASCII case are the same.
+// foldsNames reports whether index names differing only in case are the same.
 func (d Dialect) foldsNames() bool { return d.isMySQL() || d.family == sqlite }
+
+// fold writes a name as the dialect compares names that do not tell cases apart: MySQL
+// knows all letters, the others those of ASCII only.
+func (d Dialect) fold(s string) string {
+	if d.isMySQL() {
+		return strings.ToLower(s)
+	}
+	for i := range len(s) {
+		if c := s[i]; c >= 'A' && c <= 'Z' {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				if b[j] >= 'A' && b[j] <= 'Z' {
+					b[j] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
 
 // nullsFirst reports where NULL sorts when an index key does not say.
 func (d Dialect) nullsFirst(desc bool) bool {

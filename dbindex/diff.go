@@ -118,7 +118,7 @@ func (d Dialect) named(want []Index) ([]Index, error) {
 func (d Dialect) nameKey(ix Index) string {
 	name, table := ix.Name, ""
 	if d.foldsNames() {
-		name = strings.ToLower(name)
+		name = d.fold(name)
 	}
 	if d.isMySQL() {
 		table = ix.Table
@@ -160,7 +160,7 @@ func (ix Index) signature(d Dialect) string {
 
 func (d Dialect) foldTable(s string) string {
 	if d.family == sqlite {
-		return strings.ToLower(s)
+		return d.fold(s)
 	}
 	return s
 }
@@ -188,7 +188,7 @@ func (d Dialect) foldColumn(s string) string {
 	if d.family == postgres {
 		return s
 	}
-	return strings.ToLower(s)
+	return d.fold(s)
 }
 
 // canonicalPred returns the comparable text of a predicate, "" for none.

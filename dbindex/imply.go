@@ -52,7 +52,7 @@ func (m *implication) holds(p, q Pred) bool {
 	}
 	a, ok1 := p.(compare)
 	b, ok2 := q.(compare)
-	return ok1 && ok2 && a.column == b.column && a.implies(b)
+	return ok1 && ok2 && a.column == b.column && a.implies(m.d, b)
 }
 
 func parts(p Pred, op string) ([]Pred, bool) {
@@ -65,7 +65,7 @@ func equals(column string, v literal) Pred {
 }
 
 // implies judges two comparisons of one column that are not equal; a is no IN.
-func (a compare) implies(b compare) bool {
+func (a compare) implies(d Dialect, b compare) bool {
 	switch {
 	case a.op == "IS NULL" || b.op == "IS NULL":
 		return false
@@ -74,12 +74,11 @@ func (a compare) implies(b compare) bool {
 	case a.op == "IS NOT NULL":
 		return false
 	case b.op == "IN":
-		return a.op == "=" && slices.ContainsFunc(b.values, func(v literal) bool { return a.values[0].same(v) })
+		return a.op == "=" && slices.ContainsFunc(b.values, func(v literal) bool { c, known := d.order(a.values[0], v); return known && c == 0 })
 	}
-	v, w := a.values[0], b.values[0]
-	c, known := v.order(w)
+	c, known := d.order(a.values[0], b.values[0])
 	if !known {
-		return a.op == b.op && v.same(w)
+		return false
 	}
 	switch a.op + " " + b.op {
 	case "= =", "<> <>", "= <=", "= >=", "< <>", "> <>", "<= <=", ">= >=", "< <", "> >", "< <=", "> >=":
@@ -98,13 +97,10 @@ func (a compare) implies(b compare) bool {
 	return false
 }
 
-func (v literal) same(w literal) bool {
-	c, known := v.order(w)
-	return known && c == 0 || v == w
-}
-
-// order compares numbers and booleans; strings have no order that is known here.
-func (v literal) order(w literal) (c int, known bool) {
+// order compares constants as their column does, as far as that is known: a constant
+// with itself, numbers, and booleans. The order of strings is the collation's, and in
+// SQLite a column may compare numbers as texts.
+func (d Dialect) order(v, w literal) (c int, known bool) {
 	const exact = 1 << 53 // beyond, a float does not tell integers apart
 	small := func(l literal) bool { return l.kind != 'i' || l.i > -exact && l.i < exact }
 	asFloat := func(l literal) float64 {
@@ -114,7 +110,9 @@ func (v literal) order(w literal) (c int, known bool) {
 		return l.f
 	}
 	switch {
-	case v.kind == 's' || w.kind == 's' || (v.kind == 'b') != (w.kind == 'b'):
+	case v == w:
+		return 0, true
+	case d.family == sqlite || v.kind == 's' || w.kind == 's' || (v.kind == 'b') != (w.kind == 'b'):
 		return 0, false
 	case v.kind == w.kind && v.kind != 'f':
 		return cmp.Compare(v.i, w.i), true
@@ -202,6 +200,9 @@ type reader struct{ d Dialect }
 func (r reader) pred(toks []token, depth int) Pred {
 	toks = stripParens(toks)
 	if depth > maxPredDepth {
+		return RawSQL(r.d.canonical(toks))
+	}
+	if len(split(toks, "case")) > 1 { // an AND in it joins nothing outside
 		return RawSQL(r.d.canonical(toks))
 	}
 	for _, op := range []string{"or", "and"} {
@@ -302,7 +303,19 @@ func (r reader) column(toks []token) (name string, rest []token, ok bool) {
 		return "", nil, false
 	}
 	cast, rest := r.casts(toks[end:])
-	return name + cast, rest, true
+	if cast != "" {
+		name += castMark + cast
+	}
+	return name, rest, true
+}
+
+// castMark stands between a column and its casts; no name can hold it.
+const castMark = "\x00"
+
+// bare is the column without its casts.
+func (p compare) bare() string {
+	name, _, _ := strings.Cut(p.column, castMark)
+	return name
 }
 
 // casts reads any number of ::type.
@@ -323,7 +336,7 @@ func (r reader) casts(toks []token) (cast string, rest []token) {
 }
 
 // literal reads a constant with its casts. A number that a float64 cannot hold
-// exactly is none.
+// exactly, or that its cast may round, is none.
 func (r reader) literal(toks []token) (v literal, rest []token, ok bool) {
 	sign := ""
 	if len(toks) > 1 && toks[0].text == "-" && toks[1].kind == number {
@@ -334,13 +347,18 @@ func (r reader) literal(toks []token) (v literal, rest []token, ok bool) {
 	}
 	t := toks[0]
 	cast, rest := r.casts(toks[1:])
+	wide := cast == "::numeric" || cast == "::double precision"
+	whole := cast == "::integer" || cast == "::bigint" || cast == "::smallint"
+	quoted := t.kind == str && t.text[0] == '\''
 	switch {
-	case t.kind == number:
-		v, ok = numberLiteral(sign + t.text)
-	case t.kind == str && t.text[0] == '\'' && slices.Contains([]string{"::integer", "::bigint", "::smallint", "::numeric", "::double precision", "::real"}, cast):
-		v, ok = numberLiteral(strings.Trim(t.text, "'"))
-	case t.kind == str && t.text[0] == '\'':
+	case t.kind == number, quoted && (wide || whole):
+		v, ok = numberLiteral(sign + strings.Trim(t.text, "'"))
+		ok = ok && (cast == "" || wide || whole && v.kind == 'i')
+	case quoted:
 		v, ok = literal{kind: 's', s: strings.ReplaceAll(t.text[1:len(t.text)-1], "''", "'")}, true
+		if strings.Contains(cast, "(") || strings.HasPrefix(cast, "::date") || strings.HasPrefix(cast, "::time") {
+			v.s += castMark + cast // such a cast may change what the text says
+		}
 	case t.kind == word && (t.val == "true" || t.val == "false"):
 		v, ok = boolLiteral(t.val == "true"), true
 	}

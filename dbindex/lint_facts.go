@@ -23,7 +23,7 @@ func (l *linter) fact(ix Index, name string) Column {
 func (d Dialect) permitted(c Column) (values []string) {
 	for _, check := range c.Checks {
 		in, ok := d.typed(check, 0).(compare)
-		if name, _, _ := strings.Cut(in.column, "::"); !ok || name != d.foldColumn(c.Name) || in.op != "IN" && in.op != "=" {
+		if !ok || in.bare() != d.foldColumn(c.Name) || in.op != "IN" && in.op != "=" {
 			continue
 		}
 		for _, v := range in.values {
@@ -199,8 +199,7 @@ func (l *linter) constants(p Pred, ix Index, depth int) {
 			l.constants(q, ix, depth+1)
 		}
 	case compare:
-		name, _, _ := strings.Cut(p.column, "::")
-		c := l.fact(ix, name)
+		c := l.fact(ix, p.bare())
 		for _, v := range p.values {
 			if (p.op == "=" || p.op == "IN" || p.op == "<>") && v.kind == 's' && len(c.Values) > 0 && !slices.Contains(c.Values, v.s) {
 				l.add(RuleConstant, Error, ix, "", "", "index %q compares column %q with %q, which is none of its values %s", ix.Name, c.Name, short(v.s), listed(c.Values))

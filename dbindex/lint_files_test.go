@@ -143,3 +143,28 @@ func FuzzLintFiles(f *testing.F) {
 		}
 	})
 }
+
+// TestLintFilesSplit reads what hides statements from a careless reader.
+func TestLintFilesSplit(t *testing.T) {
+	pg, my := dbindex.Postgres(15), dbindex.MySQL(8, 0)
+	twice := "CREATE INDEX i ON t (a);\nCREATE INDEX i ON t (b);" // the second is DBX006
+	for _, tc := range []struct {
+		name string
+		d    dbindex.Dialect
+		text string
+		want string
+	}{
+		{"a backslash in double quotes", my, `INSERT INTO t VALUES ("a\"; b");` + "\n" + twice, "DBX006:3"},
+		{"two minus signs", my, "SELECT 5--3;\n" + twice, "DBX006:3"},
+		{"a comment of two minus signs", my, "-- it's\n--\tit's\n--\n" + twice, "DBX006:5"},
+		{"a comment that runs", my, "/*!50003 CREATE INDEX i ON t (a) */;\nCREATE INDEX i /*!80000 USING BTREE */ ON t (b);", "DBX006:2"},
+		{"a comment that MariaDB runs", dbindex.MariaDB(10, 11), "/*M!100300 CREATE INDEX i ON t (a) */;\nCREATE INDEX i ON t (b);", "DBX006:2"},
+		{"data", pg, "CREATE TABLE t (a int, b int);\nCOPY t (a) FROM stdin;\nit's\n\\.\n" + twice, "DBX006:6"},
+		{"data behind options", pg, "CREATE TABLE t (a int, b int);\nCOPY t FROM STDIN WITH (FORMAT csv);\n;'\n\\.\n" + twice, "DBX006:6"},
+		{"a file of data", pg, "CREATE TABLE t (a int, b int);\nCOPY t FROM '/tmp/x';\n" + twice, "DBX006:4"},
+	} {
+		if got := found(t, tc.d, map[string]string{"1.sql": tc.text}, dbindex.LintOptions{}); got != tc.want {
+			t.Errorf("%s: found %s; want %s", tc.name, got, tc.want)
+		}
+	}
+}

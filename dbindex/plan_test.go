@@ -76,6 +76,14 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestDiffFoldsASCII: SQLite takes names for one when they differ in ASCII case only.
+func TestDiffFoldsASCII(t *testing.T) {
+	plan, err := dbindex.Diff(dbindex.SQLite(), []dbindex.Index{index("É", "t", "a"), index("é", "t", "b")}, []dbindex.Index{index("É", "T", "A")})
+	if err != nil || len(plan.Steps) != 1 || plan.Steps[0].Index.Name != "é" {
+		t.Errorf("Diff = %v, %v; want to create é alone", plan, err)
+	}
+}
+
 func TestDiffErrors(t *testing.T) {
 	pg := dbindex.Postgres(15)
 	pk := index("t_pkey", "t", "id")

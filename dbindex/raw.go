@@ -142,7 +142,7 @@ func (l *lexer) next() (reason string, off int) {
 			t.text = "E" + strings.ReplaceAll(t.text, `\`, `\\`)
 		}
 	case word:
-		t.val = strings.ToLower(t.text)
+		t.val = l.d.fold(t.text)
 	case quoted:
 		q := t.text[:1]
 		t.val = strings.ReplaceAll(t.text[1:len(t.text)-1], q+q, q)
@@ -157,7 +157,11 @@ func (l *lexer) word() (tokenKind, string) {
 	for l.i < len(l.s) && isWordByte(l.s[l.i]) {
 		l.i++
 	}
-	if l.i == len(l.s) || l.s[l.i] != '\'' {
+	rest := l.s[l.i:]
+	if l.d.family == postgres && (strings.HasPrefix(rest, "&'") || strings.HasPrefix(rest, `&"`)) && strings.EqualFold(l.s[start:l.i], "u") {
+		return word, "a Unicode escape (U&)"
+	}
+	if !strings.HasPrefix(rest, "'") {
 		return word, ""
 	}
 	switch p := strings.ToLower(l.s[start:l.i]); {
@@ -207,7 +211,7 @@ func (l *lexer) symbol(c byte) string {
 		return "the character " + string(rune(c))
 	case strings.IndexByte("?@:[]", c) >= 0 && l.d.family != postgres:
 		return "the character " + string(rune(c)) + " (parameter, variable or quote)"
-	case c == ':' && two != "::" && len(l.depth) == 0:
+	case c == ':' && two != "::" && (len(l.depth) == 0 || l.depth[len(l.depth)-1] != '['): // in [] it is of a slice
 		return "a colon (parameter)"
 	case c == '(' || c == '[':
 		l.depth = append(l.depth, c)
@@ -313,7 +317,7 @@ func isPlainName(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; c >= 'A' && c <= 'Z' || !isWordByte(c) || c >= 0x80 {
+		if c := s[i]; c >= 'A' && c <= 'Z' || !isWordByte(c) {
 			return false
 		}
 	}

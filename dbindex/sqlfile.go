@@ -1,6 +1,7 @@
 package dbindex
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -82,32 +83,63 @@ func (sp *splitter) take(to int, keep bool) {
 func (sp *splitter) next() {
 	rest := sp.s[sp.i:]
 	c := rest[0]
-	hash := c == '#' && sp.d.isMySQL()
+	my := sp.d.isMySQL()
 	switch {
-	case strings.HasPrefix(rest, "--") || hash:
+	case strings.HasPrefix(rest, "--") && (!my || len(rest) == 2 || rest[2] <= ' '), my && c == '#':
 		comment, _, _ := strings.Cut(rest, "\n")
 		sp.mark(strings.TrimSpace(comment))
 		sp.take(sp.i+len(comment), false)
+	case my && runsComment(rest) > 0: // the server runs what is in it
+		sp.take(sp.i+runsComment(rest), false)
+	case my && strings.HasPrefix(rest, "*/"):
+		sp.take(sp.i+2, false)
 	case strings.HasPrefix(rest, "/*"):
 		sp.take(sp.i+blockComment(rest, sp.d.family == postgres), false)
 	case c == '\'':
-		escapes := sp.d.isMySQL() || sp.i > 0 && (sp.s[sp.i-1] == 'E' || sp.s[sp.i-1] == 'e') && (sp.i < 2 || !isWordByte(sp.s[sp.i-2]))
+		escapes := my || sp.i > 0 && (sp.s[sp.i-1] == 'E' || sp.s[sp.i-1] == 'e') && (sp.i < 2 || !isWordByte(sp.s[sp.i-2]))
 		sp.take(sp.i+quoteEnd(rest, c, escapes && sp.d.family != sqlite), true)
 	case c == '"', c == '`':
-		sp.take(sp.i+quoteEnd(rest, c, false), true)
+		sp.take(sp.i+quoteEnd(rest, c, my && c == '"'), true)
 	case c == '$' && sp.d.family == postgres && (sp.i == 0 || !isWordByte(sp.s[sp.i-1])):
 		sp.take(sp.i+dollarEnd(rest), true)
 	case c == ';' && sp.fence:
 		sp.take(sp.i+1, true)
 	case c == ';':
+		copied := sp.d.family == postgres && copies(sp.b.String())
 		sp.i++
 		sp.end()
+		if end := strings.Index(sp.s[sp.i:], "\n\\."); copied && end >= 0 {
+			sp.take(sp.i+end+len("\n\\."), false)
+		}
 	case c == '\\' && strings.TrimSpace(sp.b.String()) == "": // a command of psql
 		line, _, _ := strings.Cut(rest, "\n")
 		sp.take(sp.i+len(line), false)
 	default:
 		sp.take(sp.i+1, true)
 	}
+}
+
+// copies reports whether the statement is a COPY whose data follow it in the file.
+func copies(text string) bool {
+	f := strings.Fields(text)
+	if len(f) < 4 || !strings.EqualFold(f[0], "copy") {
+		return false
+	}
+	return slices.ContainsFunc(f, func(w string) bool { return strings.EqualFold(w, "stdin") })
+}
+
+// runsComment returns the length of MySQL's or MariaDB's /*!50100, or 0.
+func runsComment(s string) int {
+	n := 3
+	if strings.HasPrefix(s, "/*M!") {
+		n = 4
+	} else if !strings.HasPrefix(s, "/*!") {
+		return 0
+	}
+	for n < len(s) && isDigit(s[n]) {
+		n++
+	}
+	return n
 }
 
 // blockComment returns the length of the comment that s begins with.
