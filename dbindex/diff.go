@@ -12,7 +12,7 @@ import (
 // name, then by definition: an index of another name and the same definition is
 // renamed, one of the same name and another definition is replaced, an invalid one
 // is built again. What is not wanted is dropped, except what belongs to a
-// constraint; [Plan.Without] leaves drops out.
+// constraint or is Referenced; [Plan.Without] leaves drops out.
 //
 // Texts are compared token by token, not by meaning, so use live.Diff against a
 // database that rewrites expressions, as PostgreSQL does. Every bad index of want is
@@ -52,7 +52,7 @@ func Diff(d Dialect, want, have []Index) (Plan, error) {
 	}
 	p.Steps = append(p.Steps, d.createOrRename(missing, free)...)
 	for _, h := range free {
-		if h.Constraint == NoConstraint {
+		if h.Constraint == NoConstraint && !h.Referenced {
 			p.Steps = append(p.Steps, Step{Op: Drop, Index: h})
 		}
 	}

@@ -38,6 +38,10 @@ type Index struct {
 	// Constraint says which constraint owns the index. Set by live.Inspect; such an
 	// index is never dropped or written by this package, only compared with.
 	Constraint Constraint
+	// Referenced marks a unique index that foreign keys of other tables refer to, or by
+	// which replication tells rows apart (PostgreSQL). Set by live.Inspect; Diff does not
+	// drop such an index, and Lint does not advise it.
+	Referenced bool
 	// Invalid marks an index that writes maintain or not, but no query uses: the
 	// leftover of a concurrent build that failed. Set by live.Inspect.
 	Invalid bool

@@ -173,7 +173,7 @@ func (l *linter) pairs() {
 func (l *linter) replaceable(i, j int) bool {
 	a, b := l.indexes[i], l.indexes[j]
 	return l.d.foldTable(a.Table) == l.d.foldTable(b.Table) && a.Method == b.Method && l.schemaOf(a.Schema) == l.schemaOf(b.Schema) &&
-		a.Constraint == NoConstraint && !a.Invalid && !b.Invalid && b.Constraint != Exclusion && (a.Ignored || !b.Ignored) &&
+		a.Constraint == NoConstraint && !a.Referenced && !a.Invalid && !b.Invalid && b.Constraint != Exclusion && (a.Ignored || !b.Ignored) &&
 		l.samePred(l.where[i], l.where[j])
 }
 
@@ -193,7 +193,7 @@ func (l *linter) duplicate(a, b Index) bool {
 	if a.Unique && (!b.Unique || a.NullsNotDistinct && !b.NullsNotDistinct) {
 		return false
 	}
-	same := a.Unique == b.Unique && b.Constraint == NoConstraint && len(a.Include) == len(b.Include) && a.Ignored == b.Ignored
+	same := a.Unique == b.Unique && b.Constraint == NoConstraint && !b.Referenced && len(a.Include) == len(b.Include) && a.Ignored == b.Ignored
 	if same && a.Name < b.Name && a.NullsNotDistinct == b.NullsNotDistinct {
 		return false // of two equals the later name goes
 	}

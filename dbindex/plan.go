@@ -77,7 +77,8 @@ func (p Plan) Without(ops ...Op) Plan {
 }
 
 // Reverse returns the plan that undoes p exactly: created indexes are dropped,
-// dropped ones created again as they were, in the opposite order.
+// dropped ones created again as they were, in the opposite order. PostgreSQL may print
+// such a one with fewer brackets than before, where its predicate holds a BETWEEN.
 func (p Plan) Reverse() Plan {
 	steps := slices.Clone(p.Steps)
 	slices.Reverse(steps)

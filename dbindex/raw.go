@@ -1,6 +1,7 @@
 package dbindex
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -247,10 +248,11 @@ func joinText(toks []token) string {
 }
 
 // canonical writes tokens in a form that is equal for texts that differ only in
-// spacing, letter case of bare words, needless quotes and outer parentheses; where
-// the dialect folds quoted column names, in their letter case too.
+// spacing, letter case of bare words, needless quotes, outer parentheses and those
+// inside a chain of ANDs or ORs; where the dialect folds quoted column names, in their
+// letter case too.
 func (d Dialect) canonical(toks []token) string {
-	toks = stripParens(toks)
+	toks = flatChains(stripParens(toks))
 	b := strings.Builder{}
 	for i, t := range toks {
 		if i > 0 {
@@ -278,6 +280,32 @@ func stripParens(toks []token) []token {
 	}
 	return toks
 }
+
+// flatChains drops the parentheses of a chain of ANDs inside one of ANDs, and of ORs
+// likewise. PostgreSQL prints them where a BETWEEN was, and reads them away.
+func flatChains(toks []token) []token {
+	out := slices.Clone(toks)
+	for i := 0; i < len(out); i++ {
+		if !out[i].is("(") {
+			continue
+		}
+		end := closing(out, i)
+		before := i == 0 || isAny(out[i-1], "(", ",", "and", "or", "when", "then", "else")
+		after := end == len(out)-1 || isAny(out[end+1], ")", ",", "and", "or", "when", "then", "else", "end")
+		next := func(op string) bool { return i > 0 && out[i-1].is(op) || end < len(out)-1 && out[end+1].is(op) }
+		in := out[i+1 : end]
+		ors := len(split(in, "or")) > 1
+		ands := len(split(in, "and")) > 1 && !ors && len(split(in, "between")) == 1
+		if len(split(in, "case")) == 1 && before && after && (ands && next("and") || ors && next("or") && !next("and")) {
+			out = slices.Delete(out, end, end+1)
+			out = slices.Delete(out, i, i+1)
+			i-- // what begins there now may be a chain too
+		}
+	}
+	return out
+}
+
+func isAny(t token, words ...string) bool { return slices.ContainsFunc(words, t.is) }
 
 // closing returns the index of the bracket that closes the one at i; tokens are
 // balanced. A quoted token never has a bracket as its text.

@@ -102,6 +102,33 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestEquivalentChains: PostgreSQL prints the brackets of a BETWEEN, and reads them away.
+func TestEquivalentChains(t *testing.T) {
+	for _, tc := range []struct {
+		a, b string
+		want bool
+	}{
+		{`((a >= 1) AND (a <= 3)) AND (b)`, `(a >= 1) AND (a <= 3) AND (b)`, true},
+		{`(((a >= 1) AND (a <= 3)) AND b) OR c`, `((a >= 1) AND (a <= 3) AND b) OR c`, true},
+		{`((a < 1) OR (a > 3)) OR b`, `(a < 1) OR (a > 3) OR b`, true},
+		{`f(CASE WHEN ((a >= 1) AND (a <= 3)) AND b THEN c END)`, `f(CASE WHEN (a >= 1) AND (a <= 3) AND b THEN c END)`, true},
+		{`((a AND b) AND c) AND d`, `a AND b AND c AND d`, true},
+		{`(a OR b) AND c`, `a OR b AND c`, false},
+		{`a OR (b OR c) AND d`, `a OR b OR c AND d`, false},
+		{`NOT (a AND b) AND c`, `NOT a AND b AND c`, false},
+		{`(a AND b) IS NULL AND c`, `a AND b IS NULL AND c`, false},
+		{`(a BETWEEN 1 AND 2) AND c`, `(a BETWEEN 1 AND 2 AND c)`, false},
+		{`(CASE WHEN a THEN b AND c END) AND d`, `(CASE WHEN a THEN b AND c END AND d)`, false},
+	} {
+		ix := func(s string) dbindex.Index {
+			return dbindex.Index{Table: "t", Keys: []dbindex.Key{dbindex.Asc("a")}, Where: dbindex.RawSQL(s)}
+		}
+		if got := ix(tc.a).Equivalent(dbindex.Postgres(15), ix(tc.b)); got != tc.want {
+			t.Errorf("%s equivalent to %s = %v; want %v", tc.a, tc.b, got, tc.want)
+		}
+	}
+}
+
 // scan is an independent reading of PostgreSQL text: it reports whether the text is
 // one statement, with all quotes and brackets closed, and no comment.
 func scan(s string) bool {

@@ -11,7 +11,7 @@ import (
 )
 
 // owned reports whether dropping the index is not for this package.
-func (p *pgIndex) owned() bool { return p.index.Constraint != dbindex.NoConstraint }
+func (p *pgIndex) owned() bool { return p.index.Constraint != dbindex.NoConstraint || p.Referenced }
 
 // partitioned reports whether the table of the index is split into partitions.
 func (a *pgApply) partitioned(ctx context.Context, ix dbindex.Index) (is bool, err error) {

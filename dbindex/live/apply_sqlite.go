@@ -191,8 +191,11 @@ func conflict(d dbindex.Dialect, have, want dbindex.Index) error {
 	have.Constraint, want.Constraint = dbindex.NoConstraint, dbindex.NoConstraint
 	e.Have, _ = have.SQL(d)
 	e.Want, _ = want.SQL(d)
-	if owner != dbindex.NoConstraint {
+	switch {
+	case owner != dbindex.NoConstraint:
 		e.Have += " (owned by a constraint: " + owner.String() + ")"
+	case have.Referenced:
+		e.Have += " (foreign keys or replication refer to it)"
 	}
 	return e
 }

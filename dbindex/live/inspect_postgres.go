@@ -18,6 +18,7 @@ SELECT json_build_object(
   'rel', t.oid::bigint, 'schema', CASE WHEN $1 = '[]' THEN '' ELSE n.nspname END, 'table', t.relname, 'name', i.relname,
   'sql', pg_get_indexdef(i.oid), 'tablespace', coalesce(ts.spcname, ''), 'kind', i.relkind, 'attached', i.relispartition,
   'valid', x.indisvalid AND x.indisready AND x.indislive,
+  'referenced', x.indisreplident OR EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype = 'f'),
   'con', coalesce((SELECT c.contype::text FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p','u','x') LIMIT 1), ''))::text
 FROM pg_index x
 JOIN pg_class i ON i.oid = x.indexrelid
@@ -55,6 +56,7 @@ type pgIndex struct {
 	Valid      bool   `json:"valid"`
 	Con        string `json:"con"`
 	Attached   bool   `json:"attached"` // to the index of a partitioned table
+	Referenced bool   `json:"referenced"`
 
 	index dbindex.Index // parsed from SQL
 	err   error         // why it could not be
@@ -116,6 +118,7 @@ func (p *pgIndex) parse(d dbindex.Dialect) {
 	p.index.Schema, p.index.Table, p.index.Name = p.Schema, p.Table, p.Name
 	p.index.Tablespace = p.Tablespace
 	p.index.Invalid = !p.Valid
+	p.index.Referenced = p.Referenced
 	p.index.Constraint = constraintOf(p.Con)
 	if p.Attached && p.Con == "" {
 		p.index.Constraint = dbindex.Partition

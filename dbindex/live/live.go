@@ -28,7 +28,7 @@ var (
 )
 
 // ConflictError says that an index of the wanted name exists with another meaning,
-// or belongs to a constraint. It is never skipped or dropped in silence.
+// belongs to a constraint, or is Referenced. It is never skipped or dropped in silence.
 type ConflictError struct {
 	Name string // the index
 	Have string // definition of the existing one, as SQL
@@ -267,7 +267,7 @@ func substitute(d dbindex.Dialect, want, normal, have []dbindex.Index) []dbindex
 		}
 		if best >= 0 {
 			out[i] = want[best]
-			out[i].Name, out[i].Constraint, out[i].Invalid = h.Name, h.Constraint, h.Invalid
+			out[i].Name, out[i].Constraint, out[i].Invalid, out[i].Referenced = h.Name, h.Constraint, h.Invalid, h.Referenced
 		}
 	}
 	return out

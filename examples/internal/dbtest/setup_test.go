@@ -77,7 +77,7 @@ var (
 		"InvalidLeftover": testInvalidLeftover, "Cancel": testCancel, "Replicas": testReplicas,
 		"SettingsRestored": testSettingsRestored, "BackendKilled": testBackendKilled, "Schemas": testSchemas,
 		"Partitioned": testPartitioned, "Plants": testPlants, "ForeignLeftover": testForeignLeftover, "Preflight": testPreflight, "Blocking": testBlocking, "SearchPath": testSearchPath,
-		"CancelDuringProgress": testCancelDuringProgress, "ControlKilled": testControlKilled, "IdleTimeout": testIdleTimeout,
+		"CancelDuringProgress": testCancelDuringProgress, "ControlKilled": testControlKilled, "IdleTimeout": testIdleTimeout, "Exotic": testExotic, "Referenced": testReferenced, "ReadOnly": testReadOnly,
 	}
 )
 
