@@ -13,28 +13,18 @@ import (
 	"github.com/perfblocks/perfblocks/dbindex"
 )
 
-// mariaApply is one run. work executes DDL; ctl holds the named lock, watches and
-// cancels. DDL is atomic there: an index is whole or absent.
+// mariaApply is one run. DDL is atomic there: an index is whole or absent.
 type mariaApply struct {
-	db        *sql.DB
-	d         dbindex.Dialect
-	o         Options
-	plan      dbindex.Plan
-	ctl, work *sql.Conn
-	id        int64 // of work's session
-	lockName  string
-	announced bool
-	old       [2]string // lock_wait_timeout, max_statement_time of work
-	panicked  any       // of Hooks.Progress
+	session
+	id       int64 // of work's session
+	lockName string
+	old      [2]string // lock_wait_timeout, max_statement_time of work
 }
 
 func applyMariaDB(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options, r *Report) (err error) {
-	if n := db.Stats().MaxOpenConnections; n == 1 {
-		return fmt.Errorf("%w: the pool allows one connection, Apply needs two", ErrOptions)
-	}
-	a := &mariaApply{db: db, d: plan.Dialect, o: o, plan: plan}
-	if a.ctl, err = db.Conn(ctx); err != nil {
-		return fmt.Errorf("dbindex/live: connect: %w", err)
+	a := &mariaApply{}
+	if a.session, err = openSession(ctx, db, plan, o); err != nil {
+		return err
 	}
 	defer func() { _ = a.ctl.Close() }()
 	if err := a.lock(ctx, r); err != nil {
@@ -53,19 +43,8 @@ func applyMariaDB(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options,
 	if err := a.connect(ctx); err != nil {
 		return err
 	}
-	for i := range r.Steps {
-		s, start := &r.Steps[i], time.Now()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		a.announced = false
-		out, err := a.step(ctx, s, normal[i])
-		o.finish(ctx, s, start, out, err)
-		if a.panicked != nil {
-			panic(a.panicked)
-		}
-	}
-	return nil
+	locked := func() error { return nil } // whoever replaces ctl takes the lock at once
+	return a.steps(ctx, r, locked, func(i int, s *StepReport) (Outcome, error) { return a.step(ctx, s, normal[i]) })
 }
 
 // normalize returns the steps with the definitions as the server keeps them.
@@ -121,16 +100,10 @@ func (a *mariaApply) unlock(ctx context.Context) {
 
 // control replaces a ctl whose session is gone, and takes the lock again.
 func (a *mariaApply) control(ctx context.Context) error {
-	var one int
-	if a.ctl.QueryRowContext(ctx, `SELECT 1`).Scan(&one) == nil {
-		return nil
+	lost, err := a.lost(ctx)
+	if !lost || err != nil {
+		return err
 	}
-	_ = a.ctl.Close()
-	conn, err := a.db.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("dbindex/live: connect: %w", err)
-	}
-	a.ctl = conn
 	return a.lock(ctx, &Report{})
 }
 
@@ -151,8 +124,8 @@ func (a *mariaApply) blockers(ctx context.Context) (list []Blocker) {
 // connect pins a connection for DDL. A statement that waits for its lock holds up all
 // that come after it, so it gives up soon and is tried again.
 func (a *mariaApply) connect(ctx context.Context) (err error) {
-	if a.work, err = a.db.Conn(ctx); err != nil {
-		return fmt.Errorf("dbindex/live: connect: %w", err)
+	if err = a.open(ctx, &a.work); err != nil {
+		return err
 	}
 	err = a.work.QueryRowContext(ctx, `SELECT CONNECTION_ID(), @@lock_wait_timeout, @@max_statement_time`).Scan(&a.id, &a.old[0], &a.old[1])
 	if err != nil {
@@ -185,13 +158,10 @@ func (a *mariaApply) disconnect(ctx context.Context) {
 
 // alive replaces a work connection whose session is gone.
 func (a *mariaApply) alive(ctx context.Context) error {
-	if a.work != nil {
-		var one int
-		if a.work.QueryRowContext(ctx, `SELECT 1`).Scan(&one) == nil {
-			return nil
-		}
-		a.disconnect(ctx)
+	if a.work != nil && answers(ctx, a.work) {
+		return nil
 	}
+	a.disconnect(ctx)
 	return a.connect(ctx)
 }
 
@@ -347,11 +317,7 @@ func (a *mariaApply) run(ctx context.Context, s *StepReport, stmt string) error 
 	if err := a.alive(ctx); err != nil {
 		return err
 	}
-	if f := a.o.Hooks.Started; f != nil && !a.announced {
-		a.announced = true
-		f(s.Step)
-	}
-	s.Attempts++
+	a.begin(s)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { a.watch(ctx, s, done) })
@@ -415,13 +381,10 @@ func (a *mariaApply) progress(ctx context.Context, s *StepReport, start time.Tim
 	p := Progress{Step: s.Step, BlocksTotal: 100}
 	var percent float64
 	err := a.ctl.QueryRowContext(ctx, `SELECT coalesce(STATE, ''), coalesce(PROGRESS, 0) FROM information_schema.PROCESSLIST WHERE ID = ?`, a.id).Scan(&p.Phase, &percent)
-	f := a.o.Hooks.Progress
-	if err != nil || f == nil || a.panicked != nil {
-		return
+	if err == nil {
+		p.BlocksDone, p.Elapsed = int64(percent), time.Since(start)
+		a.tell(p)
 	}
-	p.BlocksDone, p.Elapsed = int64(percent), time.Since(start)
-	defer func() { a.panicked = recover() }()
-	f(p)
 }
 
 // mariaCode returns the number of a server error by its text, "Error 1062 (23000): …",

@@ -7,38 +7,26 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/perfblocks/perfblocks/dbindex"
 )
 
-// pgApply is one run. work executes DDL; ctl holds the advisory lock, is idle in
-// between (so it holds no snapshot that a build would wait for), watches and cancels.
+// pgApply is one run. Between queries ctl is idle, so it holds no snapshot that a build
+// would wait for.
 type pgApply struct {
-	db   *sql.DB
-	d    dbindex.Dialect
-	o    Options
-	plan dbindex.Plan
-	ctl  *sql.Conn
-	work *sql.Conn
-	pid  int64 // server process of work
-
-	announced      bool              // Hooks.Started was called for this step
+	session
+	pid            int64             // server process of work
 	locked         bool              // ctl holds the advisory lock
 	oldCtl, oldWrk map[string]string // settings to restore
-	panicked       any               // of Hooks.Progress; raised again on the caller's goroutine
 
 	// normal and normalOld are how the server prints the Index and Old of each step.
 	normal, normalOld []dbindex.Index
 }
 
 func applyPostgres(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options, r *Report) (err error) {
-	if n := db.Stats().MaxOpenConnections; n == 1 {
-		return fmt.Errorf("%w: the pool allows one connection, Apply needs two", ErrOptions)
-	}
-	a := &pgApply{db: db, d: plan.Dialect, o: o, plan: plan}
-	if a.ctl, err = db.Conn(ctx); err != nil {
-		return fmt.Errorf("dbindex/live: connect: %w", err)
+	a := &pgApply{}
+	if a.session, err = openSession(ctx, db, plan, o); err != nil {
+		return err
 	}
 	defer func() { _ = a.ctl.Close() }()
 	if err := a.lock(ctx, r); err != nil {
@@ -58,24 +46,13 @@ func applyPostgres(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options
 	if err := a.connect(ctx); err != nil {
 		return err
 	}
-	for i := range r.Steps {
-		s, start := &r.Steps[i], time.Now()
-		if ctx.Err() != nil {
-			return ctx.Err()
+	locked := func() error {
+		if a.locked {
+			return nil
 		}
-		if !a.locked {
-			if err := a.lock(ctx, r); err != nil {
-				return err
-			}
-		}
-		a.announced = false
-		out, err := a.step(ctx, i, s)
-		o.finish(ctx, s, start, out, err)
-		if a.panicked != nil {
-			panic(a.panicked)
-		}
+		return a.lock(ctx, r)
 	}
-	return nil
+	return a.steps(ctx, r, locked, func(i int, s *StepReport) (Outcome, error) { return a.step(ctx, i, s) })
 }
 
 // lock waits for its turn among other processes.
@@ -99,17 +76,11 @@ func (a *pgApply) lock(ctx context.Context, r *Report) error {
 
 // control replaces a ctl whose server process is gone, and the lock with it.
 func (a *pgApply) control(ctx context.Context) error {
-	var one int
-	if a.ctl.QueryRowContext(ctx, `SELECT 1`).Scan(&one) == nil {
-		return nil
+	lost, err := a.lost(ctx)
+	if lost {
+		a.locked, a.oldCtl = false, nil
 	}
-	_ = a.ctl.Close()
-	conn, err := a.db.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("dbindex/live: connect: %w", err)
-	}
-	a.ctl, a.locked, a.oldCtl = conn, false, nil
-	return nil
+	return err
 }
 
 func checkPooler(ctx context.Context, conn *sql.Conn) error {
@@ -177,9 +148,9 @@ func (a *pgApply) normalizeGone(ctx context.Context, ix dbindex.Index) dbindex.I
 // connect pins a connection for DDL. Builds wait for locks and old snapshots as long
 // as it takes, since a timeout there leaves an invalid index; ctx bounds them.
 func (a *pgApply) connect(ctx context.Context) error {
-	var err error
-	if a.work, err = a.db.Conn(ctx); err != nil {
-		return fmt.Errorf("dbindex/live: connect: %w", err)
+	err := a.open(ctx, &a.work)
+	if err != nil {
+		return err
 	}
 	if err := a.work.QueryRowContext(ctx, `SELECT pg_backend_pid()`).Scan(&a.pid); err != nil {
 		return fmt.Errorf("dbindex/live: connect: %w", err)
@@ -238,13 +209,10 @@ func (a *pgApply) disconnect(ctx context.Context) {
 
 // alive replaces a work connection whose server process is gone.
 func (a *pgApply) alive(ctx context.Context) error {
-	if a.work != nil {
-		var one int
-		if a.work.QueryRowContext(ctx, `SELECT 1`).Scan(&one) == nil {
-			return nil
-		}
-		a.disconnect(ctx)
+	if a.work != nil && answers(ctx, a.work) {
+		return nil
 	}
+	a.disconnect(ctx)
 	return a.connect(ctx)
 }
 

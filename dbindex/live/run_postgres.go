@@ -40,11 +40,7 @@ func (a *pgApply) run(ctx context.Context, s *StepReport, stmt string, online bo
 		}
 		defer func() { _ = set(context.WithoutCancel(ctx), a.work, "lock_timeout", "0") }()
 	}
-	if f := a.o.Hooks.Started; f != nil && !a.announced {
-		a.announced = true
-		f(s.Step)
-	}
-	s.Attempts++
+	a.begin(s)
 	execCtx, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
 	done := make(chan struct{})
@@ -119,11 +115,8 @@ func (a *pgApply) progress(ctx context.Context, s *StepReport, start time.Time) 
 	p := Progress{Step: s.Step}
 	err := a.ctl.QueryRowContext(ctx, `SELECT coalesce(phase, ''), coalesce(blocks_done, 0), coalesce(blocks_total, 0), coalesce(current_locker_pid, 0)
 		FROM pg_stat_progress_create_index WHERE pid = $1::bigint`, a.pid).Scan(&p.Phase, &p.BlocksDone, &p.BlocksTotal, &p.WaitingFor)
-	f := a.o.Hooks.Progress
-	if err != nil || f == nil || a.panicked != nil {
-		return // no row: not building now
+	if err == nil { // no row: not building now
+		p.Elapsed = time.Since(start)
+		a.tell(p)
 	}
-	p.Elapsed = time.Since(start)
-	defer func() { a.panicked = recover() }()
-	f(p)
 }
