@@ -19,7 +19,8 @@ const (
 	// each CONCURRENTLY statement, since Prisma sends a file as one query string.
 	Prisma
 	// GolangMigrate writes <time>_<name>.up.sql and .down.sql, one pair for each
-	// CONCURRENTLY statement.
+	// CONCURRENTLY statement; for MySQL and MariaDB one for each statement, which their
+	// drivers want unless told otherwise.
 	GolangMigrate
 	// Goose writes <time>_<name>.sql with both directions, marked NO TRANSACTION when
 	// a statement needs it.
@@ -87,7 +88,7 @@ func (p Plan) Migration(kind MigrationKind, o MigrationOptions) (fs.FS, error) {
 	if err := p.Dialect.check(); err != nil {
 		return nil, err
 	}
-	groups, err := p.groups(o.IfNotExists)
+	groups, err := p.groups(o.IfNotExists, kind == GolangMigrate && p.Dialect.isMySQL())
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +136,9 @@ type group struct{ up, down []Statement }
 
 // groups cuts the plan where a statement must stand alone. Replace counts as its
 // three parts, each with its own inverse. With guards a check precedes each creation
-// outside a transaction, in a group of its own with nothing to undo.
-func (p Plan) groups(guards bool) (groups []group, err error) {
+// outside a transaction, in a group of its own with nothing to undo. With single no
+// group has two.
+func (p Plan) groups(guards, single bool) (groups []group, err error) {
 	for _, s := range p.atoms() {
 		up, err1 := s.statements(p.Dialect, !p.Blocking)
 		down, err2 := Plan{Dialect: p.Dialect, Steps: []Step{s}, Blocking: p.Blocking}.Reverse().Statements()
@@ -151,7 +153,7 @@ func (p Plan) groups(guards bool) (groups []group, err error) {
 			groups = append(groups, group{up: []Statement{{SQL: check}}})
 			up[0].SQL = strings.Replace(up[0].SQL, " CONCURRENTLY ", " CONCURRENTLY IF NOT EXISTS ", 1)
 		}
-		alone := up[0].NoTx || down[0].NoTx
+		alone := single || up[0].NoTx || down[0].NoTx
 		if n := len(groups); !alone && n > 0 && groups[n-1].shared() {
 			g := &groups[n-1]
 			g.up, g.down = append(g.up, up...), append(down, g.down...)
@@ -180,17 +182,22 @@ func (ix Index) guard(d Dialect) (string, error) {
 		"FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid WHERE x.indexrelid = to_regclass(" + text + ") AND NOT x.indisvalid", err
 }
 
-// atoms splits each Replace into create, drop and rename, where there is a rename.
+// atoms splits each Replace into create, drop and rename; where there is no rename, it
+// and Rename into drop and create.
 func (p Plan) atoms() (steps []Step) {
 	for _, s := range p.Steps {
-		if s.Op != Replace || !p.Dialect.canRename() || s.onlyIgnored(p.Dialect) {
+		named, changes := p.Dialect.canRename(), s.Op == Replace || s.Op == Rename
+		switch {
+		case !changes, named && s.Op == Rename, s.Op == Replace && s.onlyIgnored(p.Dialect):
 			steps = append(steps, s)
-			continue
+		case named:
+			tmp := s.Index
+			tmp.Name = s.TempName()
+			steps = append(steps, Step{Op: Create, Index: tmp}, Step{Op: Drop, Index: s.Old},
+				Step{Op: Rename, Index: s.Index, Old: tmp})
+		default:
+			steps = append(steps, Step{Op: Drop, Index: s.Old}, Step{Op: Create, Index: s.Index})
 		}
-		tmp := s.Index
-		tmp.Name = s.TempName()
-		steps = append(steps, Step{Op: Create, Index: tmp}, Step{Op: Drop, Index: s.Old},
-			Step{Op: Rename, Index: s.Index, Old: tmp})
 	}
 	return steps
 }

@@ -340,6 +340,27 @@ func TestMigrationBlockingSharesOneFile(t *testing.T) {
 	}
 }
 
+// TestMigrationMySQLFiles: the drivers of golang-migrate send a file as one statement,
+// and an old MariaDB cannot rename.
+func TestMigrationMySQLFiles(t *testing.T) {
+	old, now := index("i", "t", "a"), index("i", "t", "a", "b")
+	for _, d := range []dbindex.Dialect{dbindex.MySQL(8, 0), dbindex.MariaDB(10, 11), dbindex.MariaDB(10, 5)} {
+		plan, err := dbindex.Diff(d, []dbindex.Index{now, index("j", "t", "c")}, []dbindex.Index{old})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := plan.Migration(dbindex.GolangMigrate, dbindex.MigrationOptions{At: time.Unix(0, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text := range strings.SplitSeq(read(t, files), "== ") {
+			if strings.Count(text, ";") > 1 {
+				t.Errorf("%s: a file of two statements:\n%s", d, text)
+			}
+		}
+	}
+}
+
 func TestMigrationErrors(t *testing.T) {
 	plan := dbindex.Plan{Dialect: dbindex.Postgres(15), Steps: []dbindex.Step{{Index: index("a", "t", "a")}}}
 	for name, f := range map[string]func() (fs.FS, error){

@@ -1,9 +1,11 @@
 package migrations_test
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/go-sql-driver/mysql"
 
@@ -13,7 +15,7 @@ import (
 )
 
 // TestMariaDB sends the statements of plans to a server, there and back. The model
-// of what is there is the plan's own, since live does not read MariaDB.
+// of what is there is the plan's own, so that it does not hang on live.
 func TestMariaDB(t *testing.T) {
 	db := open(t, "mysql", realtest.MariaDB(t))
 	db.SetMaxOpenConns(1)
@@ -85,5 +87,46 @@ func TestMariaDB(t *testing.T) {
 	run(nil, first)
 	if got := shown(); got != empty {
 		t.Errorf("at the end:\n%s\nwant\n%s", got, empty)
+	}
+}
+
+// TestMariaDBTools runs the files in the tools, up, down and up, with the settings that
+// their users have.
+func TestMariaDBTools(t *testing.T) {
+	db := open(t, "mysql", realtest.MariaDB(t))
+	exec(t, db, "CREATE TABLE `Odd;Table` (`id` int PRIMARY KEY, `a;b` varchar(40), `c` int)")
+	have := []dbindex.Index{
+		{Name: "gone", Table: "Odd;Table", Keys: []dbindex.Key{dbindex.Asc("c")}},
+		{Name: "other", Table: "Odd;Table", Keys: []dbindex.Key{dbindex.Asc("a;b")}},
+	}
+	want := []dbindex.Index{
+		{Name: "other", Table: "Odd;Table", Keys: []dbindex.Key{dbindex.Asc("a;b"), dbindex.Asc("c")}},
+		{Name: "-- new", Table: "Odd;Table", Keys: []dbindex.Key{{Column: "a;b", Prefix: 3}}},
+	}
+	diff := func(want []dbindex.Index) dbindex.Plan {
+		t.Helper()
+		plan, err := live.Diff(t.Context(), db.DB, want, live.DiffOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan
+	}
+	if _, err := live.Apply(t.Context(), db.DB, diff(have), live.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	plan := diff(want)
+	for _, tool := range []tool{gooseTool, migrateTool} {
+		files, err := plan.Migration(tool.kind, dbindex.MigrationOptions{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, run := range []func(*testing.T, database, fs.FS) error{tool.up, tool.down, tool.up, tool.down} {
+			if err := run(t, db, files); err != nil {
+				t.Fatalf("%s, run %d: %v", tool.kind, i, err)
+			}
+			if left := diff([][]dbindex.Index{want, have}[i%2]); !left.Empty() {
+				t.Errorf("%s, run %d leaves\n%s", tool.kind, i, left)
+			}
+		}
 	}
 }

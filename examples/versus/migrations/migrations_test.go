@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/golang-migrate/migrate/v4"
+	migratedb "github.com/golang-migrate/migrate/v4/database"
+	migratemysql "github.com/golang-migrate/migrate/v4/database/mysql"
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -88,8 +90,11 @@ func gooseProvider(t *testing.T, db database, files fs.FS) *goose.Provider {
 		t.Fatal(err)
 	}
 	dialect := goose.DialectPostgres
-	if d.Name() == "sqlite" {
+	switch d.Name() {
+	case "sqlite":
 		dialect = goose.DialectSQLite3
+	case "mariadb":
+		dialect = goose.DialectMySQL
 	}
 	p, err := goose.NewProvider(dialect, db.DB, files)
 	if err != nil {
@@ -105,7 +110,12 @@ func migrator(t *testing.T, db database, files fs.FS, run func(*migrate.Migrate)
 	if err != nil {
 		t.Fatal(err)
 	}
-	driver, err := migratepgx.WithInstance(own, &migratepgx.Config{})
+	var driver migratedb.Driver
+	if db.driver == "mysql" {
+		driver, err = migratemysql.WithInstance(own, &migratemysql.Config{})
+	} else {
+		driver, err = migratepgx.WithInstance(own, &migratepgx.Config{})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
