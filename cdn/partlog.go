@@ -1,7 +1,6 @@
 package cdn
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -29,6 +28,7 @@ type partLog struct {
 	head      partHead
 	id        string           // of the upload, "" before it has begun
 	parts     map[int]PartInfo // read from the file
+	sound     int64            // bytes of the file up to its last whole line
 	file      *os.File
 }
 
@@ -42,19 +42,26 @@ type partHead struct {
 }
 
 // openPartLog returns the log of the object at the provider, with what was logged before
-// if that is the same content in the same parts.
+// of the very same: an upload keeps the attributes that it was begun with, so that other
+// attributes, or parts of another size, are another upload with a file of its own.
 func (l *Local) openPartLog(provider string, obj Object, size int64) *partLog {
+	if len(obj.Metadata) == 0 {
+		obj.Metadata = nil
+	}
 	g := &partLog{l: l, resumable: obj.SHA256 != [32]byte{}, head: partHead{Provider: provider, Object: obj, PartSize: size}}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %d %x", provider, obj.Key, obj.Size, obj.SHA256))
+	text, err := json.Marshal(g.head)
+	sum := sha256.Sum256(text)
 	g.name = "parts/" + hex.EncodeToString(sum[:16])
-	if !g.resumable {
+	if !g.resumable || err != nil {
 		g.name += fmt.Sprintf("-%x-%d", time.Now().UnixNano(), l.temps.Add(1))
 		return g
 	}
-	if old, err := l.readPartLog(g.name); err == nil && old.head.PartSize == size && old.head.Provider == provider &&
-		old.head.Object.Key == obj.Key && old.head.Object.SHA256 == obj.SHA256 {
+	if old, err := l.readPartLog(g.name); err == nil {
 		g.id, g.parts, g.head = old.id, old.parts, old.head
 		g.file, _ = l.root.OpenFile(g.name, os.O_WRONLY|os.O_APPEND, 0o600)
+		if g.file != nil {
+			_ = g.file.Truncate(old.sound) // what is added behind a torn line could not be read
+		}
 	}
 	return g
 }
@@ -66,14 +73,13 @@ func (l *Local) readPartLog(name string) (*partLog, error) {
 		return nil, err
 	}
 	g := &partLog{l: l, name: name, parts: map[int]PartInfo{}}
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	lines.Buffer(nil, maxRecord)
-	for first := true; lines.Scan(); first = false {
-		sum, text, _ := bytes.Cut(lines.Bytes(), []byte(" "))
-		if string(sum) != lineSum(text) {
+	for {
+		line, rest, whole := bytes.Cut(b[g.sound:], []byte("\n"))
+		sum, text, _ := bytes.Cut(line, []byte(" "))
+		if !whole || string(sum) != lineSum(text) {
 			break
 		}
-		if first {
+		if g.sound == 0 {
 			err = json.Unmarshal(text, &g.head)
 			g.id, g.resumable = g.head.ID, g.head.Object.SHA256 != [32]byte{}
 		} else {
@@ -85,6 +91,7 @@ func (l *Local) readPartLog(name string) (*partLog, error) {
 		if err != nil {
 			return nil, err
 		}
+		g.sound = int64(len(b) - len(rest))
 	}
 	if g.id == "" {
 		return nil, errDamaged
