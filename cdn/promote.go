@@ -190,7 +190,7 @@ func (u *Uploader) pass(ctx context.Context, all bool) (n int, outage bool, err 
 			return nil
 		}
 		e := todo[0]
-		todo = todo[1:]
+		todo[0], todo = nil, todo[1:] // the entry is let go of as soon as it is done
 		return e
 	}
 	for range min(u.opts.Concurrency, len(todo)) {
@@ -336,7 +336,7 @@ func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err e
 	put := u.putter(ctx, wctx, w, "promote", obj, b, lane, nil)
 	info, _, err := put(obj)
 	if errors.Is(err, ErrExists) {
-		info, _, err = u.resolveExists(wctx, lane, obj, put, e.Derived, err)
+		info, _, err = u.resolveExists(wctx, lane, obj, b, put, e.Derived, err)
 	}
 	if err != nil {
 		return false, err

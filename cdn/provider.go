@@ -82,7 +82,7 @@ type Info struct {
 	CacheControl string            // as stored
 	Disposition  string            // as stored
 	Metadata     map[string]string // the receiver's own; keys are lower case
-	ETag         string            // as the provider writes it, with quotes if it has them
+	ETag         string            // as the provider writes it, with quotes if it has them; Put tells the one that Head will, or none
 	SHA256       [32]byte          // all zero: not told
 	CRC32C       uint32            // counts only when HasCRC32C is set
 	HasCRC32C    bool              // CRC32C was told

@@ -103,23 +103,29 @@ func (a *ahead) goesOn(ctx context.Context) (bool, error) {
 	return a.peeked, nil
 }
 
-// strictReader makes errors of what a reader must not do.
+// strictReader makes errors of what a reader must not do. Its first error is its last
+// word, as not every reader repeats one: a stream that failed must not seem to end when
+// it is read on.
 type strictReader struct {
 	r    io.Reader
 	idle int // reads in a row that returned nothing
+	err  error
 }
 
 // Read reads from r.
 func (s *strictReader) Read(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
 	n, err := s.r.Read(p)
-	if n, err = checkRead(n, len(p), err); n > 0 || err != nil {
+	if n, s.err = checkRead(n, len(p), err); n > 0 || s.err != nil {
 		s.idle = 0
-		return n, err
+		return n, s.err
 	}
 	if s.idle++; s.idle == maxIdle {
-		return 0, io.ErrNoProgress
+		s.err = io.ErrNoProgress
 	}
-	return 0, nil
+	return 0, s.err
 }
 
 // checkRead makes an error of a count that no reader may return.

@@ -2,7 +2,9 @@ package cdn
 
 import (
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -248,7 +250,7 @@ func (u *Uploader) send(
 	}
 	if errors.Is(err, ErrExists) && (derived || n > 1) {
 		var more int
-		info, more, err = u.resolveExists(wctx, lane, obj, put, derived, err)
+		info, more, err = u.resolveExists(wctx, lane, obj, b, put, derived, err)
 		n, deduped = n+more, err == nil && more == 0
 	}
 	if err == nil && seen != 0 {
@@ -278,13 +280,17 @@ func (u *Uploader) putter(
 }
 
 // resolveExists looks at what has taken the key of a create-only object. The same
-// content is what an earlier attempt has stored without being able to say so. Other
-// content under a derived key was damaged on its way: nothing but this object belongs
-// there, so that it is replaced. It returns how many attempts that took.
+// content is what an earlier attempt has stored without being able to say so; under a
+// key that anybody may have taken the same length is not enough to tell. Other content
+// under a derived key was damaged on its way: nothing but this object belongs there, so
+// that it is replaced. It returns how many attempts that took.
 func (u *Uploader) resolveExists(
-	ctx context.Context, lane *hold, obj Object, put func(Object) (Info, int, error), derived bool, exists error,
+	ctx context.Context, lane *hold, obj Object, b *body, put func(Object) (Info, int, error), derived bool, exists error,
 ) (info Info, n int, err error) {
 	info, err = try(ctx, u, lane, func(ctx context.Context) (Info, error) { return u.sameThere(ctx, obj) }, nil)
+	if err == nil && !derived && !proves(info, b) {
+		err = exists
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrChecksum) && derived:
@@ -295,6 +301,24 @@ func (u *Uploader) resolveExists(
 	}
 	return info, n, err
 }
+
+// proves reports that info, which contradicts nothing, also says that the object has the
+// content of b: by a checksum, or by an ETag that is its MD5.
+func proves(info Info, b *body) bool {
+	if info.SHA256 != [32]byte{} || info.HasCRC32C {
+		return true
+	}
+	tag := bareTag(info.ETag)
+	if len(tag) != 2*md5.Size {
+		return false
+	}
+	h := md5.New()
+	_, err := io.Copy(h, io.NewSectionReader(b, 0, b.size))
+	return err == nil && hex.EncodeToString(h.Sum(nil)) == tag
+}
+
+// bareTag is an ETag without what servers write around it in one reply and not in another.
+func bareTag(etag string) string { return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`) }
 
 // supersede notes that the provider has newer content of key than generation seen.
 // If the key was written locally in the meantime, that is newer still and stays.
@@ -363,6 +387,9 @@ func (u *Uploader) proved(ctx context.Context, obj Object, info Info) (Info, err
 		return info, nil
 	}
 	head, err := u.verify(ctx, obj, info.Ref)
+	if err == nil && info.ETag != "" && head.ETag != "" && bareTag(info.ETag) != bareTag(head.ETag) { // what was there before may have the same length
+		err = fmt.Errorf("%w: ETag of %q differs", ErrChecksum, obj.Key)
+	}
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrChecksum) {
 		return info, &OpError{
 			Provider: u.name, Op: "verify", Key: obj.Key, Kind: ErrUnavailable,

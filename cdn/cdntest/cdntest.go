@@ -120,6 +120,11 @@ func (s *suite) put(obj cdn.Object, b []byte) cdn.Ref {
 	if info.Size != 0 && info.Size != obj.Size {
 		s.Errorf("Put(%q): Info.Size = %d; want %d or 0", obj.Key, info.Size, obj.Size)
 	}
+	if !info.Verified && info.ETag != "" { // then the Uploader compares
+		if head, err := s.p.Head(s.ctx, info.Ref); err == nil && head.ETag != "" && head.ETag != info.ETag {
+			s.Errorf("Put(%q): Info.ETag = %s, Head's = %s; want the same, or none", obj.Key, info.ETag, head.ETag)
+		}
+	}
 	return info.Ref
 }
 

@@ -61,7 +61,9 @@ func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.
 	if err := c.Released(); err != nil {
 		return cdn.Info{}, err
 	}
-	info.Verified = p.opts.APISecret != "" && rep.ETag == hex.EncodeToString(sum.Sum(nil))
+	if info.Verified = p.opts.APISecret != "" && rep.ETag == hex.EncodeToString(sum.Sum(nil)); !info.Verified {
+		info.ETag = "" // Head tells that of the delivery, which need not be the API's
+	}
 	return info, nil
 }
 
@@ -298,12 +300,11 @@ func (p *Provider) Complete(ctx context.Context, obj cdn.Object, uploadID string
 		info.Size += part.Size
 		last = part.ETag
 	}
-	handle, etag, _ := strings.Cut(last, " ")
+	handle, _, _ := strings.Cut(last, " ") // the API's ETag is not the one that Head will tell
 	if _, ok := parseLocator(handle); !ok {
 		return cdn.Info{}, c.Fail(cdn.ErrInvalid, errors.New("the last part is missing"))
 	}
 	info.Ref = cdn.Ref{Key: obj.Key, Handle: handle}
-	info.ETag = etag
 	return info, nil
 }
 
