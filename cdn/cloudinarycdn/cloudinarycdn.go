@@ -1,6 +1,7 @@
 package cloudinarycdn
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
@@ -30,9 +31,11 @@ func New(o Options) (*Provider, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	client := o.HTTPClient
-	if client == nil {
+	var client *http.Client
+	if o.HTTPClient == nil {
 		client = httpcall.NewClient(120 * time.Second)
+	} else {
+		client = httpcall.WithoutRedirects(o.HTTPClient)
 	}
 	p := &Provider{opts: o, own: o.HTTPClient == nil}
 	p.api = p.newAPI(client)

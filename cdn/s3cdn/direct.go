@@ -50,6 +50,7 @@ type replyError struct {
 	wait                     time.Duration
 }
 
+func (e *replyError) HTTPStatusCode() int           { return e.status }
 func (e *replyError) Error() string                 { return e.code + ": " + e.message }
 func (e *replyError) ErrorCode() string             { return e.code }
 func (e *replyError) ErrorMessage() string          { return e.message }

@@ -71,7 +71,9 @@ func (p *Provider) Put(ctx context.Context, obj cdn.Object, r io.ReaderAt) (cdn.
 		return cdn.Info{}, p.fail(ctx, op, obj.Key, err)
 	}
 	info := infoOf(obj)
-	info.ETag = aws.ToString(out.ETag)
+	if info.ETag = aws.ToString(out.ETag); info.ETag == "" {
+		return cdn.Info{}, p.refuse(op, obj.Key, cdn.ErrUnavailable, errors.New("the reply confirms no object"))
+	}
 	if got := aws.ToString(out.ChecksumCRC32C); got != "" && in.ChecksumCRC32C != nil {
 		if got != *in.ChecksumCRC32C {
 			return cdn.Info{}, p.refuse(op, obj.Key, cdn.ErrChecksum, errors.New("the reply names another checksum"))
@@ -121,6 +123,12 @@ func (p *Provider) withChecksum(sum uint32, header **string, send func() error) 
 }
 
 func refusesChecksum(err error) bool {
+	if re, ok := errors.AsType[interface {
+		error
+		HTTPStatusCode() int
+	}](err); ok && re.HTTPStatusCode() == http.StatusNotImplemented { // maybe without a code
+		return true
+	}
 	ae, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
 		return false

@@ -60,7 +60,8 @@ type Options struct {
 	Config *aws.Config
 
 	// HTTPClient sends the requests; its Transport is the place for a circuit
-	// breaker. It should bound the wait for a reply's header. Default: a client of
+	// breaker. It should bound the wait for a reply's header. Redirects are not
+	// followed, whatever its CheckRedirect says. Default: a client of
 	// the provider's own, with 5 s to connect and 60 s from the last byte of the
 	// request to the first of the reply, whose idle connections Close closes.
 	HTTPClient *http.Client

@@ -59,14 +59,16 @@ func New(o Options) (*Provider, error) {
 		return nil, optionsError(err)
 	}
 	p := &Provider{opts: o, set: set}
-	hc := o.HTTPClient
-	if hc == nil {
+	var hc *http.Client
+	if o.HTTPClient == nil {
 		hc = httpcall.NewClient(60 * time.Second)
 		p.own = hc
+	} else {
+		hc = httpcall.WithoutRedirects(o.HTTPClient)
 	}
 	p.client = o.client(cfg, hc)
 	p.presign = s3.NewPresignClient(p.client)
-	bucket, err := bucketURL(&o, cfg.Region)
+	bucket, err := bucketURL(&o, p.client.Options())
 	if err != nil {
 		return nil, optionsError(err)
 	}
@@ -81,14 +83,15 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// bucketURL asks the SDK's own endpoint rules for the address of the bucket.
-func bucketURL(o *Options, region string) (*url.URL, error) {
+// bucketURL asks the SDK's own endpoint rules for the address of the bucket, with what
+// the SDK has found in the environment: it is to be where the SDK's own requests go.
+func bucketURL(o *Options, so s3.Options) (*url.URL, error) {
 	params := s3.EndpointParameters{
 		Bucket:         aws.String(o.Bucket),
-		Region:         aws.String(region),
+		Region:         aws.String(so.Region),
 		ForcePathStyle: aws.Bool(o.PathStyle),
-		UseFIPS:        aws.Bool(false),
-		UseDualStack:   aws.Bool(false),
+		UseFIPS:        aws.Bool(so.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
+		UseDualStack:   aws.Bool(so.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
 		Accelerate:     aws.Bool(false),
 
 		UseGlobalEndpoint:              aws.Bool(false),

@@ -1,6 +1,7 @@
 package vercelcdn
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
@@ -34,9 +35,11 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := o.HTTPClient
-	if client == nil {
+	var client *http.Client
+	if o.HTTPClient == nil {
 		client = httpcall.NewClient(60 * time.Second)
+	} else {
+		client = httpcall.WithoutRedirects(o.HTTPClient)
 	}
 	p := &Provider{opts: o, store: store, own: o.HTTPClient == nil}
 	p.api = p.newAPI(client)

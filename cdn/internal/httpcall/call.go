@@ -197,11 +197,10 @@ func RetryAfter(v string, layouts ...string) time.Duration {
 	return 0
 }
 
-// NewClient returns a client for many parallel requests to one host that follows no
-// redirect, so that nothing secret goes anywhere else. wait is from the last byte of
-// a request to the first of its reply.
+// NewClient returns a client for many parallel requests to one host. wait is from the
+// last byte of a request to the first of its reply.
 func NewClient(wait time.Duration) *http.Client {
-	return &http.Client{
+	return WithoutRedirects(&http.Client{
 		Transport: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -215,8 +214,16 @@ func NewClient(wait time.Duration) *http.Client {
 			WriteBufferSize:       64 << 10,
 			ReadBufferSize:        32 << 10,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	})
+}
+
+// WithoutRedirects is c with redirects as replies like others, whatever c makes of them.
+// Following one would make a GET of a PUT or a DELETE, whose success is none, and send
+// tokens in headers elsewhere.
+func WithoutRedirects(c *http.Client) *http.Client {
+	own := *c
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &own
 }
 
 // ParseBase accepts an absolute http or https URL. Its errors never repeat the

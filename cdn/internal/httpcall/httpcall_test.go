@@ -160,3 +160,21 @@ func TestOpen(t *testing.T) {
 		})
 	}
 }
+
+func TestWithoutRedirects(t *testing.T) {
+	ts := httptest.NewServer(http.RedirectHandler("/elsewhere", http.StatusFound))
+	defer ts.Close()
+	followed := errors.New("followed")
+	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return followed }}
+	resp, err := httpcall.WithoutRedirects(c).Get(ts.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusFound {
+		t.Errorf("status %d; want the redirect", resp.StatusCode)
+	}
+	if _, err := c.Get(ts.URL); !errors.Is(err, followed) {
+		t.Errorf("the caller's client: %v", err)
+	}
+}
