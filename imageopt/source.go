@@ -388,6 +388,17 @@ func (s *source) checkScans() error {
 	return nil
 }
 
+// coefficientBytes is what the decoder of progressive JPEG keeps of each block: its
+// first coefficient, and for more than an eighth the others that the scale needs, with
+// a word that tells which of all are not zero. Chroma may be decoded at twice the scale.
+func coefficientBytes(w wanted) int64 {
+	scale := w.scale
+	if w.chroma && scale < 8 {
+		scale = max(scale/2, 1)
+	}
+	return map[int]int64{8: 2, 4: 2 + 8 + 2*4, 2: 2 + 8 + 2*24, 1: 2 + 8 + 2*63}[scale]
+}
+
 // decodeCost estimates the memory for the file and its decoded picture, in bytes.
 func (s *source) decodeCost(w wanted) int64 {
 	cost := s.head.Decode
@@ -397,11 +408,8 @@ func (s *source) decodeCost(w wanted) int64 {
 		if w.chroma {
 			cost = min(4*cost, 3*h.Full/k+64<<10)
 		}
-		switch {
-		case h.Progressive && w.scale == 8:
-			cost += h.Samples / 32 // the first coefficient of each block
-		case h.Progressive:
-			cost += 2 * h.Samples
+		if h.Progressive {
+			cost += h.Samples / 64 * coefficientBytes(w)
 		}
 	}
 	size := max(s.size, int64(len(s.data)))

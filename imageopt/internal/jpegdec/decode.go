@@ -154,9 +154,13 @@ type component struct {
 	plane  Plane
 	zq     *[80]uint32 // quantisation and place of each coefficient, see quantPlaces
 	limit  int         // last coefficient, in zig-zag order, that the scale needs
-	coefs  []int16     // progressive: stored per block, in zig-zag order
-	per    int         // how many of them a block has: 1 or 64
 	pred   int32
+
+	// Of a progressive picture:
+	reach int      // last coefficient, in zig-zag order, whose scans are read
+	first []int16  // the first coefficient of each block
+	coefs []int16  // those after it that the scale needs, limit for a block
+	masks []uint64 // which coefficients of each block are not zero, up to reach
 }
 
 // makePlane allocates the samples. The gray of pictures that may stay incomplete is

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"testing"
 
 	"github.com/perfblocks/perfblocks/imageopt/internal/jpegdec"
@@ -276,5 +277,23 @@ func TestCancelled(t *testing.T) {
 	cancel()
 	if _, err := jpegdec.Decode(ctx, encoded(t, photo(90, 90), 80), jpegdec.Options{Partial: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Decode = %v; want Canceled", err)
+	}
+}
+
+// TestProgressiveKeepsWhatTheScaleNeeds: refinements reach over all coefficients, but
+// those behind the scale's need but a bit each.
+func TestProgressiveKeepsWhatTheScaleNeeds(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates too")
+	}
+	b := pipe(t, ppm(photo(1024, 768)), "cjpeg", "-quality", "85", "-progressive")
+	for scale, most := range map[int]uint64{2: 2 << 20, 4: 800 << 10, 8: 250 << 10} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		decode(t, b, jpegdec.Options{Scale: scale})
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > most {
+			t.Errorf("1/%d: %d bytes allocated; want at most %d", scale, n, most)
+		}
 	}
 }

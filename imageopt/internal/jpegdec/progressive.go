@@ -1,9 +1,11 @@
 package jpegdec
 
-// skim looks at the headers of all scans, h being the first, to learn how many
-// coefficients of each component are needed: those of the scale, and all of a band
-// whose refinement would touch one of them, since its bits cannot be told apart
-// without the others.
+import mathbits "math/bits"
+
+// skim looks at the headers of all scans, h being the first, to learn how far the
+// scans reach that must be read: as far as the scale needs, and further where a
+// refinement touches both sides of that, since its bits cannot be told apart without
+// knowing which coefficients are not zero.
 func (d *decoder) skim(first scanHeader) {
 	d.skimmed = true
 	scans := []scanHeader{first}
@@ -24,21 +26,18 @@ func (d *decoder) skim(first scanHeader) {
 		more = false
 		for _, h := range scans {
 			for _, sc := range h.comps {
-				if h.ah > 0 && h.ss <= sc.c.limit && h.se > sc.c.limit {
-					sc.c.limit, more = h.se, true
+				if h.ah > 0 && h.ss <= sc.c.reach && h.se > sc.c.reach {
+					sc.c.reach, more = h.se, true
 				}
 			}
 		}
-	}
-	for i := range d.comps {
-		d.comps[i].per = d.comps[i].limit + 1
 	}
 }
 
 // needed reports whether a scan has anything that the scale needs.
 func (d *decoder) needed(h scanHeader) bool {
 	for _, sc := range h.comps {
-		if h.ss <= sc.c.limit {
+		if h.ss <= sc.c.reach {
 			return true
 		}
 	}
@@ -50,8 +49,12 @@ func (d *decoder) progressiveScan(h scanHeader) error {
 		if h.ss == 0 && h.ah == 0 && d.dc[sc.dc] == nil || h.ss > 0 && d.ac[sc.ac] == nil {
 			return corrupt("no Huffman table")
 		}
-		if c := sc.c; c.coefs == nil {
-			c.coefs = make([]int16, c.mw*c.mh*c.per)
+		c := sc.c
+		if c.first == nil {
+			c.first = make([]int16, c.mw*c.mh)
+		}
+		if h.ss > 0 && c.masks == nil {
+			c.masks, c.coefs = make([]uint64, c.mw*c.mh), make([]int16, c.mw*c.mh*c.limit)
 		}
 	}
 	if h.ss == 0 {
@@ -63,14 +66,15 @@ func (d *decoder) progressiveScan(h scanHeader) error {
 		block = d.acRefine
 	}
 	return d.eachMCU(c.bw, c.bh, func(x, y int) bool {
-		return block(ac, c.coefs[(y*c.mw+x)*c.per:][:c.per], h)
+		i := y*c.mw + x
+		return block(ac, c.coefs[i*c.limit:][:c.limit], &c.masks[i], h)
 	})
 }
 
 func (d *decoder) dcScan(h scanHeader) error {
 	one := func(sc *scanComp, x, y int) bool {
 		c := sc.c
-		p := &c.coefs[(y*c.mw+x)*c.per]
+		p := &c.first[y*c.mw+x]
 		if h.ah > 0 {
 			d.r.fill()
 			*p |= int16(d.r.take(1) << h.al)
@@ -148,8 +152,9 @@ func (d *decoder) endOfBand(run int) {
 	d.eobRun = 1<<run + int(d.r.take(uint(run)))
 }
 
-// acFirst decodes one block of the first scan of a band.
-func (d *decoder) acFirst(t *acTable, coefs []int16, h scanHeader) bool {
+// acFirst decodes one block of the first scan of a band. coefs are those that the
+// scale needs, from the second on; mask tells which of all are not zero.
+func (d *decoder) acFirst(t *acTable, coefs []int16, mask *uint64, h scanHeader) bool {
 	if d.eobRun > 0 {
 		d.eobRun--
 		return true
@@ -164,9 +169,11 @@ func (d *decoder) acFirst(t *acTable, coefs []int16, h scanHeader) bool {
 			d.eobRun--
 			break
 		}
-		k += run
-		if k < len(coefs) && k <= h.se {
-			coefs[k] = int16(v << h.al)
+		if k += run; v != 0 && k <= h.se {
+			*mask |= 1 << k
+			if k <= len(coefs) {
+				coefs[k-1] = int16(v << h.al)
+			}
 		}
 	}
 	return true
@@ -174,12 +181,9 @@ func (d *decoder) acFirst(t *acTable, coefs []int16, h scanHeader) bool {
 
 // acRefine decodes one more bit of a band: for each coefficient that is not zero yet
 // a bit that may take it further from zero, and between them new ones.
-func (d *decoder) acRefine(t *acTable, coefs []int16, h scanHeader) bool {
-	k, step := h.ss, int16(1)<<h.al
-	if len(coefs) <= h.se {
-		return false // skim has made room for all of it
-	}
-	for d.eobRun == 0 && k <= h.se {
+func (d *decoder) acRefine(t *acTable, coefs []int16, mask *uint64, h scanHeader) bool {
+	m, rest, step := *mask, uint64(1)<<h.se<<1-uint64(1)<<h.ss, int16(1)<<h.al
+	for d.eobRun == 0 && rest != 0 {
 		run, v, ok := d.r.symbol(t)
 		if !ok {
 			return false
@@ -188,46 +192,57 @@ func (d *decoder) acRefine(t *acTable, coefs []int16, h scanHeader) bool {
 			d.endOfBand(run)
 			break
 		}
-		k = d.correct(coefs, k, h.se, run, step)
-		if v != 0 && k <= h.se {
-			coefs[k] = step
-			if v < 0 {
-				coefs[k] = -step
+		zeros := rest &^ m
+		for ; run > 0 && zeros != 0; run-- {
+			zeros &= zeros - 1
+		}
+		bit := zeros & -zeros // that of the new coefficient; 0 behind the band
+		d.correct(coefs, m&rest&(bit-1), step)
+		if v != 0 && bit != 0 {
+			*mask |= bit
+			if k := mathbits.TrailingZeros64(bit); k <= len(coefs) {
+				coefs[k-1] = step
+				if v < 0 {
+					coefs[k-1] = -step
+				}
 			}
 		}
-		k++
+		rest &= -bit << 1
 	}
 	if d.eobRun > 0 {
-		d.correct(coefs, k, h.se, 64, step)
+		d.correct(coefs, m&rest, step)
 		d.eobRun--
 	}
 	return true
 }
 
-// correct refines coefficients from k on and returns the place of the zero that
-// follows so many zeros.
-func (d *decoder) correct(coefs []int16, k, se, zeros int, step int16) int {
-	for ; k <= se; k++ {
-		v := coefs[k]
-		if v == 0 {
-			if zeros == 0 {
-				break
-			}
-			zeros--
-			continue
-		}
+// correct takes a bit for each coefficient of m, and changes those that are kept.
+func (d *decoder) correct(coefs []int16, m uint64, step int16) {
+	if m == 0 {
+		return
+	}
+	kept := m & (2<<len(coefs) - 1)
+	for ; kept != 0; kept &= kept - 1 {
+		v := &coefs[mathbits.TrailingZeros64(kept)-1]
 		if d.r.n == 0 {
 			d.r.fill()
 		}
-		if d.r.take(1) != 0 && v&step == 0 {
-			if v > 0 {
-				coefs[k] = v + step
+		if d.r.take(1) != 0 && *v&step == 0 {
+			if *v > 0 {
+				*v += step
 			} else {
-				coefs[k] = v - step
+				*v -= step
 			}
 		}
 	}
-	return k
+	for n := uint(mathbits.OnesCount64(m >> (len(coefs) + 1))); n > 0; {
+		if d.r.n == 0 {
+			d.r.fill()
+		}
+		k := min(n, d.r.n)
+		d.r.take(k)
+		n -= k
+	}
 }
 
 // reconstruct makes the planes of a progressive picture.
@@ -235,30 +250,37 @@ func (d *decoder) reconstruct() error {
 	var b block
 	for i := range d.comps {
 		c := &d.comps[i]
-		if c.coefs == nil {
+		if c.first == nil {
 			continue
 		}
 		c.makePlane(false)
-		use := min(c.per, limits[c.denom]+1)
 		for y := range c.mh {
 			if err := d.ctx.Err(); err != nil {
 				return err
 			}
 			for x := range c.mw {
-				q := c.coefs[(y*c.mw+x)*c.per:][:use]
+				i := y*c.mw + x
+				b[0] = int32(c.first[i]) * int32(c.zq[0]>>7)
 				last := 0
-				b[0] = int32(q[0]) * int32(c.zq[0]>>7)
-				for k, v := range q[1:] {
-					if v != 0 {
-						last = k + 1
-						z := c.zq[last]
-						b[z&127] = int32(v) * int32(z>>7)
-					}
+				if c.masks != nil {
+					last = c.spread(&b, i)
 				}
 				c.put(&b, last, x, y)
 			}
 		}
-		c.coefs = nil
+		c.first, c.masks, c.coefs = nil, nil, nil
 	}
 	return nil
+}
+
+// spread puts the coefficients of block i into b, which is clear, and returns the
+// last one.
+func (c *component) spread(b *block, i int) (last int) {
+	q := c.coefs[i*c.limit:][:c.limit]
+	for m := c.masks[i] & (2<<c.limit - 1); m != 0; m &= m - 1 {
+		last = mathbits.TrailingZeros64(m)
+		z := c.zq[last&63]
+		b[z&127] = int32(q[last-1]) * int32(z>>7)
+	}
+	return last
 }

@@ -144,6 +144,7 @@ func (d *decoder) layOut(c *component) {
 		c.denom /= 2
 	}
 	c.limit = limits[c.denom]
+	c.reach = c.limit
 	c.plane.Denom = c.denom
 	c.plane.SX = float64(d.hmax) / float64(c.h) * float64(c.denom)
 	c.plane.SY = float64(d.vmax) / float64(c.v) * float64(c.denom)
