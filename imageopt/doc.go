@@ -53,8 +53,10 @@
 // size of the result. It is decoded at once to a half, a quarter or an eighth of its
 // size, whichever still leaves the largest result of the call 1.5 times what it
 // needs; a sequential one never has more than these planes in memory, a progressive
-// one two bytes more for each of its samples, but at an eighth, for which only the
-// scans with the means of the blocks are read. Results are progressive with Huffman
+// one the coefficients too that the size needs. Results of a progressive one that are
+// no larger than an eighth of it, at a quality below 90, are made from the means of its
+// blocks, for which a tenth of the file is read; they look as the filter Box makes
+// them. Results are progressive with Huffman
 // codes of their own, small ones sequential. Resampling runs in AVX2 where the
 // processor has it; the tag purego builds without, with the same results to the bit.
 // BenchmarkProcess and BenchmarkHandlerHit print time and allocations of a job and of a

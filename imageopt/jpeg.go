@@ -51,7 +51,8 @@ type wanted struct {
 }
 
 // want finds the largest reduction that leaves each result half as much again as it
-// needs on both axes, so that resampling still decides how it looks.
+// needs on both axes, so that resampling still decides how it looks; see enough for
+// the exception.
 func (j *job) want(specs ...Spec) wanted {
 	info := j.src.info()
 	w := wanted{scale: 8}
@@ -63,13 +64,24 @@ func (j *job) want(specs ...Spec) wanted {
 		if specs[i].Filter == FilterNearest || specs[i].LinearLight {
 			w.scale = 1 // decoding to less averages, and not light
 		}
-		for w.scale > 1 && (2*p.win.Dx() < 3*p.w*w.scale || 2*p.win.Dy() < 3*p.h*w.scale) {
+		for w.scale > 1 && !enough(&specs[i], p, w.scale, info.Progressive) {
 			w.scale /= 2
 		}
 		ways := j.o.ways(&specs[i], info)
 		w.chroma = w.chroma || specs[i].LinearLight || j.src.colour != nil || j.o.needsRGB(ways) || fullChroma(&specs[i], ways)
 	}
 	return w
+}
+
+// enough reports whether a reduction leaves a result what it needs. The means of 8 × 8
+// pixels of a progressive JPEG, for which a tenth of its file is read, are taken for
+// every result that is not larger than they are, up to quality 89.
+func enough(s *Spec, p plan, scale int, progressive bool) bool {
+	w, h := p.win.Dx(), p.win.Dy()
+	if progressive && scale == 8 && s.Quality < 90 {
+		return w >= 8*p.w && h >= 8*p.h
+	}
+	return 2*w >= 3*p.w*scale && 2*h >= 3*p.h*scale
 }
 
 // fullChroma reports whether a result is written as 4:4:4: from quality 90 on, where

@@ -139,6 +139,7 @@ func TestMemoryStaysWithinWhatWasBooked(t *testing.T) {
 		deep.Pix[i] = byte(i * i >> 3)
 	}
 	jpg, opaque, alpha := toJPEG(t, noise(600, 450, true), 95), toPNG(t, noise(600, 450, true)), toPNG(t, noise(400, 300, false))
+	allScans, _ := process(t, o, toPNG(t, noise(1600, 1200, true)), imageopt.Spec{Format: imageopt.FormatJPEG, Quality: 85})
 	type spec = imageopt.Spec
 	for _, tc := range []struct {
 		name string
@@ -147,6 +148,10 @@ func TestMemoryStaysWithinWhatWasBooked(t *testing.T) {
 	}{
 		{"progressive JPEG, 3 MP", progressive420(2000, 1500), spec{}},
 		{"progressive JPEG, 3 MP to 400 px", progressive420(2000, 1500), spec{Width: 400}},
+		{"progressive JPEG, all scans", allScans, spec{Format: imageopt.FormatJPEG}},
+		{"progressive JPEG, all scans, to 1/2", allScans, spec{Width: 500}},
+		{"progressive JPEG, all scans, to 1/4", allScans, spec{Width: 250}},
+		{"progressive JPEG, all scans, to 1/8", allScans, spec{Width: 200}},
 		{"progressive JPEG on its side", withEXIF(progressive420(1600, 1200), 6), spec{Format: imageopt.FormatJPEG}},
 		{"JPEG in RGB, subsampled", append(segment([]byte{0xff, 0xd8}, 0xee, []byte("Adobe\x00\x64\x00\x00\x00\x00\x00")...), jpg[2:]...), spec{Width: 50}},
 		{"JPEG of noise", jpg, spec{Quality: 100}},
@@ -187,5 +192,24 @@ func TestMemoryStaysWithinWhatWasBooked(t *testing.T) {
 		if used > w.booked {
 			t.Errorf("%s: %d KiB in use, %d KiB booked", tc.name, used>>10, w.booked>>10)
 		}
+	}
+}
+
+func TestSmallResultsOfProgressiveTakeTheMeans(t *testing.T) {
+	o := newOptimizer(t, imageopt.Options{})
+	src, _ := process(t, o, toPNG(t, noise(1600, 1200, true)), imageopt.Spec{Format: imageopt.FormatJPEG, Quality: 85})
+	booked := func(s imageopt.Spec) int64 {
+		w := &booking{o: o}
+		if _, err := o.Process(t.Context(), w, bytes.NewReader(src), s); err != nil {
+			t.Fatal(err)
+		}
+		return w.booked
+	}
+	means, less := booked(imageopt.Spec{Width: 200}), booked(imageopt.Spec{Width: 201})
+	if less-means < 1600*1200*3/2/64*16 {
+		t.Errorf("200 px of 1600 books %d bytes, 201 px %d; want the coefficients of a quarter more", means, less)
+	}
+	if fine := booked(imageopt.Spec{Width: 200, Quality: 90}); fine <= means+400_000 {
+		t.Errorf("quality 90 books %d bytes, 80 %d; want it to read more than the means", fine, means)
 	}
 }
