@@ -66,15 +66,11 @@ func (k *clock) stop() {
 	}
 }
 
-// sure tells whether it is fresh, as far as that can be told without reading the
-// clock: by much more than the kept moment can be behind.
-func (c *Cache) sure(it *Item) bool {
+// sure tells whether it, whose meta is m, is fresh, as far as that can be told without
+// reading the clock: by much more than the kept moment can be behind.
+func (c *Cache) sure(it *Item, m uint32) bool {
 	moment := c.clock.moment.Load()
-	if moment == 0 || it.fresh-moment < clockSlack {
-		return false
-	}
-	m := it.meta.Load()
-	if m&(markGone|markSoft|markMoment) != 0 {
+	if moment == 0 || it.fresh-moment < clockSlack || m&(markGone|markSoft|markMoment) != 0 {
 		return false
 	}
 	return layoutOf(m) == layoutPlain || it.tagged().checked.Load() == c.tags.epoch.Load()
@@ -82,9 +78,10 @@ func (c *Cache) sure(it *Item) bool {
 
 // visit is one lookup, as its hit is counted.
 type visit struct {
-	stripe *hitStripe
-	now    int64 // moment when it began; 0: it was not needed
-	timed  bool  // it is one of the few whose time is counted
+	stripe  *hitStripe
+	now     int64 // moment when it began; 0: it was not needed
+	timed   bool  // it is one of the few whose time is counted
+	counted bool  // as a hit
 }
 
 // begun returns the moment when the lookup began, or now if it was taken for a hit.
@@ -103,18 +100,28 @@ func (v *View[V]) find(key string) (*Item, state, visit) {
 	if vis.timed {
 		vis.now = c.now()
 	}
-	it, ok := c.get(v.key(key))
-	if ok && c.sure(it) {
-		return it, stateFresh, vis
+	it, ok := c.engine.Get(v.key(key))
+	if ok {
+		// Here, beside the atomic operations of the engine, since it is one that waits
+		// for all reads before it: after the item it would wait for memory once more.
+		vis.count()
+		m := it.meta.Load()
+		if ok = strategyOf(m) == v.core.id; ok && c.sure(it, m) {
+			return it, stateFresh, vis
+		}
 	}
 	if vis.now == 0 {
 		vis.now = c.now()
 	}
-	if !ok {
-		return nil, stateMiss, vis
+	st := stateMiss
+	if ok {
+		if vis.timed {
+			c.clock.keep(c)
+		}
+		st = c.judge(it, vis.now, true)
 	}
-	if vis.timed {
-		c.clock.keep(c)
+	if st != stateFresh && st != stateAhead {
+		vis.uncount()
 	}
-	return it, c.judge(it, vis.now, true), vis
+	return it, st, vis
 }

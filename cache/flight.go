@@ -26,8 +26,9 @@ type flightShard struct {
 }
 
 type flightTable struct {
-	seed   maphash.Seed
-	shards [flightShards]flightShard
+	loaders atomic.Int64 // goroutines that run a loader, or are about to
+	seed    maphash.Seed
+	shards  [flightShards]flightShard
 
 	// written holds for each class of keys the moment of the last write by hand. It
 	// tells of writes of entries whose tag nobody had named by then.
@@ -235,9 +236,16 @@ type recorder struct {
 // recorderKey is per cache, so that loaders of several caches may nest.
 type recorderKey struct{ c *Cache }
 
-// recorderOf returns the recorder of the innermost loader of c that ctx belongs to,
-// or nil.
-func recorderOf(ctx context.Context, c *Cache) *recorder {
+// recorder returns the recorder of the innermost running loader of c that ctx belongs
+// to, or nil. While no loader runs, it does not have to walk through ctx.
+func (c *Cache) recorder(ctx context.Context) *recorder {
+	if c.flights.loaders.Load() == 0 {
+		return nil
+	}
+	return c.recorderIn(ctx)
+}
+
+func (c *Cache) recorderIn(ctx context.Context) *recorder {
 	r, _ := ctx.Value(recorderKey{c}).(*recorder)
 	return r
 }

@@ -57,7 +57,8 @@ func (it *Item) Weight() int64 {
 	return int64(it.bytes)
 }
 
-func (it *Item) strategy() uint32     { return it.meta.Load() & (strategiesMax - 1) }
+func strategyOf(meta uint32) uint32   { return meta & (strategiesMax - 1) }
+func (it *Item) strategy() uint32     { return strategyOf(it.meta.Load()) }
 func (it *Item) kind() kind           { return kind(it.meta.Load()>>kindShift) & 3 }
 func (it *Item) marked(m uint32) bool { return it.meta.Load()&m != 0 }
 

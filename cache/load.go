@@ -28,11 +28,14 @@ func (v *View[V]) Load(ctx context.Context, key string, fn Loader[V]) (V, error)
 	if c.bypass() {
 		return v.direct(ctx, key, fn)
 	}
-	rec := recorderOf(ctx, c)
+	rec := c.recorder(ctx)
 	if rec != nil {
 		rec.add(v.Tag(key))
 	}
 	it, st, vis := v.find(key)
+	if st == stateFresh && rec == nil && v.bare(it, vis) {
+		return *held[V](it), nil
+	}
 	switch st {
 	case stateFresh, stateAhead:
 		if val, err, ok := v.serve(key, it, rec, vis); ok {

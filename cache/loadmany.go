@@ -28,7 +28,7 @@ func (v *View[V]) LoadMany(ctx context.Context, keys []string, fn ManyLoader[V])
 	if c.bypass() {
 		return v.directMany(ctx, keys, fn)
 	}
-	m := many[V]{v: v, ctx: ctx, rec: recorderOf(ctx, c), fn: fn, begun: c.now(),
+	m := many[V]{v: v, ctx: ctx, rec: c.recorder(ctx), fn: fn, begun: c.now(),
 		found: make(map[string]V, len(keys)), epoch: c.tags.epoch.Load()}
 	todo := m.fromMemory(keys)
 	m.refresh()
@@ -218,6 +218,7 @@ func (m *many[V]) collect(flights []*flight, own *call) (again []string) {
 // runMany is the goroutine of a load of several keys.
 func (v *View[V]) runMany(cl *call, fn ManyLoader[V]) {
 	c := v.core.c
+	c.flights.loaders.Add(1)
 	defer context.AfterFunc(c.ctx, func() { cl.cancel(ErrClosed) })()
 	defer cl.end()
 	v.limit(cl)

@@ -60,6 +60,7 @@ type loaded struct {
 func (v *View[V]) run(cl *call, old *Item, fn Loader[V]) {
 	c := v.core.c
 	f := cl.flights[0]
+	c.flights.loaders.Add(1)
 	defer context.AfterFunc(c.ctx, func() { cl.cancel(ErrClosed) })()
 	defer cl.end()
 	v.limit(cl)
@@ -109,6 +110,7 @@ func (v *View[V]) limit(cl *call) {
 // end frees what the call holds. If user code ended the goroutine, nobody is left to
 // wait for ever.
 func (cl *call) end() {
+	cl.core.c.flights.loaders.Add(-1)
 	if !cl.settled {
 		cl.core.c.failAll(cl, &PanicError{})
 	}

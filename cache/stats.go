@@ -145,9 +145,25 @@ func (s *counters) visit(now int64) visit {
 	return visit{stripe: stripe, now: now, timed: stripe.hits.Load()%hitSampling == 0}
 }
 
+// count counts the lookup as a hit, once.
+func (v *visit) count() {
+	if !v.counted {
+		v.counted = true
+		v.stripe.hits.Add(1)
+	}
+}
+
+// uncount takes count back: it was no hit after all.
+func (v *visit) uncount() {
+	if v.counted {
+		v.counted = false
+		v.stripe.hits.Add(-1)
+	}
+}
+
 // hit counts a lookup from memory.
 func (c *Cache) hit(v visit) {
-	v.stripe.hits.Add(1)
+	v.count()
 	if v.timed {
 		v.stripe.nanos.Add(hitSampling * (c.now() - v.now))
 	}

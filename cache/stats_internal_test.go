@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,4 +56,83 @@ func TestStatsCauses(t *testing.T) {
 			t.Errorf("%+v; want 10 expired; in all %+v", st, all)
 		}
 	})
+}
+
+// walked is a ctx that counts how often it is asked for a value.
+type walked struct {
+	context.Context
+	asked int
+}
+
+func (w *walked) Value(key any) any { w.asked++; return w.Context.Value(key) }
+
+func TestHitDoesNotWalkContext(t *testing.T) {
+	c, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	v, err := Add(c, Strategy[int]{Name: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(context.Context, *Entry[int]) (int, error) { return 1, nil }
+	ctx := &walked{Context: context.Background()}
+	for range 2 {
+		if _, err := v.Load(ctx, "k", load); err != nil {
+			t.Fatal(err)
+		}
+		for c.flights.loaders.Load() != 0 { // the loader's goroutine ends after its callers
+			runtime.Gosched()
+		}
+		ctx.asked = 0
+	}
+	if _, err := v.Load(ctx, "k", load); err != nil || ctx.asked != 0 {
+		t.Errorf("a hit while no loader runs asked its ctx %d times (%v); want 0", ctx.asked, err)
+	}
+	if n := c.flights.loaders.Load(); n != 0 {
+		t.Errorf("%d loaders run after all have ended", n)
+	}
+}
+
+func TestOnlyHitsCount(t *testing.T) {
+	c, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	v, err := Add(c, Strategy[string]{Name: "s", Tags: []string{"t"}, StaleWhileRevalidate: time.Hour,
+		Codec: Raw[string](), Compression: S2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 1000)
+	for _, k := range []string{"dead", "soft", "damaged"} {
+		if err := v.Set(ctx, k, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	it, _ := c.get(v.key("damaged"))
+	held[packed](it).frame[5] ^= 1
+	for _, k := range []string{"damaged", "damaged", "absent"} {
+		if _, ok := v.Get(ctx, k); ok {
+			t.Errorf("Get(%q) found something", k)
+		}
+	}
+	if err := v.Expire(ctx, "soft"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := v.Get(ctx, "soft"); ok { // Get does not serve what is stale
+		t.Error("Get served a stale value")
+	}
+	if err := c.DeleteTag(ctx, "t"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := v.Get(ctx, "dead"); ok {
+		t.Error("Get served what was deleted")
+	}
+	if s := v.Stats(); s.Hits != 0 || s.Misses != 5 {
+		t.Errorf("Stats of five misses: %d hits, %d misses", s.Hits, s.Misses)
+	}
 }

@@ -24,11 +24,14 @@ func (v *View[V]) Get(ctx context.Context, key string) (V, bool) {
 	if c.bypass() {
 		return zero, false
 	}
-	rec := recorderOf(ctx, c)
+	rec := c.recorder(ctx)
 	if rec != nil {
 		rec.add(v.Tag(key))
 	}
 	it, st, vis := v.find(key)
+	if st == stateFresh && rec == nil && v.bare(it, vis) {
+		return *held[V](it), true
+	}
 	if st == stateFresh || st == stateAhead {
 		if val, err, ok := v.serve(key, it, rec, vis); ok {
 			return val, err == nil
@@ -227,6 +230,11 @@ func (c *Cache) put(key Key, it *Item) error {
 	return err
 }
 
+// bare tells whether serve would only return the V that it holds, which most hits do.
+func (v *View[V]) bare(it *Item, vis visit) bool {
+	return vis.counted && !vis.timed && it.kind() == kindValue && v.s.Clone == nil
+}
+
 // serve counts a hit and returns what it holds: a value, or the error of a cached
 // absence. ok is false if its bytes are damaged; then it is gone.
 func (v *View[V]) serve(key string, it *Item, rec *recorder, vis visit) (val V, err error, ok bool) {
@@ -238,6 +246,7 @@ func (v *View[V]) serve(key string, it *Item, rec *recorder, vis visit) (val V, 
 		err = held[negative](it).err
 	default:
 		if val, err = v.value(it); err != nil {
+			vis.uncount()
 			v.damaged(v.key(key), it)
 			return val, nil, false
 		}

@@ -166,7 +166,7 @@ func (w *warmer[V]) one(ctx context.Context, key string) {
 	present := st == stateFresh || st == stateAhead
 	var err error
 	if !present {
-		_, err = w.v.wait(ctx, recorderOf(ctx, c), key, w.fn, c.now())
+		_, err = w.v.wait(ctx, c.recorder(ctx), key, w.fn, c.now())
 	}
 	var done WarmReport
 	switch {
