@@ -327,7 +327,7 @@ func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err e
 	}
 	b := &body{size: e.Size, at: io.NewSectionReader(f, 0, e.Size)}
 	defer func() { b.detach(); f.Close() }()
-	if err := checkContent(b, e); err != nil {
+	if err := u.checkContent(b, e); err != nil {
 		return false, err
 	}
 	wctx, w := u.bounded(ctx, "promote", e.Key) // from here on: the disk has its own time
@@ -398,9 +398,11 @@ func (u *Uploader) turn(ctx context.Context, key string) (release func(), err er
 var errLocalDamage = errors.New("cdn: local copy is damaged")
 
 // checkContent reads the local copy once more before it is sent.
-func checkContent(b *body, e *entry) error {
+func (u *Uploader) checkContent(b *body, e *entry) error {
 	h := newHasher()
-	if _, err := io.Copy(h, io.NewSectionReader(b, 0, b.size)); err != nil {
+	chunk := u.memory.block(minBuffer)
+	defer u.memory.recycle(chunk)
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(b, 0, b.size), chunk[:minBuffer]); err != nil {
 		return localError("read file", err)
 	}
 	if sum, _ := h.sums(); sum != e.Sum {
