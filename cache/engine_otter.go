@@ -9,9 +9,10 @@ import (
 )
 
 // otterEngine is the default Engine. Otter's maintenance runs on the goroutines that
-// write, so that an eviction is done when Set returns; what only reads have to tell the
-// policy is left to a goroutine of its own, and reads beside it are not told, as otter
-// itself does it: ranking costs more than a hit.
+// write, so that an eviction is done when Set returns. What only reads have to tell the
+// policy is told by them too while something is evicted now and then; otherwise ranking,
+// which costs as much as a hit, is left to a goroutine of its own, and reads beside it are
+// not told, as otter itself does it.
 type otterEngine struct {
 	c        *otter.Cache[Key, *Item]
 	max      atomic.Int64 // the bound now
@@ -19,6 +20,7 @@ type otterEngine struct {
 	onRemove func(it *Item, evicted bool)
 
 	inside atomic.Int32 // writers, and the maintenance itself: what they cause runs at once
+	ranked atomic.Int32 // how many times reads still rank what they have used
 
 	drainMu sync.Mutex
 	drains  sync.WaitGroup // Add under drainMu
@@ -40,6 +42,10 @@ func (it *Item) refuse() bool {
 		}
 	}
 }
+
+// rankings is how many times after an eviction reads rank what was used, each time some
+// 16 of them: where one lookup in five hundred evicts something, that is always.
+const rankings = 32
 
 func newOtter(o EngineOptions) (Engine, error) {
 	e := &otterEngine{onRemove: o.OnRemove}
@@ -66,10 +72,18 @@ func (otterSilence) Error(context.Context, string, error) {}
 
 // execute runs a task of otter's maintenance.
 func (e *otterEngine) execute(task func()) {
-	if e.inside.Load() > 0 || !e.drainLater(task) {
+	switch {
+	case e.inside.Load() > 0:
+		task()
+	case e.ranks() || !e.drainLater(task):
+		e.inside.Add(1)
+		defer e.inside.Add(-1)
 		task()
 	}
 }
+
+// ranks tells whether the caller, who reads, is to tell the policy itself what was used.
+func (e *otterEngine) ranks() bool { return e.ranked.Load() > 0 && e.ranked.Add(-1) >= 0 }
 
 // drainLater runs task in a goroutine, unless the engine is closed.
 func (e *otterEngine) drainLater(task func()) bool {
@@ -102,6 +116,7 @@ func (e *otterEngine) deleted(ev otter.DeletionEvent[Key, *Item]) {
 	case otter.CauseReplacement:
 		e.onRemove(ev.Value, false)
 	case otter.CauseOverflow:
+		e.ranked.Store(rankings)
 		if !ev.Value.refuse() {
 			e.onRemove(ev.Value, true)
 		}
