@@ -66,6 +66,10 @@ const (
 	algZstdDict = 4 // likewise
 	frameMin    = 1 + 1 + 1 + 4
 
+	scratchMax  = 64 << 10
+	expandFree  = 1 << 20 // bytes that any payload may expand to,
+	expandRatio = 1024    // and times its size beyond
+
 	autoS2   = 512
 	autoZstd = 4 << 10
 )
@@ -74,7 +78,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // packer compresses and decompresses frames. Encoders are made at first use.
 type packer struct {
-	dicts []*dictionary // of the strategy; the first one compresses
+	dicts   []*dictionary // of the strategy; the first one compresses
+	scratch sync.Pool     // of *[]byte: plain bytes that a codec has decoded
 
 	encOnce, decOnce sync.Once
 	enc              *zstd.Encoder
@@ -86,7 +91,7 @@ type packer struct {
 func (p *packer) pack(plain []byte, how Compression) (frame []byte, compressed bool) {
 	alg := p.algorithm(how, len(plain))
 	payload, err := p.deflate(alg, plain)
-	if err != nil || alg != algNone && len(payload) > len(plain)-len(plain)/8 {
+	if err != nil || alg != algNone && (len(payload) > len(plain)-len(plain)/8 || int64(len(plain)) > expandable(len(payload))) {
 		alg, payload = algNone, plain
 	}
 	frame = make([]byte, 0, 2+binary.MaxVarintLen64+len(payload)+4)
@@ -117,8 +122,30 @@ func (p *packer) deflate(alg byte, plain []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// expandable is what a payload of n bytes may expand to: room is made for it before it is
+// read, so that a small frame, though its sum be right, must not claim a large value.
+func expandable(n int) int64 { return max(expandFree, int64(n)*expandRatio) }
+
+// borrow returns room for plain bytes, to be given to unpackInto and then to giveBack.
+func (p *packer) borrow() *[]byte {
+	if b, ok := p.scratch.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+// giveBack keeps the room for the next one, unless it is much.
+func (p *packer) giveBack(b *[]byte) {
+	if cap(*b) <= scratchMax {
+		p.scratch.Put(b)
+	}
+}
+
 // unpack returns the plain bytes of a frame; they may share its memory.
-func (p *packer) unpack(frame []byte) ([]byte, error) {
+func (p *packer) unpack(frame []byte) ([]byte, error) { return p.unpackInto(new([]byte), frame) }
+
+// unpackInto is unpack that uses the memory of room, and makes it larger if need be.
+func (p *packer) unpackInto(room *[]byte, frame []byte) ([]byte, error) {
 	if len(frame) < frameMin {
 		return nil, fmt.Errorf("%w: %d bytes are no frame", ErrDecode, len(frame))
 	}
@@ -130,10 +157,10 @@ func (p *packer) unpack(frame []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: unknown format %d", ErrDecode, body[0])
 	}
 	size, n := binary.Uvarint(body[2:])
-	if n <= 0 || size > uint64(maxUnpacked) {
+	if n <= 0 || size > uint64(maxUnpacked) || size > uint64(expandable(len(body)-2-n)) {
 		return nil, fmt.Errorf("%w: bad length", ErrDecode)
 	}
-	plain, err := p.expand(body[1], body[2+n:], int(size))
+	plain, err := p.expand(room, body[1], body[2+n:], int(size))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDecode, err)
 	}
@@ -143,8 +170,16 @@ func (p *packer) unpack(frame []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// expand decompresses payload to at most size bytes.
-func (p *packer) expand(alg byte, payload []byte, size int) ([]byte, error) {
+// grown returns n bytes of room, which it makes larger if need be.
+func grown(room *[]byte, n int) []byte {
+	if cap(*room) < n {
+		*room = make([]byte, n)
+	}
+	return (*room)[:n]
+}
+
+// expand decompresses payload into room, to at most size bytes.
+func (p *packer) expand(room *[]byte, alg byte, payload []byte, size int) ([]byte, error) {
 	switch alg {
 	case algNone:
 		return payload, nil
@@ -152,7 +187,7 @@ func (p *packer) expand(alg byte, payload []byte, size int) ([]byte, error) {
 		if n, err := s2.DecodedLen(payload); err != nil || n != size {
 			return nil, s2.ErrCorrupt
 		}
-		return s2.Decode(nil, payload)
+		return s2.Decode(grown(room, size), payload)
 	case algZstd:
 		p.decOnce.Do(func() {
 			p.dec, p.decErr = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0),
@@ -162,13 +197,13 @@ func (p *packer) expand(alg byte, payload []byte, size int) ([]byte, error) {
 			return nil, p.decErr
 		}
 		// With the capacity as limit, a frame that lies about its size is refused.
-		return p.dec.DecodeAll(payload, make([]byte, 0, size))
+		return p.dec.DecodeAll(payload, grown(room, size)[:0:size])
 	case algS2Dict, algZstdDict:
 		d, rest, err := p.dict(payload)
 		if err != nil {
 			return nil, err
 		}
-		return d.inflate(alg, rest, size)
+		return d.inflate(room, alg, rest, size)
 	}
 	return nil, fmt.Errorf("unknown algorithm %d", alg)
 }

@@ -66,8 +66,33 @@ func TestFrameBombs(t *testing.T) {
 	for _, alg := range []byte{algS2, algZstd} {
 		frame, _ := p.pack(big, map[byte]Compression{algS2: S2, algZstd: Zstd}[alg])
 		_, payload := frame[:2], frame[2+3:len(frame)-4] // 1<<20 takes three bytes
-		if got, err := p.expand(alg, payload, 1000); err == nil {
+		if got, err := p.expand(new([]byte), alg, payload, 1000); err == nil {
 			t.Errorf("algorithm %d: expand to at most 1000 = %d bytes", alg, len(got))
+		}
+	}
+}
+
+// TestFrameClaimsLittle: a frame with a right sum that claims far more than its payload
+// could become is refused before room is made for it; what is written is never so.
+func TestFrameClaimsLittle(t *testing.T) {
+	var p packer
+	for _, alg := range []byte{algS2, algZstd, algS2Dict, algZstdDict} {
+		frame := binary.AppendUvarint([]byte{frameFormat, alg}, uint64(maxUnpacked))
+		frame = append(frame, binary.AppendUvarint(nil, uint64(maxUnpacked))...) // as s2 tells it
+		frame = append(frame, "some bytes that are no frame"...)
+		frame = binary.LittleEndian.AppendUint32(frame, crc32.Checksum(frame, castagnoli))
+		room := new([]byte)
+		if _, err := p.unpackInto(room, frame); !errors.Is(err, ErrDecode) || cap(*room) > expandFree {
+			t.Errorf("algorithm %d: %v, with room for %d bytes", alg, err, cap(*room))
+		}
+	}
+	for _, how := range []Compression{S2, Zstd} {
+		for _, n := range []int{expandFree, expandFree + 1, 8 << 20} {
+			plain := make([]byte, n)
+			frame, _ := p.pack(plain, how)
+			if got, err := p.unpack(frame); err != nil || !bytes.Equal(got, plain) {
+				t.Errorf("%v of %d zeros in %d bytes: %v", how, n, len(frame), err)
+			}
 		}
 	}
 }

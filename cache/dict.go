@@ -191,8 +191,8 @@ func (d *dictionary) deflate(alg byte, plain []byte) ([]byte, error) {
 	return append(name, out[len(zstdMagic):]...), nil
 }
 
-// inflate is the reverse of deflate, to at most size bytes.
-func (d *dictionary) inflate(alg byte, payload []byte, size int) ([]byte, error) {
+// inflate is the reverse of deflate into room, to at most size bytes.
+func (d *dictionary) inflate(room *[]byte, alg byte, payload []byte, size int) ([]byte, error) {
 	if size >= dictPlain {
 		return nil, errDictSize
 	}
@@ -200,7 +200,7 @@ func (d *dictionary) inflate(alg byte, payload []byte, size int) ([]byte, error)
 		if n, err := s2.DecodedLen(payload); err != nil || n != size {
 			return nil, s2.ErrCorrupt
 		}
-		return d.forS2().Decode(nil, payload)
+		return d.forS2().Decode(grown(room, size), payload)
 	}
 	d.decOnce.Do(func() {
 		d.dec, d.decErr = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderDicts(d.body),
@@ -209,8 +209,8 @@ func (d *dictionary) inflate(alg byte, payload []byte, size int) ([]byte, error)
 	if d.decErr != nil {
 		return nil, d.decErr
 	}
-	// One allocation for the frame with its magic number and for what it becomes.
-	buf := make([]byte, size+len(zstdMagic)+len(payload))
+	// One piece for the frame with its magic number and for what it becomes.
+	buf := grown(room, size+len(zstdMagic)+len(payload))
 	frame := append(append(buf[size:size], zstdMagic...), payload...)
 	return d.dec.DecodeAll(frame, buf[:0:size])
 }

@@ -218,7 +218,7 @@ func TestDictBombs(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, size := range []int{100, len(plain) - 1, dictPlain, 1 << 30} {
-			if got, err := p.expand(alg, payload, size); err == nil {
+			if got, err := p.expand(new([]byte), alg, payload, size); err == nil {
 				t.Errorf("algorithm %d: expand to %d gave %d bytes", alg, size, len(got))
 			}
 		}

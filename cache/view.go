@@ -287,7 +287,9 @@ func (v *View[V]) decode(frame []byte) (val V, err error) {
 			err = fmt.Errorf("%w: codec panicked", ErrDecode)
 		}
 	}()
-	plain, err := v.core.pack.unpack(frame)
+	room := v.core.pack.borrow()
+	defer v.core.pack.giveBack(room)
+	plain, err := v.core.pack.unpackInto(room, frame)
 	if err != nil {
 		return val, err
 	}
