@@ -5,8 +5,11 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 )
 
 // RecorderOptions configures [NewRecorder]. The zero value works.
@@ -15,9 +18,16 @@ type RecorderOptions struct {
 	// [Recorder.Missed] only. Default 1000.
 	MaxQueries int
 	// MaxSamples bounds the arguments kept for each: the first, and then at growing
-	// distances. Default 5, negative keeps none.
+	// distances. Default 5, negative keeps none. Values of more than 1 KiB and of types
+	// that are not the driver package's own are not kept, nor those beside them.
 	MaxSamples int
 }
+
+// Bounds of what a recorder keeps of one statement, in bytes.
+const (
+	maxRecordedText  = 64 << 10 // longer texts are missed
+	maxRecordedValue = 1 << 10
+)
 
 // Recorder counts the statements that pass through a database/sql driver and keeps some
 // of their arguments, in memory only. Use [Recorder.Connector] with sql.OpenDB. It is
@@ -68,11 +78,18 @@ func (r *Recorder) Workload() Workload {
 }
 
 // Missed is the number of statements whose text was not kept, since MaxQueries others
-// came first.
+// came first or it was longer than 64 KiB.
 func (r *Recorder) Missed() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.missed
+}
+
+// done records an execution, unless database/sql is going to try it again.
+func (r *Recorder) done(text string, args []driver.NamedValue, err error) {
+	if !errors.Is(err, driver.ErrSkip) && !errors.Is(err, driver.ErrBadConn) {
+		r.record(text, args)
+	}
 }
 
 func (r *Recorder) record(text string, args []driver.NamedValue) {
@@ -80,7 +97,7 @@ func (r *Recorder) record(text string, args []driver.NamedValue) {
 	defer r.mu.Unlock()
 	q := r.queries[text]
 	if q == nil {
-		if len(r.queries) >= r.o.MaxQueries {
+		if len(r.queries) >= r.o.MaxQueries || len(text) > maxRecordedText {
 			r.missed++
 			return
 		}
@@ -93,14 +110,29 @@ func (r *Recorder) record(text string, args []driver.NamedValue) {
 	q.next = q.calls * 3
 	values := make([]any, len(args))
 	for i, a := range args {
-		if values[i] = a.Value; a.Name != "" {
-			return // named arguments would need their names
+		v, ok := keep(a)
+		if !ok {
+			return
 		}
-		if b, ok := a.Value.([]byte); ok {
-			values[i] = slices.Clone(b) // the caller may write to it again
-		}
+		values[i] = v
 	}
 	q.args = append(q.args, values)
+}
+
+// keep returns a value that nobody else may write to, and is not long.
+func keep(a driver.NamedValue) (any, bool) {
+	if a.Name != "" {
+		return nil, false // named arguments would need their names
+	}
+	switch v := a.Value.(type) {
+	case nil, bool, int64, float64, time.Time:
+		return v, true
+	case string:
+		return strings.Clone(v), len(v) <= maxRecordedValue
+	case []byte:
+		return slices.Clone(v), len(v) <= maxRecordedValue
+	}
+	return nil, false
 }
 
 type recConnector struct {
@@ -116,6 +148,14 @@ func (c recConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &recConn{Conn: conn, r: c.r}, nil
 }
 
+// Close is for sql.DB.Close, which closes connectors that can be.
+func (c recConnector) Close() error {
+	if closer, ok := c.Connector.(io.Closer); ok {
+		return closer.Close()
+	}
+	return nil
+}
+
 // recConn forwards every optional interface of a connection, with the answer that
 // database/sql understands as its absence.
 type recConn struct {
@@ -129,9 +169,7 @@ func (c *recConn) QueryContext(ctx context.Context, query string, args []driver.
 		return nil, driver.ErrSkip // database/sql prepares it, which is recorded there
 	}
 	rows, err := q.QueryContext(ctx, query, args)
-	if !errors.Is(err, driver.ErrSkip) {
-		c.r.record(query, args)
-	}
+	c.r.done(query, args, err)
 	return rows, err
 }
 
@@ -141,9 +179,7 @@ func (c *recConn) ExecContext(ctx context.Context, query string, args []driver.N
 		return nil, driver.ErrSkip
 	}
 	res, err := e.ExecContext(ctx, query, args)
-	if !errors.Is(err, driver.ErrSkip) {
-		c.r.record(query, args)
-	}
+	c.r.done(query, args, err)
 	return res, err
 }
 
@@ -211,22 +247,39 @@ type recStmt struct {
 	query string
 }
 
-func (s *recStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	s.conn.r.record(s.query, args)
+func (s *recStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+	defer func() { s.conn.r.done(s.query, args, err) }()
 	if q, ok := s.Stmt.(driver.StmtQueryContext); ok {
 		return q.QueryContext(ctx, args)
 	}
+	values, err := plain(ctx, args)
+	if err != nil {
+		return nil, err
+	}
 	//lint:ignore SA1019 the only way of such a driver
-	return s.Stmt.Query(plain(args))
+	return s.Stmt.Query(values)
 }
 
-func (s *recStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	s.conn.r.record(s.query, args)
+func (s *recStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res driver.Result, err error) {
+	defer func() { s.conn.r.done(s.query, args, err) }()
 	if e, ok := s.Stmt.(driver.StmtExecContext); ok {
 		return e.ExecContext(ctx, args)
 	}
+	values, err := plain(ctx, args)
+	if err != nil {
+		return nil, err
+	}
 	//lint:ignore SA1019 the only way of such a driver
-	return s.Stmt.Exec(plain(args))
+	return s.Stmt.Exec(values)
+}
+
+// ColumnConverter is what database/sql asks when nothing else converts a value.
+func (s *recStmt) ColumnConverter(i int) driver.ValueConverter {
+	//lint:ignore SA1019 some drivers have only this
+	if c, ok := s.Stmt.(driver.ColumnConverter); ok {
+		return c.ColumnConverter(i)
+	}
+	return driver.DefaultParameterConverter
 }
 
 func (s *recStmt) CheckNamedValue(v *driver.NamedValue) error {
@@ -236,10 +289,14 @@ func (s *recStmt) CheckNamedValue(v *driver.NamedValue) error {
 	return s.conn.CheckNamedValue(v)
 }
 
-func plain(args []driver.NamedValue) []driver.Value {
+// plain is for drivers without contexts, as database/sql treats them itself.
+func plain(ctx context.Context, args []driver.NamedValue) ([]driver.Value, error) {
 	out := make([]driver.Value, len(args))
 	for i, a := range args {
+		if a.Name != "" {
+			return nil, errors.New("dbindex/advisor: the driver has no named parameters")
+		}
 		out[i] = a.Value
 	}
-	return out
+	return out, ctx.Err()
 }
