@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perfblocks/perfblocks/dbindex"
 	"github.com/perfblocks/perfblocks/dbindex/advisor"
@@ -153,13 +154,20 @@ func FuzzAdvise(f *testing.F) {
 		"((((", `SELECT "`, "/*", "$$", `E'\`, "a.b.c.d", "where", "order by", "from orders where is null", "\x00", "from orders,orders.id where id.=id"} {
 		f.Add(s)
 	}
+	var backends []*advisor.Heuristic
+	for _, d := range []dbindex.Dialect{dbindex.Postgres(15), dbindex.MySQL(8, 0)} {
+		backends = append(backends, shop(f, d))
+	}
 	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) > 2000 {
+			return // long texts have a test of their own
+		}
 		w, err := advisor.ParseWorkload(s)
 		if err != nil || len(w) == 0 {
 			w = advisor.Workload{{SQL: s}}
 		}
-		for _, d := range []dbindex.Dialect{dbindex.Postgres(15), dbindex.MySQL(8, 0)} {
-			a, err := advisor.Advise(t.Context(), shop(t, d), w, advisor.Options{})
+		for _, h := range backends {
+			a, err := advisor.Advise(t.Context(), h, w[:min(len(w), 2)], advisor.Options{MaxIndexes: 1, MaxKeys: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,4 +178,34 @@ func FuzzAdvise(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAdviseLongTexts takes long texts that are hostile to recursion and to
+// whatever looks for an end.
+func TestAdviseLongTexts(t *testing.T) {
+	h := shop(t, dbindex.Postgres(15))
+	for _, part := range []string{"(", "/*", "$$", "'", "where ", "on note = ", "select ", "note and ", "not ", "order by note,", "a.", "\xff", "$a$", "E'\\", "from orders,", "[", "1,", ";"} {
+		for _, n := range []int{(1 << 18) / len(part), 3000} { // more than is read, and less
+			longText(t, h, part, n)
+		}
+	}
+}
+
+func longText(t *testing.T, h *advisor.Heuristic, part string, n int) {
+	t.Helper()
+	text := "SELECT note FROM orders WHERE " + strings.Repeat(part, n)
+	start := time.Now()
+	a, err := advisor.Advise(t.Context(), h, advisor.Workload{{SQL: text}}, advisor.Options{MaxIndexes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := a.Queries[0]; q.Candidates == 0 && q.Reason == "" {
+		t.Errorf("%q %d times: neither candidates nor a reason", part, n)
+	}
+	if d := time.Since(start); d > 20*time.Second {
+		t.Errorf("%q %d times: took %v", part, n, d)
+	}
+	if _, err := advisor.ParseWorkload(text); err != nil {
+		t.Errorf("%q %d times: ParseWorkload: %v", part, n, err)
+	}
 }

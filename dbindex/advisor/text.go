@@ -2,8 +2,12 @@ package advisor
 
 import "strings"
 
-// maxTokens bounds the text that is read without a database, against hostile input.
-const maxTokens = 20000
+// Bounds of the text that is read without a database, against hostile input: a clause
+// is read to its end, so many of them in a long text take the square of its length.
+const (
+	maxTokens  = 20000
+	maxClauses = 200
+)
 
 // textAccesses reads what a statement asks of each table from its text alone, for
 // databases whose plans do not say. It sees tables after FROM, JOIN, UPDATE and INTO, and
@@ -26,7 +30,13 @@ func textAccesses(toks []token, c *catalog) []*access {
 		}
 	}
 	x.need(toks, inOutput)
+	clauses := 0
 	for i, t := range toks {
+		if t.isWord("where") || t.isWord("on") || t.isWord("by") {
+			if clauses++; clauses > maxClauses {
+				return order
+			}
+		}
 		switch {
 		case t.isSymbol("*") && i > 0 && (toks[i-1].isWord("select") || toks[i-1].isSymbol(",") || toks[i-1].isSymbol(".") || toks[i-1].isWord("distinct")):
 			for _, a := range order {
