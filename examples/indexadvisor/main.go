@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
@@ -158,7 +159,7 @@ func (cfg config) backend(ctx context.Context, db *sql.DB) (*backend, error) {
 	case !cfg.isPostgres():
 		err = b.sqlite(ctx, db)
 	case cfg.scratch != "":
-		err = b.toggle(ctx, cfg.scratch)
+		err = b.toggle(ctx, cfg.dsn, cfg.scratch)
 	default:
 		var h *advisor.HypoPG
 		if h, err = advisor.NewHypoPG(ctx, db, advisor.HypoPGOptions{AllowPrimary: cfg.primary}); err == nil {
@@ -197,17 +198,24 @@ func (b *backend) sqlite(ctx context.Context, db *sql.DB) error {
 
 // toggle works in the scratch database; hypopg spares it most of the building where it
 // is installed there.
-func (b *backend) toggle(ctx context.Context, address string) error {
+func (b *backend) toggle(ctx context.Context, dsn, address string) error {
+	app, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return fmt.Errorf("-dsn: %w", err)
+	}
+	scratch, err := pgx.ParseConfig(address)
+	if err != nil {
+		return fmt.Errorf("-scratch: %w", err)
+	}
+	if app.Host == scratch.Host && app.Port == scratch.Port && app.Database == scratch.Database {
+		return errors.New("-scratch names the database of -dsn: want a copy of it")
+	}
 	db, err := open(address, true)
 	if err != nil {
 		return err
 	}
 	b.closers = append(b.closers, db.Close)
-	var name string
-	if err := db.QueryRowContext(ctx, `SELECT current_database()`).Scan(&name); err != nil {
-		return fmt.Errorf("scratch database: %w", err)
-	}
-	t, err := advisor.NewToggle(ctx, db, name)
+	t, err := advisor.NewToggle(ctx, db, scratch.Database)
 	if err != nil {
 		return err
 	}
