@@ -12,7 +12,7 @@ import (
 const statementsQuery = `
 SELECT s.queryid::text, s.query, sum(s.calls)::float8 AS calls
 FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
-WHERE d.datname = current_database() AND s.queryid IS NOT NULL AND s.query ~* '^[[:space:](]*(select|with|insert|update|delete|merge)'
+WHERE d.datname = current_database() AND s.queryid IS NOT NULL AND s.query ~* '^([[:space:](]|/[*]([^*]|[*]+[^*/])*[*]+/|--[^\n\r]*[\n\r])*(select|with|insert|update|delete|merge|table|values)'
   AND s.query !~* 'pg_catalog|pg_stat|pg_class|pg_index|hypopg'
 GROUP BY s.queryid, s.query ORDER BY sum(s.total_exec_time) DESC LIMIT $1`
 

@@ -36,18 +36,38 @@ type built struct {
 	bytes     int64
 }
 
+// inUse tells who else works with the database: sessions that are not idle, or that are
+// those of other programs, users and machines than this session, and standbys that
+// follow the server.
+const inUse = `SELECT coalesce((SELECT 'a standby follows the server' FROM pg_stat_replication LIMIT 1),
+  (SELECT 'a session of ' || coalesce(nullif(o.application_name, ''), 'a program without name') || ' by ' || o.usename || ' is there, ' || coalesce(o.state, 'at work')
+   FROM pg_stat_activity o, pg_stat_activity me
+   WHERE me.pid = pg_backend_pid() AND o.datid = me.datid AND o.pid <> me.pid AND o.backend_type = 'client backend' AND NOT
+     (o.usesysid = me.usesysid AND o.application_name = me.application_name AND o.client_addr IS NOT DISTINCT FROM me.client_addr AND coalesce(o.state, '') IN ('', 'idle'))
+   LIMIT 1), '')`
+
+// leftovers are indexes of a Toggle whose program was killed.
+const leftovers = `SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index i ON i.indexrelid = c.oid
+WHERE c.relname ~ '^perfblocks_whatif_[0-9-]+$' AND NOT i.indisvalid`
+
 // NewToggle pins one connection of db. To show that the database is a copy that may be
-// changed at will, scratch repeats its name: another name, or a user that is no
-// superuser, gives an error matching [ErrPrimary]. Close drops what was built.
+// changed at will, scratch repeats its name. Another name, a user that is no superuser,
+// a standby, a server that standbys follow, and a database in which others work give an
+// error that matches [ErrPrimary] and says which. What an earlier Toggle left when its
+// program was killed is dropped. Close drops what was built.
 func NewToggle(ctx context.Context, db *sql.DB, scratch string) (*Toggle, error) {
 	p, err := newPostgres(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	t := &Toggle{postgres: p, built: map[int]built{}, bySQL: map[string]int{}, names: map[string]string{}, flipped: map[string]bool{}}
-	var name string
+	var name, others string
 	var super, standby bool
 	err = p.conn.QueryRowContext(ctx, `SELECT current_database()::text, rolsuper, pg_is_in_recovery() FROM pg_roles WHERE rolname = current_user`).Scan(&name, &super, &standby)
+	if err == nil {
+		err = p.conn.QueryRowContext(ctx, inUse).Scan(&others)
+	}
 	switch {
 	case err != nil:
 		err = fmt.Errorf("dbindex/advisor: read server: %w", err)
@@ -57,13 +77,33 @@ func NewToggle(ctx context.Context, db *sql.DB, scratch string) (*Toggle, error)
 		err = fmt.Errorf("%w: hiding indexes needs a superuser, which a scratch server has", ErrPrimary)
 	case standby:
 		err = fmt.Errorf("%w: a standby cannot build indexes", ErrPrimary)
+	case others != "":
+		err = fmt.Errorf("%w: %s", ErrPrimary, cut(others, 200))
 	default:
+		if err = t.sweep(ctx); err != nil {
+			break
+		}
 		err = p.exec(ctx, `SET synchronous_commit = off`, `SET maintenance_work_mem = '256MB'`, `SET lock_timeout = '60s'`)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return t, nil
+}
+
+// sweep drops leftovers.
+func (t *Toggle) sweep(ctx context.Context) error {
+	var names []string
+	err := t.rows(ctx, leftovers, nil, func(r *sql.Rows) error {
+		var name string
+		err := r.Scan(&name)
+		names = append(names, name)
+		return err
+	})
+	for _, name := range names {
+		err = errors.Join(err, t.exec(ctx, `DROP INDEX IF EXISTS `+name))
+	}
+	return err
 }
 
 func (t *Toggle) confidence() Confidence { return Estimated }
@@ -76,8 +116,10 @@ func (t *Toggle) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	// A context that ended has closed the connection, so the pool gives another.
-	err := errors.Join(t.rollback(ctx), t.postgres.Close())
+	// A context that ended has closed the connection, and the server has rolled back what
+	// it flipped: then this fails, and the pool gives another connection.
+	_ = t.rollback(ctx)
+	err := t.postgres.Close()
 	var names []string
 	for _, b := range t.built {
 		names = append(names, b.name)
@@ -85,11 +127,8 @@ func (t *Toggle) Close() error {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if _, e := t.db.ExecContext(ctx, `DROP INDEX IF EXISTS `+name); e != nil {
-			return errors.Join(err, fmt.Errorf("dbindex/advisor: drop %s: %w", name, e))
+			err = errors.Join(err, fmt.Errorf("dbindex/advisor: drop %s: %w", name, e))
 		}
-	}
-	if len(names) > 0 {
-		return nil
 	}
 	return err
 }

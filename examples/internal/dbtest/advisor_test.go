@@ -33,7 +33,7 @@ CREATE INDEX person_active_idx ON person (active);`
 func ticketWork() advisor.Workload {
 	return advisor.Workload{
 		{Name: "page", Weight: 100, SQL: `SELECT id, title FROM ticket WHERE owner = $1 ORDER BY opened DESC LIMIT 10`, Args: [][]any{{1}, {500}}},
-		{Name: "open", Weight: 20, SQL: `SELECT id FROM ticket WHERE state = 'open' AND opened > '2026-01-01 10:00' ORDER BY opened LIMIT 50`},
+		{Name: "open", Weight: 20, SQL: `SELECT id FROM ticket WHERE state = 'open' AND opened > '2026-01-01 02:00' ORDER BY opened LIMIT 50`},
 		{Name: "state", Weight: 1, SQL: `SELECT count(*) FROM ticket WHERE state = $1 AND owner = $2`, Args: [][]any{{"open", 3}}},
 		{Name: "email", Weight: 50, SQL: `SELECT id FROM person WHERE lower(email) = $1`, Args: [][]any{{"person77@example.com"}}},
 		{Name: "title", Weight: 5, SQL: `SELECT id FROM ticket WHERE title ILIKE '%abc123%'`},
@@ -80,12 +80,15 @@ func openTickets(t *testing.T, url string) (*sql.DB, string) {
 
 // TestAdvisor runs the advisor's backends on one PostgreSQL server.
 func TestAdvisor(t *testing.T) {
-	db, name := openTickets(t, realtest.Postgres(t))
+	url := realtest.Postgres(t)
+	db, name := openTickets(t, url)
 	t.Run("Toggle", func(t *testing.T) { testToggle(t, db, name) })
 	t.Run("Rejects", func(t *testing.T) { testRejects(t, db, name) })
 	t.Run("HypoPG", func(t *testing.T) { testHypoPG(t, db) })
 	t.Run("Statements", func(t *testing.T) { testStatements(t, db, name) })
 	t.Run("FromStatements", func(t *testing.T) { testFromStatements(t, db, name) })
+	t.Run("InUse", func(t *testing.T) { testInUse(t, url, name) })
+	t.Run("Restores", func(t *testing.T) { testToggleRestores(t, db, name) })
 	t.Run("Refuses", func(t *testing.T) { testAdvisorRefuses(t, db) })
 }
 
@@ -268,9 +271,13 @@ func testFromStatements(t *testing.T, db *sql.DB, name string) {
 	for range 7 {
 		must(t, db, `SELECT title FROM ticket WHERE owner = 12 AND opened > '2026-01-01' ORDER BY opened`)
 	}
+	must(t, db, "/* web */ -- inbox\n SELECT title FROM ticket WHERE state = 'open' AND owner = 13")
 	w, err := advisor.FromStatements(t.Context(), db, 100)
 	if err != nil {
 		t.Skipf("pg_stat_statements is not preloaded: %v", err)
+	}
+	if !slices.ContainsFunc(w, func(q advisor.Query) bool { return strings.HasPrefix(q.SQL, "/* web */") }) {
+		t.Errorf("a statement behind comments is not among %v", w)
 	}
 	i := slices.IndexFunc(w, func(q advisor.Query) bool {
 		return strings.HasPrefix(q.SQL, `SELECT title FROM ticket WHERE owner = $1`)
@@ -319,6 +326,66 @@ func testAdvisorRefuses(t *testing.T, db *sql.DB) {
 	}
 	if left := catalog(t, db, dbindex.Postgres(15)); strings.Contains(left, "whatif") {
 		t.Errorf("Close left indexes:\n%s", left)
+	}
+}
+
+// testToggleRestores ends a search by a panic and a program by force: no index of the
+// database changes, and none of ours is left.
+func testToggleRestores(t *testing.T, db *sql.DB, name string) {
+	d := dbindex.Postgres(15)
+	before := catalog(t, db, d)
+	must(t, db, `CREATE INDEX perfblocks_whatif_99 ON ticket (state)`) // as a program that was killed leaves it
+	must(t, db, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'perfblocks_whatif_99'::regclass`)
+	func() {
+		tog, err := advisor.NewToggle(t.Context(), db, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+			if bad := invalid(t, db); strings.Contains(bad, "ticket_owner_idx") {
+				t.Errorf("others see an index hidden: %s", bad)
+			}
+			if err := tog.Close(); err != nil {
+				t.Errorf("Close after a panic: %v", err)
+			}
+		}()
+		_, _ = advisor.Advise(t.Context(), tog, ticketWork(), advisor.Options{Progress: func(p advisor.Progress) {
+			if p.Stage == "search" && p.Done == 3 {
+				panic("enough")
+			}
+		}})
+	}()
+	if after := catalog(t, db, d); after != before {
+		t.Errorf("other indexes:\n%s\nwant\n%s", after, before)
+	}
+	if left := invalid(t, db); left != "" {
+		t.Errorf("invalid indexes: %s", left)
+	}
+}
+
+// testInUse has a session of another program in the database.
+func testInUse(t *testing.T, url, name string) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Database = name
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+	cfg = cfg.Copy()
+	cfg.RuntimeParams["application_name"] = "shop"
+	other, err := pgx.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := advisor.NewToggle(t.Context(), db, name); !errors.Is(err, advisor.ErrPrimary) || !strings.Contains(err.Error(), "shop") {
+		t.Errorf("NewToggle beside another program: %v; want ErrPrimary and its name", err)
+	}
+	if err := other.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 
