@@ -38,8 +38,8 @@ type Proposal struct {
 	// Queries are the names of those that use it, most helped first.
 	Queries []string
 	// Gain is the share of the whole workload that it saves beside the rest of the
-	// advice, from 0 to 1: of the run time when Confidence is Measured, else of the
-	// planner's cost.
+	// advice, from 0 to 1: of the run time when Confidence is Measured, else of what the
+	// planner's costs stand for.
 	Gain float64
 	// Bytes on disk: the real size when Confidence is Measured or the backend built it,
 	// else an estimate.
@@ -78,7 +78,8 @@ type QueryAdvice struct {
 	Weight float64
 	// Before and After are the planner's costs without and with the advice.
 	Before, After float64
-	// RunBefore and RunAfter are median run times; zero before [Verify].
+	// RunBefore and RunAfter are median run times; zero before [Verify], and for a query
+	// that it could not run.
 	RunBefore, RunAfter time.Duration
 	// Uses names the proposed and existing indexes in the plan after the advice.
 	Uses []string
@@ -105,14 +106,15 @@ type Advice struct {
 	// Bytes is what Create takes, less what Drop gives back.
 	Bytes int64
 	// WriteGrowth is how much more a write costs, weighed by the tables' writes so far:
-	// 0.5 is half as much again. An estimate.
+	// 0.5 is half as much again. An estimate, for what Advise proposed: Verify may have
+	// taken out a part.
 	WriteGrowth float64
 	// Estimates is how many plans were asked for.
 	Estimates int
 	// Took is the time of the search; Verified that of Verify, zero before it.
 	Took, Verified time.Duration
 
-	samples int // of the options, for Verify
+	budget int64 // of the options, for Verify
 }
 
 // Plan returns the advice as changes for migrations and live.Apply: creations first,
@@ -167,7 +169,7 @@ func (a *Advice) String() string {
 		if err != nil {
 			text = err.Error()
 		}
-		fmt.Fprintf(&b, "%s\n  gain %.1f%% (%s), %.1f MB, +%.0f%% of a row write, for %s\n", text, 100*p.Gain, p.Confidence, float64(p.Bytes)/1e6, 100*p.WriteCost, list(p.Queries, 5))
+		fmt.Fprintf(&b, "%s\n  gain %.1f%% (%s), %.1f MB, writes +%.0f%% (estimated), for %s\n", text, 100*p.Gain, p.Confidence, float64(p.Bytes)/1e6, 100*p.WriteCost, list(p.Queries, 5))
 	}
 	for _, d := range a.Drop {
 		fmt.Fprintf(&b, "drop %s on %s: %s (%s)\n", d.Index.Name, d.Index.Table, d.Reason, d.Confidence)

@@ -27,6 +27,11 @@ type Options struct {
 	Samples int
 	// DisableDrops keeps every existing index.
 	DisableDrops bool
+	// DisableRuns leaves it at the planner's costs. By default a backend that can run
+	// queries, a [Scratch], runs each one first and takes costs for what they meant in
+	// milliseconds: the planner's costs of different queries are often ten times apart
+	// for the same time. A run is bounded by 15 seconds.
+	DisableRuns bool
 	// Shortlist, if not nil, searches first, and only what it chooses, or cannot judge, is
 	// tried with the backend proper: a HypoPG on the same scratch database spares a
 	// Toggle from building hundreds of indexes.
@@ -37,7 +42,7 @@ type Options struct {
 
 // Progress is how far a long call has come.
 type Progress struct {
-	Stage string // "candidates", "build", "search", "prune", "verify"
+	Stage string // "probe", "candidates", "build", "search", "prune", "verify", "gain"
 	Done  int    // of Total, or a count when Total is zero
 	Total int    // 0 when nobody can know
 	What  string // what is being done now: a query or an index
@@ -78,8 +83,9 @@ func (o Options) filled() (Options, error) {
 
 // Advise looks for the set of indexes that makes the whole workload cheapest within
 // the budgets. It plans each query, derives candidates from what the plans filter,
-// join, sort and read, and then adds, widens, exchanges and removes indexes as long as
-// the planner's cost falls. Half of what counts is the factor by which the weighted sum
+// join, sort and read, and then adds, widens, merges, exchanges and removes indexes as
+// long as costs fall. A backend that can run queries weighs costs by run times, unless
+// [Options].DisableRuns. Half of what counts is the factor by which the weighted sum
 // of costs falls, half the mean of the queries' own factors, so that one giant does not
 // hide the others.
 //
@@ -96,14 +102,25 @@ func Advise(ctx context.Context, w WhatIf, work Workload, o Options) (*Advice, e
 		return nil, err
 	}
 	var only map[string]bool
+	var probed []float64
+	if sc, ok := w.(Scratch); ok && !o.DisableRuns {
+		if probed, err = probe(ctx, sc, work, o); err != nil {
+			return nil, fail(ctx, err)
+		}
+	}
 	if o.Shortlist != nil {
-		first, err := searchWith(ctx, o.Shortlist, work, o, nil)
+		first, err := searchWith(ctx, o.Shortlist, work, o, nil, probed)
 		if err != nil {
 			return nil, fail(ctx, err)
 		}
-		only = first.shortlist()
+		if only, err = first.shortlist(ctx, probed != nil); err != nil {
+			return nil, fail(ctx, err)
+		}
 	}
-	s, err := searchWith(ctx, w, work, o, only)
+	s, err := searchWith(ctx, w, work, o, only, probed)
+	if sc, ok := w.(Scratch); ok && !o.DisableRuns && err == nil {
+		err = s.refine(ctx, sc)
+	}
 	if err != nil {
 		return nil, fail(ctx, err)
 	}
@@ -116,33 +133,84 @@ func Advise(ctx context.Context, w WhatIf, work Workload, o Options) (*Advice, e
 }
 
 // searchWith runs the search on one backend, among the definitions of only unless that
-// is nil.
-func searchWith(ctx context.Context, w WhatIf, work Workload, o Options, only map[string]bool) (*search, error) {
+// is nil, with what the queries take now, if that is known.
+func searchWith(ctx context.Context, w WhatIf, work Workload, o Options, only map[string]bool, probed []float64) (*search, error) {
 	s := &search{w: w, o: o, only: only, byKey: map[string]*candidate{}, cache: map[string]cached{}}
 	if err := s.begin(ctx, work); err != nil {
 		return nil, err
 	}
+	s.calibrate(probed)
 	return s, s.run(ctx)
 }
 
 // shortlist returns the definitions of what was chosen, also without their included
-// columns, which a tight budget may want, and of what the backend cannot judge.
-func (s *search) shortlist() map[string]bool {
+// columns, and of what the backend cannot judge. That may be big and leave little of the
+// budget, so what would be chosen with half and a quarter of it is there as well, and
+// what would be chosen by costs alone, for times change with what is chosen.
+func (s *search) shortlist(ctx context.Context, timed bool) (map[string]bool, error) {
 	only := map[string]bool{}
+	s.list(only)
+	if timed {
+		was := make([]curve, len(s.items))
+		for i, it := range s.items {
+			was[i], it.took.baseMS = it.took, it.base*msPerCost
+		}
+		if err := s.again(ctx, only); err != nil {
+			return nil, err
+		}
+		for i, it := range s.items {
+			it.took = was[i]
+		}
+	}
+	for range 2 {
+		if s.o.MaxBytes == 0 {
+			break
+		}
+		s.o.MaxBytes /= 2
+		if err := s.again(ctx, only); err != nil {
+			return nil, err
+		}
+	}
+	return only, nil
+}
+
+// again searches from nothing.
+func (s *search) again(ctx context.Context, only map[string]bool) error {
+	s.hidden = nil
+	if err := s.accept(ctx, nil); err != nil {
+		return err
+	}
+	if err := s.run(ctx); err != nil {
+		return err
+	}
+	s.list(only)
+	return nil
+}
+
+// list adds the definitions of the present choice, and of what cannot be judged.
+func (s *search) list(only map[string]bool) {
 	for key, c := range s.byKey {
 		if errors.Is(c.err, errors.ErrUnsupported) || slices.Contains(s.chosen, c) {
 			only[key] = true
 		}
 	}
-	for _, c := range s.chosen {
-		narrow := c.index
-		narrow.Include, narrow.Name = nil, ""
-		narrow.Name = narrow.DerivedName()
-		if key, err := narrow.SQL(s.c.dialect); err == nil && s.byKey[key] != nil {
+	allow := func(ix dbindex.Index) {
+		ix.Name = ""
+		ix.Name = ix.DerivedName()
+		if key, err := ix.SQL(s.c.dialect); err == nil && s.byKey[key] != nil {
 			only[key] = true
 		}
 	}
-	return only
+	for _, c := range s.chosen {
+		narrow := c.index
+		narrow.Include = nil
+		allow(narrow)
+		for _, o := range s.chosen {
+			if ix, ok := merged(c.index, o.index); ok {
+				allow(ix)
+			}
+		}
+	}
 }
 
 // fail adds the cause of an ended context.

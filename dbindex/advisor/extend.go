@@ -19,30 +19,23 @@ type move struct {
 	add   *candidate
 	saves worth   // as last computed
 	gain  float64 // what that counts now
+	size  int64   // of the choice after it, in bytes
 	fresh int     // number of accepted moves when it was computed
 }
 
 // run chooses: add while it pays, then remove what became redundant, then exchange.
 func (s *search) run(ctx context.Context) error {
-	if err := s.ready(ctx, 0); err != nil {
+	if err := s.ready(ctx, s.readied); err != nil {
 		return err
 	}
-	if err := s.extend(ctx); err != nil {
-		return err
+	// What is given up, packed or hidden leaves room for more.
+	steps := []func(context.Context) error{s.extend, s.prune, s.pack, s.room, s.swap, s.hide, s.extend, s.prune}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	if err := s.prune(ctx); err != nil {
-		return err
-	}
-	if err := s.room(ctx); err != nil {
-		return err
-	}
-	if err := s.swap(ctx); err != nil {
-		return err
-	}
-	if err := s.hide(ctx); err != nil {
-		return err
-	}
-	return s.prune(ctx)
+	return nil
 }
 
 // extend adds the index with the most gain for its size, again and again. Gains fall
@@ -82,9 +75,12 @@ func (s *search) extend(ctx context.Context) error {
 func (s *search) best(ctx context.Context, moves []*move, accepted int) (*move, error) {
 	now := s.worth(s.present())
 	for _, m := range moves {
-		m.gain = now.gain(m.saves) - writeRate*(s.growth(s.after(m.add))-s.growth(s.chosen))
+		list := s.after(m.add)
+		m.gain = now.gain(m.saves) - writeRate*(s.growth(list)-s.growth(s.chosen))
+		m.size = sizeOf(list)
 	}
-	ratio := func(m *move) float64 { return m.gain / (float64(m.add.bytes) + 1<<20) }
+	held := sizeOf(s.chosen)
+	ratio := func(m *move) float64 { return m.gain / (float64(max(m.size-held, 0)) + 1<<20) }
 	slices.SortStableFunc(moves, func(a, b *move) int {
 		if ra, rb := ratio(a), ratio(b); ra != rb {
 			if ra > rb {
@@ -202,24 +198,27 @@ func (s *search) rederive(ctx context.Context, c *candidate) error {
 		}
 		s.derive(it, e.accesses)
 	}
+	s.merge(c)
 	return s.ready(ctx, from)
 }
 
-// prune removes what the others have made redundant, the least useful first.
+// prune removes what the others have made redundant, first what is least useful for its
+// size: of two that serve the same the small one stays.
 func (s *search) prune(ctx context.Context) error {
-	for len(s.chosen) > 0 {
+	for {
 		var least *candidate
-		var loss float64
+		var lowest float64
 		for _, c := range s.chosen {
-			l, err := s.loss(ctx, c)
+			loss, err := s.loss(ctx, c)
 			if err != nil {
 				return err
 			}
-			if least == nil || l < loss {
-				least, loss = c, l
+			ratio := (max(loss, 0) + minGain/10) / (float64(c.bytes) + 1<<20)
+			if loss <= minGain && (least == nil || ratio < lowest) {
+				least, lowest = c, ratio
 			}
 		}
-		if loss > minGain {
+		if least == nil {
 			return nil
 		}
 		s.o.Progress(Progress{Stage: "prune", Done: len(s.chosen), What: least.index.Name})
@@ -227,7 +226,6 @@ func (s *search) prune(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // loss is how much the score rises without an index.
@@ -284,7 +282,7 @@ func (s *search) hide(ctx context.Context) error {
 	}
 	for _, t := range s.c.sorted() {
 		for _, ix := range t.indexes {
-			if !s.mayDrop(ix) || s.servesForeignKey(ix) && !s.foreignKeyServedWithout(ix) {
+			if s.gaveUp(ix) || !s.mayDrop(ix) || s.servesForeignKey(ix) && !s.foreignKeyServedWithout(ix) {
 				continue
 			}
 			hidden := append(slices.Clone(s.hidden), ix)
@@ -304,66 +302,12 @@ func (s *search) hide(ctx context.Context) error {
 	return nil
 }
 
+// gaveUp reports whether an existing index is hidden.
+func (s *search) gaveUp(ix dbindex.Index) bool {
+	return slices.ContainsFunc(s.hidden, func(h dbindex.Index) bool { return h.Name == ix.Name && h.Schema == ix.Schema })
+}
+
 // mayDrop reports whether an existing index is there only to be fast.
 func (s *search) mayDrop(ix dbindex.Index) bool {
 	return !ix.Unique && ix.Constraint == dbindex.NoConstraint && s.c.of(ix).refused == ""
-}
-
-// room tries what the budget has no place for, in place of those chosen that are worth
-// least for their size: small ones come first and may have left no room for a big one.
-func (s *search) room(ctx context.Context) error {
-	for _, c := range s.all {
-		if c.err != nil || slices.Contains(s.chosen, c) || s.fits(s.after(c)) {
-			continue
-		}
-		// What it was worth before the others were there says nothing now.
-		_, gain, err := s.gain(ctx, s.after(c), c, true)
-		if err != nil {
-			return err
-		}
-		if gain < 10*minGain {
-			continue
-		}
-		list, err := s.replacing(ctx, c)
-		if err != nil || list == nil {
-			return err
-		}
-		costs, err := s.costs(ctx, config{with: list, hidden: s.hidden}, nil, false)
-		if err != nil {
-			return err
-		}
-		if now := s.worth(s.present()); now.gain(now.minus(s.worth(costs))) > minSwap {
-			if err := s.accept(ctx, list); err != nil {
-				return err
-			}
-		}
-	}
-	return s.extend(ctx)
-}
-
-// replacing is the choice with c and less what is worth least for its size, until it
-// fits; nil when nothing makes it fit.
-func (s *search) replacing(ctx context.Context, c *candidate) ([]*candidate, error) {
-	worth := map[*candidate]float64{}
-	for _, h := range s.chosen {
-		loss, err := s.loss(ctx, h)
-		if err != nil {
-			return nil, err
-		}
-		worth[h] = loss / float64(h.bytes+1)
-	}
-	list := s.after(c)
-	for !s.fits(list) {
-		var least *candidate
-		for _, h := range list {
-			if h != c && (least == nil || worth[h] < worth[least]) {
-				least = h
-			}
-		}
-		if least == nil {
-			return nil, nil
-		}
-		list = without(list, least)
-	}
-	return list, nil
 }

@@ -10,7 +10,7 @@ import (
 
 // advice turns the present choice into the result.
 func (s *search) advice(ctx context.Context) (*Advice, error) {
-	a := &Advice{Estimates: s.plans, samples: s.o.Samples}
+	a := &Advice{Estimates: s.plans, budget: s.o.MaxBytes}
 	if s.c == nil {
 		return a, nil
 	}
@@ -54,7 +54,10 @@ func (s *search) proposal(ctx context.Context, c *candidate, users []int) (Propo
 	if err != nil {
 		return p, err
 	}
-	saved := func(i int) float64 { return (costs[i] - s.items[i].now) * s.items[i].q.Weight }
+	saved := func(i int) float64 {
+		t := s.items[i].took
+		return (t.at(costs[i]) - t.at(s.items[i].now)) * s.items[i].q.Weight
+	}
 	for i := range s.items {
 		p.Gain += saved(i)
 	}
@@ -84,7 +87,7 @@ func (s *search) whyDrop(ix dbindex.Index, usedBy map[string][]int) string {
 	if !s.mayDrop(ix) {
 		return ""
 	}
-	given := slices.ContainsFunc(s.hidden, func(h dbindex.Index) bool { return h.Name == ix.Name && h.Schema == ix.Schema })
+	given := s.gaveUp(ix)
 	by := s.coveredBy(ix)
 	switch {
 	case ix.Invalid:
@@ -112,8 +115,7 @@ func (s *search) foreignKeyServedWithout(ix dbindex.Index) bool {
 		}
 	}
 	for _, o := range s.c.of(ix).indexes {
-		gone := slices.ContainsFunc(s.hidden, func(h dbindex.Index) bool { return h.Name == o.Name })
-		if o.Name != ix.Name && !gone && serves(o) {
+		if o.Name != ix.Name && !s.gaveUp(o) && serves(o) {
 			return true
 		}
 	}

@@ -18,6 +18,7 @@ type item struct {
 	usable  map[int]bool // candidates that a plan may read, by id
 	base    float64      // cost without candidates
 	now     float64      // cost with those chosen
+	took    curve        // what costs mean in time
 	reason  string
 	derived int // candidates it gave
 }
@@ -41,19 +42,21 @@ type search struct {
 	only  map[string]bool       // definitions that may be tried; nil is all
 	cache map[string]cached     // by query and choice
 
+	readied int // candidates that ready has seen
+
 	chosen  []*candidate
 	hidden  []dbindex.Index // existing indexes given up
 	weights float64
-	total   float64 // weighted sum of base costs
+	total   float64 // weighted sum of base costs, in milliseconds
 	plans   int
 }
 
-// costFloor is the cost below which a query is as fast as it will get: about a tenth
-// of a millisecond, what asking takes. Factors are taken above it.
-const costFloor = 10
+// floor is the time, in milliseconds, below which a query is as fast as it will get:
+// about what asking takes. Factors are taken above it.
+const floor = 0.1
 
-// worth is what a workload costs: the weighted sum, and the weighted mean of the
-// logarithms of the factors against the workload as it is.
+// worth is what a workload costs in milliseconds: the weighted sum, and the weighted
+// mean of the logarithms of the factors against the workload as it is.
 type worth struct{ sum, logs float64 }
 
 func (s *search) worth(costs []float64) (w worth) {
@@ -61,8 +64,9 @@ func (s *search) worth(costs []float64) (w worth) {
 		if it.base == 0 {
 			continue
 		}
-		w.sum += it.q.Weight * costs[i]
-		w.logs += it.q.Weight * math.Log((costs[i]+costFloor)/(it.base+costFloor)) / max(s.weights, 1e-9)
+		t := it.took.at(costs[i])
+		w.sum += it.q.Weight * t
+		w.logs += it.q.Weight * math.Log((t+floor)/(it.took.baseMS+floor)) / max(s.weights, 1e-9)
 	}
 	return w
 }
@@ -99,12 +103,6 @@ func (s *search) begin(ctx context.Context, work Workload) error {
 		}
 		if err != nil {
 			it.reason, it.base = "cannot be planned: "+err.Error(), 0
-		}
-	}
-	for _, it := range s.items {
-		if it.base > 0 {
-			s.total += it.q.Weight * it.base
-			s.weights += it.q.Weight
 		}
 	}
 	return nil
@@ -244,6 +242,7 @@ func (s *search) ready(ctx context.Context, from int) error {
 			return c.err
 		}
 	}
+	s.readied = len(s.all)
 	return nil
 }
 

@@ -459,15 +459,21 @@ func (s *SQLite) run(ctx context.Context, q Query, args []any) (d time.Duration,
 	if err := s.exec(ctx, `SAVEPOINT perfblocks_run`); err != nil {
 		return 0, err
 	}
-	defer func() {
-		err = errors.Join(err, s.exec(ctx, `ROLLBACK TO perfblocks_run`, `RELEASE perfblocks_run`))
-	}()
 	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	start := time.Now()
 	err = s.rows(bounded, text, args, func(*sql.Rows) error { return nil })
-	return time.Since(start), err
+	d = time.Since(start)
+	late := err != nil && bounded.Err() != nil && ctx.Err() == nil
+	// A write that is interrupted has ended the savepoint itself, with all that it did.
+	undone := s.exec(ctx, `ROLLBACK TO perfblocks_run`, `RELEASE perfblocks_run`)
+	if late {
+		return s.timeout, nil
+	}
+	return d, errors.Join(err, undone)
 }
+
+func (s *SQLite) unknown(toks []token) int { return marks(toks) }
 
 func (s *SQLite) limit(d time.Duration)      { s.timeout = d }
 func (s *SQLite) sizeOf(dbindex.Index) int64 { return 0 }

@@ -291,17 +291,21 @@ func (t *Toggle) run(ctx context.Context, q Query, args []any) (d time.Duration,
 	}()
 	start := time.Now()
 	rows, err := t.conn.QueryContext(ctx, text, args...)
-	if err != nil {
-		return 0, fmt.Errorf("dbindex/advisor: run %s: %w", cut(q.Name, 60), err)
+	if err == nil {
+		for rows.Next() {
+		}
+		d = time.Since(start)
+		err = errors.Join(rows.Err(), rows.Close())
 	}
-	for rows.Next() {
-	}
-	d = time.Since(start)
-	err = errors.Join(rows.Err(), rows.Close())
 	if err != nil {
+		if time.Since(start) >= t.timeout && ctx.Err() == nil {
+			return t.timeout, nil
+		}
 		return 0, fmt.Errorf("dbindex/advisor: run %s: %w", cut(q.Name, 60), err)
 	}
 	return d, nil
 }
+
+func (t *Toggle) unknown(toks []token) int { return params(toks) }
 
 func (p *postgres) sizeOf(ix dbindex.Index) int64 { return p.c.of(ix).sizes[ix.Name] }

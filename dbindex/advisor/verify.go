@@ -19,8 +19,10 @@ type Scratch interface {
 	run(ctx context.Context, q Query, args []any) (time.Duration, error)
 	// sizeOf is the size of an existing index in bytes.
 	sizeOf(ix dbindex.Index) int64
-	// limit bounds a run.
+	// limit bounds a run; one that takes longer counts as that long.
 	limit(d time.Duration)
+	// unknown is the number of parameters of a statement.
+	unknown(toks []token) int
 }
 
 func (t *Toggle) limit(d time.Duration) { t.timeout = d }
@@ -30,22 +32,14 @@ type VerifyOptions struct {
 	// Rounds is how often each query runs with and without the advice. Default 5, at
 	// most 1000.
 	Rounds int
+	// Samples is how many of a query's Args it runs with. Default 5, at most 100.
+	Samples int
 	// Timeout bounds one run. A query that takes longer is counted with it. Default 15
 	// seconds.
 	Timeout time.Duration
 	// Progress is called on the caller's goroutine before each step. Nil is silent.
 	Progress func(Progress)
 }
-
-// What makes a query too slow: both bounds have to be passed.
-const (
-	slowerFactor = 1.2
-	slowerBy     = time.Millisecond
-)
-
-// maxRejections bounds how often Verify takes indexes out, against an endless hunt for
-// noise.
-const maxRejections = 8
 
 // Verify runs the workload on a scratch database as it is and with the advice, in
 // turns, and returns the advice with what was measured: run times before and after, the
@@ -61,8 +55,14 @@ func Verify(ctx context.Context, s Scratch, a *Advice, work Workload, o VerifyOp
 	if o.Rounds < 0 || o.Rounds > 1000 || o.Timeout < 0 {
 		return nil, fmt.Errorf("%w: Rounds %d or Timeout %v is outside 1 to 1000 or negative", ErrOptions, o.Rounds, o.Timeout)
 	}
+	if o.Samples < 0 || o.Samples > 100 {
+		return nil, fmt.Errorf("%w: Samples %d is outside 1 to 100", ErrOptions, o.Samples)
+	}
 	if o.Rounds == 0 {
 		o.Rounds = 5
+	}
+	if o.Samples == 0 {
+		o.Samples = 5
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 15 * time.Second
@@ -77,14 +77,14 @@ func Verify(ctx context.Context, s Scratch, a *Advice, work Workload, o VerifyOp
 	out := *a
 	out.Create, out.Drop, out.Rejected = slices.Clone(a.Create), slices.Clone(a.Drop), slices.Clone(a.Rejected)
 	out.Queries = slices.Clone(a.Queries)
-	v := &verifier{s: s, o: o, a: &out, work: work}
+	v := &verifier{s: s, o: o, a: &out, work: work, failed: map[int]error{}}
 	if err := v.begin(ctx); err != nil {
 		return nil, fail(ctx, err)
 	}
 	if err := v.settle(ctx); err != nil {
 		return nil, fail(ctx, err)
 	}
-	if err := v.gains(ctx); err != nil {
+	if err := v.finish(ctx); err != nil {
 		return nil, fail(ctx, err)
 	}
 	out.Verified = time.Since(start)
@@ -103,6 +103,7 @@ type verifier struct {
 	before []time.Duration
 	after  []time.Duration
 	uses   [][]string
+	failed map[int]error // queries whose runs fail
 }
 
 // begin builds the proposals and finds the queries that can be run.
@@ -120,15 +121,15 @@ func (v *verifier) begin(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		_, toks, ok := oneStatement(q.SQL)
-		if err == nil && ok && (params(toks) == 0 || len(q.Args) > 0) {
+		if err == nil && runnable(v.s, q) {
 			v.runs = append(v.runs, i)
 		}
 	}
+	v.before, v.after = make([]time.Duration, len(v.work)), make([]time.Duration, len(v.work))
+	v.uses = make([][]string, len(v.work))
 	if c == nil {
 		return nil
 	}
-	v.a.Bytes = 0
 	for i := range v.a.Create {
 		p := &v.a.Create[i]
 		v.o.Progress(Progress{Stage: "build", Done: i, Total: len(v.a.Create), What: p.Index.Name})
@@ -145,91 +146,102 @@ func (v *verifier) begin(ctx context.Context) error {
 			v.hidden = append(v.hidden, d.Index)
 		}
 	}
-	v.before, v.after = make([]time.Duration, len(v.work)), make([]time.Duration, len(v.work))
-	v.uses = make([][]string, len(v.work))
 	return nil
 }
 
 func (v *verifier) with() config { return config{with: v.cands, hidden: v.hidden} }
 
-// settle measures, and rejects until no query is slower than before.
-func (v *verifier) settle(ctx context.Context) error {
-	for range maxRejections {
-		if err := v.compare(ctx); err != nil {
-			return err
-		}
-		worst := v.worst()
-		if worst < 0 {
-			return nil
-		}
-		if found, err := v.reject(ctx, worst); err != nil || !found {
-			return err
-		}
-	}
-	return v.compare(ctx)
-}
-
 // compare runs everything in turns with and without, and keeps medians.
 func (v *verifier) compare(ctx context.Context) error {
-	times, err := v.race(ctx, v.runs, config{}, v.with())
+	times, err := v.race(ctx, []choice{{config{}, v.runs}, {v.with(), v.runs}})
 	if err != nil {
 		return err
 	}
-	for n, i := range v.runs {
-		e, err := v.s.estimate(ctx, v.work[i], firstArgs(v.work[i]), v.with())
+	v.runs = slices.DeleteFunc(v.runs, func(i int) bool { return v.failed[i] != nil })
+	for i, why := range v.failed {
+		v.a.Queries[i].Reason = "cannot be run: " + why.Error()
+	}
+	for _, i := range v.runs {
+		used, err := v.reads(ctx, i, v.with())
 		if err != nil {
 			return err
 		}
-		v.before[i], v.after[i], v.uses[i] = times[0][n], times[1][n], e.used
+		v.before[i], v.after[i], v.uses[i] = times[0][i], times[1][i], used
 		qa := &v.a.Queries[i]
-		qa.RunBefore, qa.RunAfter, qa.Uses = v.before[i], v.after[i], e.used
+		qa.RunBefore, qa.RunAfter, qa.Uses = v.before[i], v.after[i], used
 	}
 	return nil
 }
 
-// race runs the given queries under several choices in turns, one round of all queries
-// after the other, so that all choices see the same machine. It returns for each choice
-// and query the mean over the samples of the median over the rounds.
-func (v *verifier) race(ctx context.Context, which []int, choices ...config) ([][]time.Duration, error) {
-	runs := make([][][]time.Duration, len(choices)) // by choice, sample of a query, round
-	for round := range v.o.Rounds + 1 {             // the first brings the data to memory
+// reads names the indexes in the plans of a query for its samples.
+func (v *verifier) reads(ctx context.Context, i int, cfg config) (names []string, err error) {
+	for _, args := range v.samples(i) {
+		e, err := v.s.estimate(ctx, v.work[i], args, cfg)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range e.used {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// choice is a set of indexes, and the queries to run with it.
+type choice struct {
+	config
+	queries []int
+}
+
+// race runs queries under several choices in turns, one round of all queries after the
+// other, so that all choices see the same machine and each query finds in memory what
+// the others leave there. It returns for each choice and query the mean over the samples
+// of the median over the rounds. A query that fails is noted, and not run again.
+func (v *verifier) race(ctx context.Context, choices []choice) ([]map[int]time.Duration, error) {
+	type sample struct{ choice, query, place int }
+	runs := map[sample][]time.Duration{}
+	for round := range v.o.Rounds + 1 { // the first brings the data to memory
 		for k := range choices {
-			c := (k + round) % len(choices)
-			if err := v.s.use(ctx, choices[c]); err != nil {
+			k = (k + round) % len(choices)
+			if err := v.s.use(ctx, choices[k].config); err != nil {
 				return nil, err
 			}
-			n := 0
-			for _, i := range which {
+			for _, i := range choices[k].queries {
 				v.o.Progress(Progress{Stage: "verify", Done: round, Total: v.o.Rounds, What: v.work[i].Name})
-				for _, args := range v.samples(i) {
+				for n, args := range v.samples(i) {
+					if v.failed[i] != nil {
+						continue
+					}
 					d, err := v.s.run(ctx, v.work[i], args)
 					if ctx.Err() != nil {
 						return nil, err
 					}
 					if err != nil {
-						d = v.o.Timeout // it ran into the bound, or cannot be run
+						v.failed[i] = err
 					}
-					if round == 0 {
-						runs[c] = append(runs[c], nil)
-					} else {
-						runs[c][n] = append(runs[c][n], d)
+					if at := (sample{k, i, n}); round > 0 {
+						runs[at] = append(runs[at], d)
 					}
-					n++
 				}
 			}
 		}
 	}
-	out := make([][]time.Duration, len(choices))
-	for c := range choices {
-		n := 0
-		for _, i := range which {
-			var sum time.Duration
-			for range v.samples(i) {
-				slices.Sort(runs[c][n])
-				sum += runs[c][n][v.o.Rounds/2]
-				n++
+	out := make([]map[int]time.Duration, len(choices))
+	for k := range choices {
+		out[k] = map[int]time.Duration{}
+		for _, i := range choices[k].queries {
+			if v.failed[i] != nil {
+				continue
 			}
-			out[c] = append(out[c], sum/time.Duration(len(v.samples(i))))
+			var sum time.Duration
+			for n := range v.samples(i) {
+				list := runs[sample{k, i, n}]
+				slices.Sort(list)
+				sum += list[len(list)/2]
+			}
+			out[k][i] = sum / time.Duration(len(v.samples(i)))
 		}
 	}
 	return out, nil
@@ -241,110 +253,5 @@ func (v *verifier) samples(i int) [][]any {
 	if len(args) == 0 {
 		return [][]any{nil}
 	}
-	return args[:min(len(args), max(v.a.samples, 1))]
-}
-
-func tooSlow(before, after time.Duration) bool {
-	return float64(after) > slowerFactor*float64(before) && after-before > slowerBy
-}
-
-// worst is the query that lost most, or -1.
-func (v *verifier) worst() int {
-	worst, most := -1, 0.0
-	for _, i := range v.runs {
-		if lost := float64(v.after[i]-v.before[i]) * v.work[i].Weight; tooSlow(v.before[i], v.after[i]) && lost > most {
-			worst, most = i, lost
-		}
-	}
-	return worst
-}
-
-// reject finds the index whose absence helps a query most, and takes it out; else it
-// keeps what was to be dropped. It reports whether that changed anything: a query that
-// is not slower when measured again was slowed by something else.
-func (v *verifier) reject(ctx context.Context, i int) (bool, error) {
-	q := v.work[i]
-	var suspects []*candidate
-	choices := []config{v.with(), {}, {with: v.cands}}
-	for _, c := range v.cands {
-		if slices.Contains(v.uses[i], c.index.Name) {
-			suspects = append(suspects, c)
-			choices = append(choices, config{with: without(v.cands, c), hidden: v.hidden})
-		}
-	}
-	all, err := v.race(ctx, []int{i}, choices...)
-	if err != nil {
-		return false, err
-	}
-	times := make([]time.Duration, len(all))
-	for k := range all {
-		times[k] = all[k][0]
-	}
-	if !tooSlow(times[1], times[0]) {
-		return false, nil
-	}
-	best := 2
-	for k := range times {
-		if k > 2 && times[k] < times[best] {
-			best = k
-		}
-	}
-	if !tooSlow(times[best], times[0]) {
-		return false, nil
-	}
-	if best == 2 {
-		v.hidden, v.a.Drop = nil, nil
-		return true, nil
-	}
-	c := suspects[best-3]
-	v.cands = without(v.cands, c)
-	v.a.Rejected = append(v.a.Rejected, Rejection{Index: c.index,
-		Reason: fmt.Sprintf("with it, %s takes %.3g ms; without it, %.3g ms; before, %.3g ms", q.Name, ms(times[0]), ms(times[best]), ms(times[1]))})
-	v.a.Create = slices.DeleteFunc(v.a.Create, func(p Proposal) bool { return p.Index.Name == c.index.Name })
-	return true, nil
-}
-
-// gains measures what each index is worth beside the others: runs of the queries that
-// use it, without it.
-func (v *verifier) gains(ctx context.Context) error {
-	total := 0.0
-	for _, i := range v.runs {
-		total += ms(v.before[i]) * v.work[i].Weight
-	}
-	for n := range v.a.Create {
-		p := &v.a.Create[n]
-		v.o.Progress(Progress{Stage: "verify", Done: n, Total: len(v.a.Create), What: p.Index.Name})
-		c := v.cands[slices.IndexFunc(v.cands, func(c *candidate) bool { return c.index.Name == p.Index.Name })]
-		p.Gain, p.Queries, p.Confidence = 0, nil, Measured
-		var users []int
-		for _, i := range v.runs {
-			if slices.Contains(v.uses[i], p.Index.Name) {
-				users = append(users, i)
-				p.Queries = append(p.Queries, v.work[i].Name)
-			}
-		}
-		times, err := v.race(ctx, users, v.with(), config{with: without(v.cands, c), hidden: v.hidden})
-		if err != nil {
-			return err
-		}
-		for k, i := range users {
-			p.Gain += ms(times[1][k]-times[0][k]) * v.work[i].Weight
-		}
-		p.Gain = max(p.Gain/max(total, 1e-9), 0)
-		v.a.Bytes += p.Bytes
-	}
-	slices.SortStableFunc(v.a.Create, func(x, y Proposal) int {
-		switch {
-		case x.Gain > y.Gain:
-			return -1
-		case x.Gain < y.Gain:
-			return 1
-		}
-		return 0
-	})
-	for i := range v.a.Drop {
-		v.a.Drop[i].Confidence = Measured
-		v.a.Bytes -= v.s.sizeOf(v.a.Drop[i].Index)
-	}
-	return nil
+	return args[:min(len(args), v.o.Samples)]
 }

@@ -1,0 +1,315 @@
+package advisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perfblocks/perfblocks/dbindex"
+)
+
+const mb = 1 << 20
+
+// priced is a backend whose costs and sizes a test knows: a query costs a thousand, or
+// what the best index on a column that it compares makes of it.
+type priced struct {
+	*Heuristic
+	bytes func(dbindex.Index) int64
+	cost  func(dbindex.Index) float64
+}
+
+func newPriced(t *testing.T, columns []Column, existing []dbindex.Index) *priced {
+	t.Helper()
+	h, err := NewHeuristic(dbindex.Postgres(15), []Table{{Name: "t", Columns: columns, Indexes: existing}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &priced{Heuristic: h}
+}
+
+func (p *priced) prepare(_ context.Context, c *candidate) (int64, error) {
+	return p.bytes(c.index), nil
+}
+
+func (p *priced) estimate(ctx context.Context, q Query, args []any, cfg config) (estimate, error) {
+	e, err := p.Heuristic.estimate(ctx, q, args, cfg)
+	if !strings.HasPrefix(q.SQL, "SELECT") {
+		return e, errors.New("no plan")
+	}
+	e.cost, e.used = 1000, nil
+	for _, ix := range p.c.tables[tableKey("", "t")].indexes {
+		if len(cfg.hidden) == 0 && strings.Contains(q.SQL, " "+ix.Keys[0].Column+" ") {
+			e.used = []string{ix.Name}
+		}
+	}
+	for _, c := range cfg.with {
+		if strings.Contains(q.SQL, " "+c.index.Keys[0].Column+" ") && p.cost(c.index) < e.cost {
+			e.cost, e.used = p.cost(c.index), []string{c.index.Name}
+		}
+	}
+	return e, err
+}
+
+// timed is priced with runs.
+type timed struct {
+	*priced
+	cfg  config
+	time func(q Query, used []string, cfg config) (time.Duration, error)
+	ran  []string
+}
+
+func (t *timed) use(_ context.Context, cfg config) error { t.cfg = cfg; return nil }
+func (t *timed) sizeOf(dbindex.Index) int64              { return 50 * mb }
+func (t *timed) limit(time.Duration)                     {}
+func (t *timed) unknown(toks []token) int                { return params(toks) }
+func (t *timed) canHide() bool                           { return true }
+
+func (t *timed) run(ctx context.Context, q Query, args []any) (time.Duration, error) {
+	t.ran = append(t.ran, q.SQL)
+	e, err := t.estimate(ctx, q, args, t.cfg)
+	if err != nil {
+		return 0, err
+	}
+	return t.time(q, e.used, t.cfg)
+}
+
+func has(a *Advice, columns ...string) bool {
+	return slices.ContainsFunc(a.Indexes(), func(ix dbindex.Index) bool { return slices.Contains(columns, ix.Keys[0].Column) })
+}
+
+// TestSearchMakesRoom has a btree whose gain for its size is a little greater than that
+// of an index for text, which is worth more, and the budget holds only one. An index for
+// another text, that no budget holds, comes before.
+func TestSearchMakesRoom(t *testing.T) {
+	w := newPriced(t, []Column{{Name: "id", Type: "bigint"}, {Name: "huge", Type: "text"}, {Name: "body", Type: "text"}, {Name: "owner", Type: "bigint"}}, nil)
+	w.bytes = func(ix dbindex.Index) int64 {
+		return map[string]int64{"huge": 400, "body": 145, "owner": 125}[ix.Keys[0].Column] * mb
+	}
+	w.cost = func(ix dbindex.Index) float64 {
+		return map[string]float64{"huge": 1, "body": 1, "owner": 10}[ix.Keys[0].Column]
+	}
+	work := Workload{{SQL: "SELECT id FROM t WHERE huge ILIKE '%word%'"}, {SQL: "SELECT id FROM t WHERE body ILIKE '%word%'"}, {SQL: "SELECT id FROM t WHERE owner = 1"}}
+	a, err := Advise(t.Context(), w, work, Options{MaxBytes: 250 * mb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !has(a, "body") || a.Bytes > 250*mb {
+		t.Errorf("the index that is worth most is not there:\n%s", a)
+	}
+}
+
+// TestSearchWeighsByTime has a search inside text that costs the planner as little as the
+// others, since it hopes for an early end, and takes a hundred times as long.
+func TestSearchWeighsByTime(t *testing.T) {
+	columns := []Column{{Name: "id", Type: "bigint"}, {Name: "body", Type: "text"}}
+	work := Workload{{Name: "search", SQL: "SELECT id FROM t WHERE body ILIKE '%word%' LIMIT 5"}}
+	for i := range 3 {
+		name := fmt.Sprintf("a%d", i)
+		columns = append(columns, Column{Name: name, Type: "bigint"})
+		work = append(work, Query{Name: name, SQL: fmt.Sprintf("SELECT id FROM t WHERE %s = 1", name)})
+	}
+	work = append(work, Query{Name: "end", SQL: "COMMIT"}, Query{Name: "drop", SQL: "DROP TABLE t"}, Query{Name: "unknown", SQL: "SELECT id FROM t WHERE a0 = $1", Weight: 0.1})
+	w := &timed{priced: newPriced(t, columns, nil)}
+	w.bytes = func(ix dbindex.Index) int64 {
+		if ix.Method == dbindex.GIN {
+			return 130 * mb
+		}
+		return 40 * mb
+	}
+	w.cost = func(dbindex.Index) float64 { return 10 }
+	w.time = func(q Query, used []string, _ config) (time.Duration, error) {
+		switch {
+		case len(used) > 0 || q.Name == "probe":
+			return 100 * time.Microsecond, nil
+		case q.Name == "search":
+			return 100 * time.Millisecond, nil
+		}
+		return time.Millisecond, nil
+	}
+	a, err := Advise(t.Context(), w, work, Options{MaxBytes: 140 * mb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !has(a, "body") {
+		t.Errorf("the index that saves most time is not there:\n%s", a)
+	}
+	for _, never := range []string{"COMMIT", "DROP TABLE t", "SELECT id FROM t WHERE a0 = $1"} {
+		if slices.Contains(w.ran, never) {
+			t.Errorf("%s was run", never)
+		}
+	}
+	w.ran = nil
+	if a, err = Advise(t.Context(), w, work, Options{MaxBytes: 140 * mb, DisableRuns: true}); err != nil || has(a, "body") || len(w.ran) > 0 {
+		t.Errorf("by costs alone: %v, ran %v\n%s", err, w.ran, a)
+	}
+}
+
+// TestSearchLearnsFromItsChoice has a query that finds its data in memory only as long as
+// another reads the same, which its own index ends. The budget holds two indexes.
+func TestSearchLearnsFromItsChoice(t *testing.T) {
+	var columns []Column
+	var work Workload
+	for _, c := range []string{"first", "second", "third"} {
+		columns = append(columns, Column{Name: c, Type: "bigint"})
+		work = append(work, Query{Name: c, SQL: "SELECT id FROM t WHERE " + c + " = 1"})
+	}
+	w := &timed{priced: newPriced(t, append(columns, Column{Name: "id", Type: "bigint"}), nil)}
+	w.bytes = func(dbindex.Index) int64 { return 60 * mb }
+	w.cost = func(dbindex.Index) float64 { return 10 }
+	w.time = func(q Query, used []string, cfg config) (time.Duration, error) {
+		switch {
+		case len(used) > 0 || q.Name == "probe":
+			return 100 * time.Microsecond, nil
+		case q.Name == "first":
+			return 50 * time.Millisecond, nil
+		case q.Name == "third":
+			return 5 * time.Millisecond, nil
+		case slices.ContainsFunc(cfg.with, func(c *candidate) bool { return c.index.Keys[0].Column == "first" }):
+			return 40 * time.Millisecond, nil
+		}
+		return time.Millisecond, nil
+	}
+	a, err := Advise(t.Context(), w, work, Options{MaxBytes: 130 * mb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !has(a, "first") || !has(a, "second") {
+		t.Errorf("want the indexes of first and second:\n%s", a)
+	}
+}
+
+func TestMerged(t *testing.T) {
+	ix := func(where dbindex.Pred, include []string, keys ...string) dbindex.Index {
+		x := dbindex.Index{Table: "t", Where: where, Include: include}
+		for _, k := range keys {
+			x.Keys = append(x.Keys, dbindex.Asc(k))
+		}
+		return x
+	}
+	for _, tt := range []struct {
+		name string
+		a, b dbindex.Index
+		want string // included columns; "-" is no merger
+	}{
+		{"prefix", ix(nil, []string{"c"}, "a"), ix(nil, nil, "a", "b"), "c"},
+		{"other way round", ix(nil, []string{"d"}, "a", "b"), ix(nil, []string{"c"}, "a"), "d c"},
+		{"same keys", ix(nil, []string{"c"}, "a"), ix(nil, []string{"d"}, "a"), "d c"},
+		{"one does already", ix(nil, nil, "a"), ix(nil, nil, "a", "b"), "-"},
+		{"included is a key", ix(nil, []string{"b"}, "a"), ix(nil, nil, "a", "b"), "-"},
+		{"other keys", ix(nil, []string{"c"}, "b"), ix(nil, nil, "a", "b"), "-"},
+		{"other rows", ix(dbindex.IsNull("d"), []string{"c"}, "a"), ix(nil, nil, "a", "b"), "-"},
+		{"too wide", ix(nil, []string{"c", "d", "e"}, "a"), ix(nil, []string{"f", "g"}, "a", "b"), "-"},
+	} {
+		got := "-"
+		if m, ok := merged(tt.a, tt.b); ok {
+			got = strings.Join(m.Include, " ")
+		}
+		if got != tt.want {
+			t.Errorf("%s: included %q; want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// slowed has a query that a proposal slows, one that a drop slows, one that is slow by
+// itself, and one that cannot be run.
+func slowed(t *testing.T) (*timed, *Advice, Workload) {
+	t.Helper()
+	old := dbindex.Index{Name: "old", Table: "t", Keys: []dbindex.Key{dbindex.Asc("a")}}
+	var columns []Column
+	for _, c := range []string{"id", "a", "b", "c", "d"} {
+		columns = append(columns, Column{Name: c, Type: "bigint"})
+	}
+	w := &timed{priced: newPriced(t, columns, []dbindex.Index{old})}
+	w.bytes = func(dbindex.Index) int64 { return 60 * mb }
+	w.cost = func(dbindex.Index) float64 { return 10 }
+	calls := 0
+	w.time = func(q Query, used []string, cfg config) (time.Duration, error) {
+		with := func(column string) bool {
+			return slices.ContainsFunc(cfg.with, func(c *candidate) bool { return c.index.Keys[0].Column == column })
+		}
+		switch {
+		case q.Name == "dropped" && len(cfg.hidden) > 0:
+			return 9 * time.Millisecond, nil
+		case q.Name == "worse" && with("b"):
+			return 8 * time.Millisecond, nil
+		case q.Name == "better" && with("c"):
+			return time.Millisecond, nil
+		case q.Name == "better":
+			return 50 * time.Millisecond, nil
+		case q.Name == "broken":
+			return 0, errors.New("division by zero")
+		case q.Name == "noise" && len(cfg.with) > 0: // slow in the first race only
+			if calls++; calls < 7 {
+				return 90 * time.Millisecond, nil
+			}
+		}
+		return 2 * time.Millisecond, nil
+	}
+	work := Workload{{Name: "noise", SQL: "SELECT id FROM t WHERE d = 1", Weight: 9}, {Name: "dropped", SQL: "SELECT id FROM t WHERE a = 1"}, {Name: "worse", SQL: "SELECT id FROM t WHERE b = 1"},
+		{Name: "better", SQL: "SELECT id FROM t WHERE c = 1"}, {Name: "broken", SQL: "SELECT id FROM t WHERE c = 1 / 0"}}
+	a := &Advice{Dialect: dbindex.Postgres(15), Queries: make([]QueryAdvice, len(work)), Drop: []Removal{{Index: old}}, budget: 80 * mb}
+	for _, c := range []string{"b", "c", "d"} {
+		ix := dbindex.Index{Table: "t", Keys: []dbindex.Key{dbindex.Asc(c)}}
+		ix.Name = ix.DerivedName()
+		a.Create = append(a.Create, Proposal{Index: ix})
+	}
+	return w, a, work
+}
+
+// TestVerifyTakesBack expects that verification finds each culprit, also behind a query
+// that only seemed slow, keeps to the budget although a drop is taken back, and counts a
+// query that fails as one that did not run.
+func TestVerifyTakesBack(t *testing.T) {
+	w, a, work := slowed(t)
+	v, err := Verify(t.Context(), w, a, work, VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if has(v, "b") || !has(v, "c") {
+		t.Errorf("kept %v; want c and not b, which slows a query:\n%s", v.Indexes(), v)
+	}
+	if q := v.Queries[4]; !strings.Contains(q.Reason, "division by zero") || q.RunBefore != 0 || q.RunAfter != 0 {
+		t.Errorf("a query that fails: %+v; want a reason and no time", q)
+	}
+	if len(v.Drop) > 0 && tooSlow(v.Queries[1].RunBefore, v.Queries[1].RunAfter) {
+		t.Errorf("the drop that slows a query stays:\n%s", v)
+	}
+	if v.Bytes > 80*mb {
+		t.Errorf("%d MB; want at most 80:\n%s", v.Bytes/mb, v)
+	}
+	for _, q := range v.Queries {
+		if tooSlow(q.RunBefore, q.RunAfter) {
+			t.Errorf("%s is slower: %v to %v", q.Name, q.RunBefore, q.RunAfter)
+		}
+	}
+}
+
+// bySample uses indexes only for the second argument.
+type bySample struct{ *timed }
+
+func (b bySample) estimate(ctx context.Context, q Query, args []any, cfg config) (estimate, error) {
+	e, err := b.timed.estimate(ctx, q, args, cfg)
+	if args[0] == 1 {
+		e.used = nil
+	}
+	return e, err
+}
+
+// TestVerifyLooksAtAllSamples has an index that only the plan for other arguments than
+// the first reads.
+func TestVerifyLooksAtAllSamples(t *testing.T) {
+	w := &timed{priced: newPriced(t, []Column{{Name: "id", Type: "bigint"}, {Name: "a", Type: "bigint"}}, nil)}
+	w.bytes = func(dbindex.Index) int64 { return mb }
+	w.cost = func(dbindex.Index) float64 { return 10 }
+	w.time = func(Query, []string, config) (time.Duration, error) { return time.Millisecond, nil }
+	ix := dbindex.Index{Name: "a_idx", Table: "t", Keys: []dbindex.Key{dbindex.Asc("a")}}
+	a := &Advice{Dialect: dbindex.Postgres(15), Queries: make([]QueryAdvice, 1), Create: []Proposal{{Index: ix}}}
+	v, err := Verify(t.Context(), bySample{w}, a, Workload{{SQL: "SELECT id FROM t WHERE a = $1", Args: [][]any{{1}, {2}}}}, VerifyOptions{})
+	if err != nil || !has(v, "a") {
+		t.Errorf("the index is gone: %v\n%s", err, v)
+	}
+}
