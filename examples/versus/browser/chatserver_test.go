@@ -65,7 +65,7 @@ func testPerformance(t *testing.T, url string) {
 	}
 	before := evaluate[string](t, p, `document.querySelector('[data-v="queries"]').textContent`)
 	p.until(t, fmt.Sprintf(`document.querySelector('[data-v="queries"]').textContent !== %q`, before))
-	for _, table := range []string{"routes", "strategies", "breakers", "indexes"} {
+	for _, table := range []string{"routes", "strategies", "breakers", "statements", "indexes"} {
 		if rows := evaluate[int](t, p, fmt.Sprintf(`document.querySelectorAll('[data-t="%s"] tr').length`, table)); rows < 2 {
 			t.Errorf("table %s has %d rows", table, rows)
 		}
@@ -81,8 +81,17 @@ func testPerformance(t *testing.T, url string) {
 		t.Log(p.screenshot(t, fmt.Sprintf("performance-%d", width)))
 	}
 	testSwitches(t, p)
-	if pale := evaluate[[]string](t, p, contrast); len(pale) > 0 {
-		t.Errorf("contrast below 4.5: %q", pale)
+	grounds := map[string]string{}
+	for _, scheme := range []string{"light", "dark"} {
+		p.scheme(t, scheme)
+		grounds[scheme] = evaluate[string](t, p, `getComputedStyle(document.body).backgroundColor`)
+		if pale := evaluate[[]string](t, p, contrast); len(pale) > 0 {
+			t.Errorf("contrast below 4.5 when %s: %q", scheme, pale)
+		}
+		t.Log(p.screenshot(t, "performance-"+scheme))
+	}
+	if grounds["light"] == grounds["dark"] {
+		t.Errorf("light and dark have the same ground, %s", grounds["dark"])
 	}
 	total := `document.querySelectorAll('[data-t="routes"] tr')[1].cells[1].textContent`
 	was := evaluate[int](t, p, "+"+total)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/perfblocks/perfblocks/internal/realtest"
@@ -96,6 +98,20 @@ func (p *page) resize(t *testing.T, width int64) {
 	t.Helper()
 	if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(width, 800)); err != nil {
 		t.Fatalf("resize to %d: %v", width, err)
+	}
+}
+
+// scheme makes the page dark or light, as a visitor prefers.
+func (p *page) scheme(t *testing.T, name string) {
+	t.Helper()
+	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+		})
+		return err
+	}))
+	if err != nil {
+		t.Fatalf("scheme %s: %v", name, err)
 	}
 }
 
