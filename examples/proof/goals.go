@@ -86,6 +86,9 @@ func (r *report) judge() {
 	if all.PageLoad > 0 && fk.PageLoad > 0 {
 		add("page load time against fk", ratio(float64(all.PageLoad), float64(fk.PageLoad)), 0.4, true)
 	}
+	if all.PageCPU > 0 {
+		add(fmt.Sprintf("share of a core for %d viewers of the live page", viewers), all.PageCPU, 0.01, true)
+	}
 	add("uploads that cannot be read", float64(all.LostFiles), 0, true)
 	base, ok1 := r.mode("adverse-fk")
 	adverse, ok2 := r.mode("adverse-all")

@@ -57,6 +57,7 @@ type result struct {
 	Image     int64                   `json:"imageBytes"`   // of the photos at 640 px
 	PageLoad  time.Duration           `json:"pageLoad"`     // over a throttled link; 0: not measured
 	Loader    string                  `json:"pageLoadedBy"` // chromium, or this program
+	PageCPU   float64                 `json:"pageCPU"`      // share of a core for 50 viewers of the live page; 0: not measured
 	Died      bool                    `json:"died"`
 	Notes     []string                `json:"notes,omitempty"`
 
@@ -185,6 +186,11 @@ func (p plan) settle(ctx context.Context, s *server, us *users, r *result) {
 		r.Image += int64(len(content))
 	}
 	var err error
+	if us.mode.name == "all" {
+		if r.PageCPU, err = pageCPU(ctx, s); err != nil {
+			r.Notes = append(r.Notes, "page CPU: "+err.Error())
+		}
+	}
 	if r.PageLoad, r.Loader, err = pageLoad(ctx, strings.TrimPrefix(s.url, "http://")); err != nil {
 		r.Notes = append(r.Notes, "page load: "+err.Error())
 	}
