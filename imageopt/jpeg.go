@@ -133,13 +133,13 @@ func (s *source) decodeJPEG(ctx context.Context, w wanted, t Truncation) (r *ras
 const smallFile = 6 << 10
 
 // jpegCost estimates the encoder's memory for so many pixels, in bytes: coefficients,
-// the symbols of one scan, and planes of its own for a picture in RGB.
+// at worst none of them zero, 14 bytes more for each block, the symbols of one scan, and planes of its own for a picture in RGB.
 func jpegCost(s *Spec, px int64) int64 {
 	samples := 3 * px
 	if s.Quality < 90 || s.TargetBytes > 0 {
 		samples = 3 * px / 2
 	}
-	cost := 2*samples + samples/8 + 4*px + samples
+	cost := 2*samples + samples/4 + 4*px + samples
 	if s.TargetBytes > 0 {
 		cost += 2 * samples // coefficients as they were before they were quantised
 	}

@@ -54,13 +54,12 @@ type encoder struct {
 // component is one plane as blocks.
 type component struct {
 	p      Plane
-	h      int // sampling factor, both ways
-	table  int // 0 luma, 1 chroma
-	bw, bh int // blocks that lie in the picture
-	mw, mh int // blocks with the padding of the MCUs
-	raw    []coefs
-	blocks []coefs  // quantised, in zig-zag order
-	masks  []uint64 // which of them are not zero
+	h      int     // sampling factor, both ways
+	table  int     // 0 luma, 1 chroma
+	bw, bh int     // blocks that lie in the picture
+	mw, mh int     // blocks with the padding of the MCUs
+	raw    []coefs // not quantised yet
+	store
 }
 
 // coefs are the 64 coefficients of a block.
@@ -103,7 +102,7 @@ func (e *encoder) transform(quantise bool) error {
 	for i := range e.comps {
 		c := &e.comps[i]
 		q := &e.quant[c.table]
-		c.blocks, c.masks = make([]coefs, c.mw*c.mh), make([]uint64, c.mw*c.mh)
+		c.reset(c.mw * c.mh)
 		if !quantise {
 			c.raw = make([]coefs, c.bw*c.bh)
 		}
@@ -116,7 +115,7 @@ func (e *encoder) transform(quantise bool) error {
 				c.load(&b, x, y)
 				forward(&b)
 				if quantise {
-					c.masks[y*c.mw+x] = q.block(&c.blocks[y*c.mw+x], &b)
+					c.add(y*c.mw+x, q, &b)
 					continue
 				}
 				raw := &c.raw[y*c.bw+x]
@@ -137,6 +136,7 @@ func (e *encoder) requantise() error {
 	for i := range e.comps {
 		c := &e.comps[i]
 		q := &e.quant[c.table]
+		c.reset(c.mw * c.mh)
 		var b [64]int32
 		for y := range c.bh {
 			if err := e.ctx.Err(); err != nil {
@@ -146,7 +146,7 @@ func (e *encoder) requantise() error {
 				for k, v := range c.raw[y*c.bw+x] {
 					b[k] = int32(v)
 				}
-				c.masks[y*c.mw+x] = q.block(&c.blocks[y*c.mw+x], &b)
+				c.add(y*c.mw+x, q, &b)
 			}
 		}
 		c.pad()
@@ -166,7 +166,7 @@ func (c *component) pad() {
 			if x == 0 {
 				before = (y - 1) * c.mw
 			}
-			c.blocks[y*c.mw+x], c.masks[y*c.mw+x] = coefs{c.blocks[before][0]}, 0
+			c.means[y*c.mw+x] = c.means[before]
 		}
 	}
 }

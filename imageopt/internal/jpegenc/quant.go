@@ -29,15 +29,13 @@ var standard = [2][64]uint8{
 // quantiser divides coefficients by a table, in zig-zag order.
 type quantiser struct {
 	table [64]uint8
-	steps [64]step
+	divisors
 }
 
-// step divides by multiplication: (|v| + bias) · mul >> 32, with the factor 8 of the
-// transform in it.
-type step struct {
-	mul  uint32
-	bias uint16
-	at   uint8
+// divisors divide by multiplication, (|v| + bias) · mul >> 32, with the factor 8 of
+// the transform in it. They are in the order of the block.
+type divisors struct {
+	mul, bias [64]uint32
 }
 
 // tables sets the quantisers for a quality, which need not be whole. Coefficients are
@@ -62,20 +60,28 @@ func (e *encoder) tables(quality float64) {
 			if k > 0 {
 				bias -= 0.1 * thrift * d
 			}
-			q.steps[k] = step{mul: uint32(1<<32/uint64(d)) + 1, bias: uint16(bias), at: zigzag[k]}
+			q.mul[zigzag[k]], q.bias[zigzag[k]] = uint32(1<<32/uint64(d))+1, uint32(bias)
 		}
 	}
 }
 
-// block quantises b into out, in zig-zag order, and tells which are not zero.
-func (q *quantiser) block(out *coefs, b *[64]int32) (mask uint64) {
-	for k := range out {
-		s := &q.steps[k]
-		v := b[s.at&63]
-		sign := v >> 31
-		a := int32(uint64(uint32(v^sign-sign)+uint32(s.bias)) * uint64(s.mul) >> 32)
-		out[k] = int16(a ^ sign - sign)
-		mask |= uint64(uint32(-a)>>31) << (k & 63)
+// scalar quantises b: its first coefficient, which of the others are not zero, in
+// zig-zag order, and their n values into out.
+func (q *quantiser) scalar(out *coefs, b *[64]int32) (mean int16, mask uint64, n int) {
+	mean = q.divide(b, 0)
+	for k := 1; k < 64; k++ {
+		v := q.divide(b, zigzag[k]&63)
+		out[n&63] = v
+		bit := uint64(uint32(v|-v) >> 31) // 1 unless v is zero
+		mask |= bit << k
+		n += int(bit)
 	}
-	return mask
+	return mean, mask, n
+}
+
+func (d *divisors) divide(b *[64]int32, i uint8) int16 {
+	v := b[i]
+	sign := v >> 31
+	a := int32(uint64(uint32(v^sign-sign)+d.bias[i]) * uint64(d.mul[i]) >> 32)
+	return int16(a ^ sign - sign)
 }

@@ -90,25 +90,26 @@ func (s *scan) run(e *encoder, sequential bool) (err error) {
 	switch {
 	case sequential:
 		var pred [3]int32
-		err = s.each(e, func(i int, b *coefs, mask uint64) {
-			t := uint32(e.comps[i].table)
-			s.difference(t, int32(b[0]), &pred[i])
-			s.block(acTable+t, b, mask&^1)
+		err = s.each(e, func(c, i int) {
+			t := uint32(e.comps[c].table)
+			s.difference(t, int32(e.comps[c].means[i]), &pred[c])
+			mask, values := e.comps[c].block(i)
+			s.block(acTable+t, mask, values)
 		})
 	case s.ss > 0 && s.ah == 0:
-		err = s.each(e, func(_ int, b *coefs, mask uint64) { s.first(b, mask) })
+		err = s.each(e, func(c, i int) { s.first(s.band(e.comps[c].block(i))) })
 		s.endOfBand()
 	case s.ss > 0:
-		err = s.each(e, func(_ int, b *coefs, mask uint64) { s.refine(b, mask) })
+		err = s.each(e, func(c, i int) { s.refine(s.band(e.comps[c].block(i))) })
 		s.endOfBand()
 	case s.ah == 0:
 		var pred [3]int32
-		err = s.each(e, func(i int, b *coefs, _ uint64) {
-			s.difference(uint32(e.comps[i].table), int32(b[0])>>s.al, &pred[i])
+		err = s.each(e, func(c, i int) {
+			s.difference(uint32(e.comps[c].table), int32(e.comps[c].means[i])>>s.al, &pred[c])
 		})
 	default:
-		err = s.each(e, func(_ int, b *coefs, _ uint64) {
-			s.add(plain | 1<<16 | uint32(b[0]>>s.al)&1)
+		err = s.each(e, func(c, i int) {
+			s.add(plain | 1<<16 | uint32(e.comps[c].means[i]>>s.al)&1)
 		})
 	}
 	for t := range s.hist {
@@ -119,7 +120,7 @@ func (s *scan) run(e *encoder, sequential bool) (err error) {
 
 // each calls f for the blocks of the scan in their order: those of one component row
 // by row, or those of the components MCU by MCU.
-func (s *scan) each(e *encoder, f func(comp int, b *coefs, mask uint64)) error {
+func (s *scan) each(e *encoder, f func(comp, block int)) error {
 	if len(s.comps) == 1 {
 		i := s.comps[0]
 		c := &e.comps[i]
@@ -128,7 +129,7 @@ func (s *scan) each(e *encoder, f func(comp int, b *coefs, mask uint64)) error {
 				return err
 			}
 			for x := range c.bw {
-				f(i, &c.blocks[y*c.mw+x], c.masks[y*c.mw+x])
+				f(i, y*c.mw+x)
 			}
 		}
 		return nil
@@ -143,8 +144,7 @@ func (s *scan) each(e *encoder, f func(comp int, b *coefs, mask uint64)) error {
 				c := &e.comps[i]
 				for v := range c.h {
 					for h := range c.h {
-						at := (y*c.h+v)*c.mw + x*c.h + h
-						f(i, &c.blocks[at], c.masks[at])
+						f(i, (y*c.h+v)*c.mw+x*c.h+h)
 					}
 				}
 			}
@@ -175,10 +175,10 @@ func magnitude(v int32) (n, low uint32) {
 }
 
 // block adds the coefficients of mask as a sequential scan has them.
-func (s *scan) block(table uint32, b *coefs, mask uint64) {
+func (s *scan) block(table uint32, mask uint64, values []int16) {
 	before := 0
 	hist := &s.hist[table&3]
-	for mask != 0 {
+	for _, v := range values[:bits.OnesCount64(mask)] {
 		k := bits.TrailingZeros64(mask)
 		mask &= mask - 1
 		run := uint32(k - before - 1)
@@ -186,7 +186,7 @@ func (s *scan) block(table uint32, b *coefs, mask uint64) {
 		for ; run > 15; run -= 16 {
 			s.symbol(table, 0xf0, 0, 0)
 		}
-		n, low := magnitude(int32(b[k&63]))
+		n, low := magnitude(int32(v))
 		sym := run<<4 | n
 		hist[sym&255]++
 		s.add(sym<<24 | table<<21 | n<<16 | low)
@@ -196,17 +196,20 @@ func (s *scan) block(table uint32, b *coefs, mask uint64) {
 	}
 }
 
-// band is the part of a mask that the scan is about.
-func (s *scan) band(mask uint64) uint64 {
-	return mask & (1<<(s.se+1) - 1) &^ (1<<s.ss - 1)
+// band cuts a block to the part that the scan is about.
+func (s *scan) band(mask uint64, values []int16) (uint64, []int16) {
+	below := mask & (1<<s.ss - 1)
+	mask = mask & (1<<(s.se+1) - 1) &^ below
+	return mask, values[bits.OnesCount64(below):][:bits.OnesCount64(mask)]
 }
 
 // first adds one block of the first scan of a band.
-func (s *scan) first(b *coefs, mask uint64) {
+func (s *scan) first(mask uint64, values []int16) {
 	before := s.ss - 1
-	for m := s.band(mask); m != 0; m &= m - 1 {
-		k := bits.TrailingZeros64(m)
-		v := int32(b[k&63])
+	for _, v := range values {
+		v := int32(v)
+		k := bits.TrailingZeros64(mask)
+		mask &= mask - 1
 		if sign := v >> 31; s.al > 0 {
 			v = (v ^ sign - sign) >> s.al
 			if v == 0 {
@@ -262,26 +265,25 @@ func (s *scan) corrections(p []byte) []byte {
 const maxHeld = 1000 - 64
 
 // refine adds one more bit of a block.
-func (s *scan) refine(b *coefs, mask uint64) {
-	m := s.band(mask)
-	fresh := -1 // the last coefficient that comes up in this scan
-	for r := m; r != 0; r &= r - 1 {
-		k := bits.TrailingZeros64(r)
-		if v := int32(b[k&63]); (max(v, -v))>>s.al == 1 {
-			fresh = k
+func (s *scan) refine(mask uint64, values []int16) {
+	fresh := -1 // place in values of the last coefficient that comes up in this scan
+	for i, v := range values {
+		if max(v, -v)>>s.al == 1 {
+			fresh = i
 		}
 	}
 	run, before := 0, s.ss-1
-	for ; m != 0; m &= m - 1 {
-		k := bits.TrailingZeros64(m)
-		v := int32(b[k&63])
+	for i, v := range values {
+		v := int32(v)
+		k := bits.TrailingZeros64(mask)
+		mask &= mask - 1
 		a := max(v, -v) >> s.al
 		if a == 0 {
 			continue
 		}
 		run += k - before - 1
 		before = k
-		for run > 15 && k <= fresh {
+		for run > 15 && i <= fresh {
 			s.endOfBand()
 			s.symbol(acTable, 0xf0, 0, 0)
 			run -= 16

@@ -156,23 +156,24 @@ func sample(hist *[4]histogram, c *component, q *quantiser, at int) (extra int) 
 	for k, v := range c.raw[at] {
 		b[k] = int32(v)
 	}
-	mask := q.block(&out, &b) &^ 1
+	mean, mask, count := q.block(&out, &b)
 	before := int32(0)
 	if at > 0 {
 		d := 8 * int32(q.table[0])
 		before = (int32(c.raw[at-1][0])*2 + d) / (2 * d)
 	}
-	n, _ := magnitude(int32(out[0]) - before)
+	n, _ := magnitude(int32(mean) - before)
 	hist[dcTable+c.table][n]++
 	extra = int(n)
 	last := 0
 	ac := &hist[acTable+c.table]
-	for ; mask != 0; mask &= mask - 1 {
+	for _, v := range out[:count] {
 		k := bits.TrailingZeros64(mask)
+		mask &= mask - 1
 		run := k - last - 1
 		last = k
 		ac[0xf0] += uint32(run >> 4)
-		n, _ := magnitude(int32(out[k&63]))
+		n, _ := magnitude(int32(v))
 		ac[uint32(run&15)<<4|n]++
 		extra += int(n)
 	}
