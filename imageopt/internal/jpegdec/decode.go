@@ -182,8 +182,9 @@ func (d *decoder) colour() Colour {
 	case 1:
 		return Gray
 	case 3:
-		if !d.jfif && (d.adobe && d.adobeTransform == 0 ||
-			d.comps[0].id == 'R' && d.comps[1].id == 'G' && d.comps[2].id == 'B') {
+		// The marker of JFIF decides before that of Adobe, and that before the names.
+		named := d.comps[0].id == 'R' && d.comps[1].id == 'G' && d.comps[2].id == 'B'
+		if !d.jfif && (d.adobe && d.adobeTransform == 0 || !d.adobe && named) {
 			return RGB
 		}
 		return YCbCr

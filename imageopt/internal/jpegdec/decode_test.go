@@ -297,3 +297,31 @@ func TestProgressiveKeepsWhatTheScaleNeeds(t *testing.T) {
 		}
 	}
 }
+
+// TestColours: what libjpeg makes of the markers.
+func TestColours(t *testing.T) {
+	const jfif, jfxx = "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00", "\xff\xe0\x00\x08JFXX\x00\x13"
+	adobe := func(transform string) string { return "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + transform }
+	file := encoded(t, photo(16, 16), 80)
+	for _, tc := range []struct {
+		name, markers, ids string
+		want               jpegdec.Colour
+	}{
+		{"no marker", "", "\x01\x02\x03", jpegdec.YCbCr},
+		{"names", "", "RGB", jpegdec.RGB},
+		{"JFIF and names", jfif, "RGB", jpegdec.YCbCr},
+		{"Adobe, RGB", adobe("\x00"), "\x01\x02\x03", jpegdec.RGB},
+		{"Adobe, YCbCr and names", adobe("\x01"), "RGB", jpegdec.YCbCr},
+		{"JFIF with a thumbnail, Adobe", jfif + jfxx + adobe("\x00"), "\x01\x02\x03", jpegdec.YCbCr},
+	} {
+		b := append([]byte("\xff\xd8"+tc.markers), file[2:]...)
+		sof := bytes.Index(b, []byte("\xff\xc0"))
+		sos := bytes.Index(b, []byte("\xff\xda"))
+		for i := range 3 {
+			b[sof+10+3*i], b[sos+5+2*i] = tc.ids[i], tc.ids[i]
+		}
+		if got := decode(t, b, jpegdec.Options{}).Colour; got != tc.want {
+			t.Errorf("%s: colour %d; want %d", tc.name, got, tc.want)
+		}
+	}
+}

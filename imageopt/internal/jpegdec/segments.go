@@ -74,7 +74,7 @@ func (d *decoder) apply(m byte, seg []byte) error {
 	case m == 0xda:
 		return d.scan(seg)
 	case m == 0xe0:
-		d.jfif = bytes.HasPrefix(seg, []byte("JFIF\x00"))
+		d.jfif = d.jfif || bytes.HasPrefix(seg, []byte("JFIF\x00"))
 	case m == 0xee:
 		if len(seg) >= 12 && string(seg[:5]) == "Adobe" {
 			d.adobe, d.adobeTransform = true, seg[11]
