@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"html/template"
 	"image"
+	"image/draw"
 	"image/jpeg"
+	"image/png"
 	"io"
 	"io/fs"
 	"net/http"
@@ -203,6 +205,30 @@ func ExampleSpec_targetBytes() {
 	}
 	fmt.Println(res.Bytes <= 20_000, res.Bytes >= 18_400)
 	// Output: true true
+}
+
+func ExampleSpec_attention() {
+	o, err := imageopt.New(imageopt.Options{})
+	if err != nil {
+		panic(err)
+	}
+	m := image.NewGray(image.Rect(0, 0, 300, 100))
+	draw.Draw(m, image.Rect(210, 30, 250, 70), image.White, image.Point{}, draw.Src) // what the eye looks at
+	var src, out bytes.Buffer
+	if err := png.Encode(&src, m); err != nil {
+		panic(err)
+	}
+	spec := imageopt.Spec{Width: 80, Height: 80, Fit: imageopt.FitCover, Anchor: imageopt.AnchorAttention, Format: imageopt.FormatPNG}
+	if _, err := o.Process(context.Background(), &out, &src, spec); err != nil {
+		panic(err)
+	}
+	small, err := png.Decode(&out)
+	if err != nil {
+		panic(err)
+	}
+	_, g, _, _ := small.At(40, 40).RGBA()
+	fmt.Println(g>>8 > 200)
+	// Output: true
 }
 
 func ExampleSourceFS() {

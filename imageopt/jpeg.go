@@ -87,7 +87,7 @@ func enough(s *Spec, p plan, scale int, progressive bool) bool {
 // fullChroma reports whether a result is written as 4:4:4: from quality 90 on, where
 // chroma would be what is seen first.
 func fullChroma(s *Spec, ways []Format) bool {
-	return s.Quality >= 90 && s.TargetBytes == 0 && len(ways) == 1 && ways[0] == FormatJPEG
+	return s.Quality >= 90 && !s.searches() && len(ways) == 1 && ways[0] == FormatJPEG
 }
 
 // errColours hands a JPEG in RGB or inks to image/jpeg.
@@ -136,19 +136,19 @@ const smallFile = 6 << 10
 // at worst none of them zero, 14 bytes more for each block, the symbols of one scan, and planes of its own for a picture in RGB.
 func jpegCost(s *Spec, px int64) int64 {
 	samples := 3 * px
-	if s.Quality < 90 || s.TargetBytes > 0 {
+	if s.Quality < 90 || s.searches() {
 		samples = 3 * px / 2
 	}
 	cost := 2*samples + samples/4 + 4*px + samples
-	if s.TargetBytes > 0 {
-		cost += 2 * samples // coefficients as they were before they were quantised
+	if s.searches() {
+		cost += 2 * samples // coefficients as they were before they were quantised, or a decoded try
 	}
 	return cost + 64<<10
 }
 
 // encodeJPEG writes a picture that has no alpha.
 func encodeJPEG(ctx context.Context, p picture, s *Spec) ([]byte, error) {
-	in := p.planes(s.Quality >= 90 && s.TargetBytes == 0)
+	in := p.planes(s.Quality >= 90 && !s.searches())
 	o := jpegenc.Options{Quality: float64(s.Quality)}
 	if s.TargetBytes > 0 {
 		o.Sequential = s.TargetBytes < smallFile
@@ -159,6 +159,9 @@ func encodeJPEG(ctx context.Context, p picture, s *Spec) ([]byte, error) {
 		return data, err
 	}
 	o.Sequential = in.Planes[0].W*in.Planes[0].H < 8*smallFile // a bit for each pixel, or so
+	if s.TargetSSIM > 0 {
+		return encodeAlike(ctx, in, s, o)
+	}
 	return jpegenc.Encode(ctx, in, o)
 }
 

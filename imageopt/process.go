@@ -155,7 +155,7 @@ func (j *job) one(ctx context.Context, spec Spec) (Result, []byte, error) {
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if spec.Quality == 0 && spec.TargetBytes > 0 {
+	if spec.Quality == 0 && spec.searches() {
 		spec.Quality = 100
 	} else if spec.Quality == 0 {
 		spec.Quality = 80
@@ -214,6 +214,9 @@ func (j *job) decode(ctx context.Context) (err error) {
 // still makes the smallest file among the formats that come into question.
 func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best file, err error) {
 	if err := j.decode(ctx); err != nil {
+		return file{}, err
+	}
+	if p, err = j.attend(ctx, spec, p, info); err != nil {
 		return file{}, err
 	}
 	ways := j.o.ways(spec, info)
