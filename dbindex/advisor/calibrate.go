@@ -112,6 +112,8 @@ type curve struct {
 // at goes straight from point to point.
 func (c curve) at(cost float64) float64 {
 	switch {
+	case c.base <= 0: // it cannot be planned
+		return 0
 	case c.now <= 0:
 		return cost / c.base * c.baseMS
 	case cost <= c.now || c.base <= 1.05*c.now:

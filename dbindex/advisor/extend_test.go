@@ -137,6 +137,11 @@ func TestSearchWeighsByTime(t *testing.T) {
 	if !has(a, "body") {
 		t.Errorf("the index that saves most time is not there:\n%s", a)
 	}
+	for _, p := range a.Create {
+		if !(p.Gain >= 0 && p.Gain <= 1) {
+			t.Errorf("%s: gain %v; want 0 to 1, whatever cannot be planned", p.Index.Name, p.Gain)
+		}
+	}
 	for _, never := range []string{"COMMIT", "DROP TABLE t", "SELECT id FROM t WHERE a0 = $1"} {
 		if slices.Contains(w.ran, never) {
 			t.Errorf("%s was run", never)
