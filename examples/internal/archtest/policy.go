@@ -79,7 +79,7 @@ func Repository() Policy {
 		failsafe  = []string{"github.com/failsafe-go/failsafe-go"}
 		mimetype  = []string{"github.com/gabriel-vasile/mimetype"}
 		s3        = []string{aws + "/aws", aws + "/config", aws + "/credentials", aws + "/service/s3", aws + "/feature/cloudfront/sign", "github.com/aws/smithy-go"}
-		images    = []string{"github.com/disintegration/imaging", "golang.org/x/image", "github.com/HugoSmits86/nativewebp"}
+		images    = []string{"github.com/disintegration/imaging", "golang.org/x/image"}
 		drivers   = []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite"}
 	)
 	libraries := []string{"cache", "cdn", "dbindex", "imageopt", "memory", "resilience"}

@@ -21,7 +21,9 @@ const (
 	statements // how many there are
 )
 
-var statementNames = [statements]string{"user", "list", "conversation", "page", "search", "usage", "busiest", "add message", "add usage"}
+func (q statement) String() string {
+	return [statements]string{"user", "list", "conversation", "page", "search", "usage", "busiest", "add message", "add usage"}[q]
+}
 
 // calls counts those of one statement.
 type calls struct{ queries, nanos atomic.Int64 }
@@ -48,7 +50,7 @@ func (s *Store) timed(q statement, start time.Time) {
 func (s *Store) Calls() []Calls {
 	all := make([]Calls, statements)
 	for q := range s.calls {
-		all[q] = Calls{statementNames[q], s.calls[q].queries.Load(), time.Duration(s.calls[q].nanos.Load())}
+		all[q] = Calls{statement(q).String(), s.calls[q].queries.Load(), time.Duration(s.calls[q].nanos.Load())}
 	}
 	return all
 }
