@@ -133,7 +133,8 @@ func (s *source) decodeJPEG(ctx context.Context, w wanted, t Truncation) (r *ras
 const smallFile = 6 << 10
 
 // jpegCost estimates the encoder's memory for so many pixels, in bytes: coefficients,
-// at worst none of them zero, 14 bytes more for each block, the symbols of one scan, and planes of its own for a picture in RGB.
+// at worst none of them zero, 14 bytes more for each block, the symbols of one scan,
+// and planes of its own for a picture in RGB.
 func jpegCost(s *Spec, px int64) int64 {
 	samples := 3 * px
 	if s.Quality < 90 || s.searches() {

@@ -325,3 +325,26 @@ func TestColours(t *testing.T) {
 		}
 	}
 }
+
+// TestTruncatedAnywhere cuts files off at each byte: that is what the error says, and
+// with Partial the picture has its size.
+func TestTruncatedAnywhere(t *testing.T) {
+	files := [][]byte{encoded(t, photo(50, 40), 80)}
+	for _, b := range seeds {
+		files = append(files, []byte(b))
+	}
+	for i, b := range files {
+		first := bytes.Index(b, []byte("\xff\xda"))
+		begun := first + 2 + int(b[first+2])<<8 + int(b[first+3])
+		for n := range len(b) - 1 {
+			_, err := jpegdec.Decode(t.Context(), b[:n], jpegdec.Options{})
+			if n >= 2 && !errors.Is(err, jpegdec.ErrTruncated) {
+				t.Errorf("file %d cut off at %d of %d: %v; want ErrTruncated", i, n, len(b), err)
+			}
+			part, err := jpegdec.Decode(t.Context(), b[:n], jpegdec.Options{Partial: true})
+			if n >= begun && (err != nil || part.Damage == nil) {
+				t.Errorf("file %d cut off at %d of %d with Partial: %v; want a damaged picture", i, n, len(b), err)
+			}
+		}
+	}
+}
