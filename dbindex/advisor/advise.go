@@ -30,7 +30,7 @@ type Options struct {
 	// DisableRuns leaves it at the planner's costs. By default a backend that can run
 	// queries, a [Scratch], runs each one first and takes costs for what they meant in
 	// milliseconds: the planner's costs of different queries are often ten times apart
-	// for the same time. A run is bounded by 15 seconds.
+	// for the same time. A run is bounded by 15 seconds, and what it writes is undone.
 	DisableRuns bool
 	// Shortlist, if not nil, searches first, and only what it chooses, or cannot judge, is
 	// tried with the backend proper: a HypoPG on the same scratch database spares a

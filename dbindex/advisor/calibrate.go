@@ -151,38 +151,51 @@ func (s *search) calibrate(probed []float64) {
 	}
 }
 
-// refine runs the workload with what was chosen, one query after the other, and searches
-// on: what was made fast for one query may have been what brought the data of the next
-// to memory.
+// refine runs the workload with what was chosen, in turns with the database as it is, and
+// searches on: what was made fast for one query may have been what brought the data of
+// the next to memory.
 func (s *search) refine(ctx context.Context, w Scratch) error {
-	if err := w.use(ctx, config{with: s.chosen, hidden: s.hidden}); err != nil {
-		return err
-	}
-	asking, err := askingTime(ctx, w)
-	if err != nil {
-		return err
-	}
-	for _, last := range []bool{false, true} {
-		for _, it := range s.items {
-			if it.base == 0 || !runnable(w, it.q) {
-				continue
-			}
-			sum := 0.0
-			for _, args := range it.args {
-				d, err := w.run(ctx, it.q, args)
-				if ctx.Err() != nil {
-					return err
-				}
-				if err != nil {
-					sum = 0
-					break
-				}
-				sum += max(ms(d)-asking, probeLeast)
-			}
-			if last && sum > 0 {
-				it.took.now, it.took.nowMS = it.now, sum/float64(len(it.args))
+	chosen := config{with: s.chosen, hidden: s.hidden}
+	for _, cfg := range []config{{}, chosen, {}, chosen} {
+		times, err := s.mix(ctx, w, cfg)
+		if err != nil {
+			return err
+		}
+		for i, it := range s.items {
+			if len(cfg.with) > 0 && times[i] > 0 {
+				it.took.now, it.took.nowMS = it.now, times[i]
 			}
 		}
 	}
 	return s.run(ctx)
+}
+
+// mix runs each query once under a choice, and returns the mean milliseconds over its
+// samples; zero for what cannot be run.
+func (s *search) mix(ctx context.Context, w Scratch, cfg config) ([]float64, error) {
+	if err := w.use(ctx, cfg); err != nil {
+		return nil, err
+	}
+	asking, err := askingTime(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(s.items))
+	for i, it := range s.items {
+		if it.base == 0 || !runnable(w, it.q) {
+			continue
+		}
+		for _, args := range it.args {
+			d, err := w.run(ctx, it.q, args)
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			if err != nil {
+				out[i] = 0
+				break
+			}
+			out[i] += max(ms(d)-asking, probeLeast) / float64(len(it.args))
+		}
+	}
+	return out, nil
 }
