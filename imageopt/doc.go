@@ -53,8 +53,8 @@
 // size of the result. It is decoded at once to a half, a quarter or an eighth of its
 // size, whichever still leaves the largest result of the call 1.5 times what it
 // needs; a sequential one never has more than these planes in memory, a progressive
-// one the coefficients too that the size needs. Results of a progressive one that are
-// no larger than an eighth of it, at a quality below 90, are made from the means of its
+// one the coefficients too that the size needs. JPEG results of a progressive one that
+// are no larger than an eighth of it, at a quality below 90, come from the means of its
 // blocks, for which a tenth of the file is read; they look as the filter Box makes
 // them. Results are progressive with Huffman
 // codes of their own, small ones sequential. Resampling runs in AVX2 where the

@@ -64,21 +64,24 @@ func (j *job) want(specs ...Spec) wanted {
 		if specs[i].Filter == FilterNearest || specs[i].LinearLight {
 			w.scale = 1 // decoding to less averages, and not light
 		}
-		for w.scale > 1 && !enough(&specs[i], p, w.scale, info.Progressive) {
+		ways := j.o.ways(&specs[i], info)
+		chroma := specs[i].LinearLight || j.src.colour != nil || j.o.needsRGB(ways) || fullChroma(&specs[i], ways)
+		means := info.Progressive && !chroma && specs[i].Quality < 90
+		for w.scale > 1 && !enough(p, w.scale, means) {
 			w.scale /= 2
 		}
-		ways := j.o.ways(&specs[i], info)
-		w.chroma = w.chroma || specs[i].LinearLight || j.src.colour != nil || j.o.needsRGB(ways) || fullChroma(&specs[i], ways)
+		w.chroma = w.chroma || chroma
 	}
 	return w
 }
 
 // enough reports whether a reduction leaves a result what it needs. The means of 8 × 8
-// pixels of a progressive JPEG, for which a tenth of its file is read, are taken for
-// every result that is not larger than they are, up to quality 89.
-func enough(s *Spec, p plan, scale int, progressive bool) bool {
+// pixels of a progressive JPEG, for which a tenth of its file is read, will do for
+// results that are not larger than they are, if means says so: those whose chroma is
+// written at half of their size, up to quality 89.
+func enough(p plan, scale int, means bool) bool {
 	w, h := p.win.Dx(), p.win.Dy()
-	if progressive && scale == 8 && s.Quality < 90 {
+	if means && scale == 8 {
 		return w >= 8*p.w && h >= 8*p.h
 	}
 	return 2*w >= 3*p.w*scale && 2*h >= 3*p.h*scale
