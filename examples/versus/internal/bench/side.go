@@ -32,7 +32,9 @@ type Comparison struct {
 	// Batch is the least time that a side works in a round, where it needs some to
 	// have its data at hand again after the others. 0: as the report says.
 	Batch time.Duration
-	Sides []Side
+	// Rounds bounds the rounds, where an operation takes seconds. 0: as the report says.
+	Rounds int
+	Sides  []Side
 }
 
 // Sample is what one side cost in one round, for one operation.
@@ -57,6 +59,9 @@ func (c Comparison) Run(rounds int, batch time.Duration) ([]Result, error) {
 		return nil, err
 	}
 	batch = max(batch, c.Batch)
+	if c.Rounds > 0 {
+		rounds = min(rounds, c.Rounds)
+	}
 	if c.Goroutines <= 1 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	}
@@ -111,7 +116,7 @@ func (c Comparison) calibrate(s Side, batch time.Duration) int {
 		for range 3 { // on a busy machine one try may be nothing but waiting
 			start := time.Now()
 			c.do(s, n)
-			if d = min(d, time.Since(start)); d < batch/4 {
+			if d = min(d, time.Since(start)); d < batch/4 || d > 10*batch {
 				break
 			}
 		}
