@@ -11,7 +11,8 @@ import (
 // so that an index partial on q serves a query that holds p. A nil predicate selects
 // all rows. False means that it is not known: raw SQL is understood as far as it is made
 // of the forms that the typed predicates have, and otherwise compared as text. Strings
-// are compared for equality only, since their order depends on the collation.
+// are compared for equality only, since their order depends on the collation; so are
+// all constants on SQLite, whose columns may compare numbers as texts.
 func Implies(d Dialect, p, q Pred) bool {
 	return d.check() == nil && (&implication{d: d}).holds(d.typed(p, 0), d.typed(q, 0))
 }

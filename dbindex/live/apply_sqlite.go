@@ -173,12 +173,12 @@ func sqliteFind(ctx context.Context, q Querier, d dbindex.Dialect, name string) 
 		return nil, err
 	}
 	for _, ix := range s.Indexes {
-		if strings.EqualFold(ix.Name, name) {
+		if sqliteSame(ix.Name, name) {
 			return &ix, nil
 		}
 	}
 	for _, u := range s.Unknown {
-		if strings.EqualFold(u.Name, name) {
+		if sqliteSame(u.Name, name) {
 			return nil, &ConflictError{Name: name, Have: u.SQL, Want: "a definition that this package can read"}
 		}
 	}

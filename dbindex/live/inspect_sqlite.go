@@ -25,7 +25,7 @@ func inspectSQLite(ctx context.Context, q Querier, d dbindex.Dialect, o InspectO
 		return s, err
 	}
 	for _, table := range tables {
-		if len(o.Tables) > 0 && !slices.ContainsFunc(o.Tables, func(t string) bool { return strings.EqualFold(t, table) }) {
+		if len(o.Tables) > 0 && !slices.ContainsFunc(o.Tables, func(t string) bool { return sqliteSame(t, table) }) {
 			continue
 		}
 		if err := inspectSQLiteTable(ctx, q, d, &s, schema, table); err != nil {
@@ -151,6 +151,18 @@ func eachRow(ctx context.Context, q Querier, query string, args []any, fn func(*
 	return nil
 }
 
+// sqliteSame reports whether SQLite takes two names for one: it tells cases apart
+// outside ASCII.
+func sqliteSame(a, b string) bool {
+	fold := func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}
+	return strings.Map(fold, a) == strings.Map(fold, b)
+}
+
 // missingColumn returns the first column of the index that the table lacks. SQLite
 // would take such a quoted name for a string constant, and build a useless index.
 func missingColumn(ctx context.Context, q Querier, ix dbindex.Index) (string, error) {
@@ -159,7 +171,7 @@ func missingColumn(ctx context.Context, q Querier, ix dbindex.Index) (string, er
 		return "", err // no table: CREATE INDEX says so itself
 	}
 	for _, c := range ix.Columns() {
-		if !slices.ContainsFunc(cols, func(s string) bool { return strings.EqualFold(s, c) }) && !strings.EqualFold(c, "rowid") {
+		if !slices.ContainsFunc(cols, func(s string) bool { return sqliteSame(s, c) }) && !sqliteSame(c, "rowid") {
 			return c, nil
 		}
 	}

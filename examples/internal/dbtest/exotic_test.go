@@ -122,3 +122,25 @@ func testReadOnly(t *testing.T, s server) {
 		t.Errorf("after: %s", got)
 	}
 }
+
+// testFolding: SQLite has names that differ in the case of other letters than ASCII's.
+func testFolding(t *testing.T, s server) {
+	db := s.open(t)
+	must(t, db, `CREATE TABLE "Täble" ("a" text, "É" text, "é" text); CREATE TABLE "TÄble" ("a" text); CREATE INDEX "Ü" ON "Täble" ("a"); CREATE INDEX "ü" ON "Täble" ("É")`)
+	ix := func(name, column string) dbindex.Index {
+		return dbindex.Index{Name: name, Table: "Täble", Keys: []dbindex.Key{dbindex.Asc(column)}}
+	}
+	want := []dbindex.Index{ix("Ü", "A"), ix("ü", "é"), ix("x", "É")}
+	plan := diff(t, db, want)
+	if len(plan.Steps) != 2 { // ü anew, on the other column, and x
+		t.Errorf("plan:\n%swant a replacement and a creation", plan)
+	}
+	apply(t, db, plan, live.Options{})
+	if again := diff(t, db, want); !again.Empty() {
+		t.Errorf("Diff after Apply:\n%swant nothing", again)
+	}
+	plan.Steps = []dbindex.Step{{Op: dbindex.Create, Index: ix("y", "Á")}}
+	if _, err := live.Apply(t.Context(), db, plan, live.Options{}); err == nil {
+		t.Error("a column that is not there was indexed")
+	}
+}

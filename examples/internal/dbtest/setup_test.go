@@ -85,6 +85,7 @@ func TestSQLite(t *testing.T) {
 	for name, fn := range each {
 		t.Run(name, func(t *testing.T) { fn(t, server{name: "sqlite"}) })
 	}
+	t.Run("Folding", func(t *testing.T) { testFolding(t, server{name: "sqlite"}) })
 }
 
 // TestPostgres starts one server for all of its parts, each with its own schema.
