@@ -3,7 +3,7 @@ package indexes_test
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"io/fs"
 	"testing"
 	"time"
@@ -74,7 +74,7 @@ func runMigrate(ctx context.Context, addr string, plan dbindex.Plan) error {
 		return err
 	case <-ctx.Done():
 		m.GracefulStop <- true
-		return fmt.Errorf("stopped: %w", <-done)
+		return errors.Join(ctx.Err(), <-done)
 	}
 }
 
