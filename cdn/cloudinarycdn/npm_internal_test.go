@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/perfblocks/perfblocks/cdn"
+	"github.com/perfblocks/perfblocks/internal/realtest"
 )
 
 // npmOracle answers for Cloudinary's own client: one line of JSON for each line.
@@ -23,14 +24,10 @@ require('readline').createInterface({input: process.stdin}).on('line', l => {
   console.log(JSON.stringify(c.url(q.id, q.options)))
 })`
 
-// askNPM runs the official client, which PERF_NPM is the folder of (npm install
-// cloudinary@2.11.0), over the questions.
+// askNPM runs the official client over the questions.
 func askNPM(t *testing.T, questions []any) []string {
 	t.Helper()
-	dir := os.Getenv("PERF_NPM")
-	if dir == "" {
-		t.Skip("PERF_NPM is not set: npm install cloudinary@2.11.0 somewhere, and name the folder")
-	}
+	dir := realtest.NPM(t, "cloudinary")
 	var in, out bytes.Buffer
 	enc := json.NewEncoder(&in)
 	for _, q := range questions {

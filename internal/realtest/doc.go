@@ -1,5 +1,6 @@
 // Package realtest gives tests real servers: PostgreSQL, Redis, MariaDB, an S3
-// server and a Chromium browser, found or started at the moment a test asks.
+// server and a Chromium browser, found or started at the moment a test asks, and
+// the folder of other people's clients for Node.
 //
 // # Getting started
 //
@@ -12,7 +13,8 @@
 // (PERF_POSTGRES_URL, PERF_REDIS_URL, PERF_MARIADB_DSN, PERF_S3_URL,
 // CHROME_PATH); a server started from a binary on PATH or in Debian's usual
 // places; else the test is skipped with the name of the package to install.
-// PERF_REQUIRE=postgres,redis,mariadb,s3,chromium makes the named skips
+// Packages of npm are only looked for in the folder PERF_NPM.
+// PERF_REQUIRE=postgres,redis,mariadb,s3,chromium,npm makes the named skips
 // failures, so that CI cannot lose coverage in silence; a name that is none
 // of these is a failure too.
 //

@@ -18,7 +18,7 @@ var (
 )
 
 // services are the names that PERF_REQUIRE knows.
-var services = [...]string{"postgres", "redis", "mariadb", "s3", "chromium"}
+var services = [...]string{"postgres", "redis", "mariadb", "s3", "chromium", "npm"}
 
 // required reports whether PERF_REQUIRE names the service. It fails the test
 // when the list holds a name that no service has, since a misspelt name would

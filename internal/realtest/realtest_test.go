@@ -57,6 +57,7 @@ var services = []struct {
 	{"redis", "PERF_REDIS_URL", "redis-server", func(t testing.TB) { realtest.Redis(t) }},
 	{"s3", "PERF_S3_URL", "versitygw", func(t testing.TB) { realtest.S3(t) }},
 	{"chromium", "CHROME_PATH", "chromium", func(t testing.TB) { realtest.Chromium(t) }},
+	{"npm", "PERF_NPM", "npm install", func(t testing.TB) { realtest.NPM(t) }},
 }
 
 // barren makes a machine on which nothing is installed.
@@ -69,7 +70,7 @@ func barren(t *testing.T) {
 	for _, env := range []string{"PATH", "GOBIN", "GOPATH"} {
 		t.Setenv(env, empty)
 	}
-	for _, env := range []string{"PERF_REQUIRE", "PERF_REDIS_URL", "PERF_S3_URL", "CHROME_PATH"} {
+	for _, env := range []string{"PERF_REQUIRE", "PERF_REDIS_URL", "PERF_S3_URL", "CHROME_PATH", "PERF_NPM"} {
 		t.Setenv(env, "")
 	}
 }
