@@ -318,3 +318,43 @@ func TestVerifyLooksAtAllSamples(t *testing.T) {
 		t.Errorf("the index is gone: %v\n%s", err, v)
 	}
 }
+
+// noPlan is what a server says that cannot print a plan.
+type noPlan struct{ error }
+
+func (noPlan) SQLState() string { return "XX000" }
+
+// unprintable has no plan to show as soon as there is an index on b.
+type unprintable struct{ *timed }
+
+func (u unprintable) estimate(ctx context.Context, q Query, args []any, cfg config) (estimate, error) {
+	if q.Name == "odd" && slices.ContainsFunc(cfg.with, func(c *candidate) bool { return c.index.Keys[0].Column == "b" }) {
+		return estimate{}, fmt.Errorf("plan: %w", noPlan{errors.New("invalid attnum")})
+	}
+	return u.timed.estimate(ctx, q, args, cfg)
+}
+
+// TestSearchSurvivesPlansThatFail has a query that can be planned as the database is, and
+// not with every candidate.
+func TestSearchSurvivesPlansThatFail(t *testing.T) {
+	w := &timed{priced: newPriced(t, []Column{{Name: "id", Type: "bigint"}, {Name: "a", Type: "bigint"}, {Name: "b", Type: "bigint"}}, nil)}
+	w.bytes = func(dbindex.Index) int64 { return mb }
+	w.cost = func(dbindex.Index) float64 { return 10 }
+	w.time = func(_ Query, used []string, _ config) (time.Duration, error) {
+		if len(used) > 0 {
+			return time.Millisecond, nil
+		}
+		return 50 * time.Millisecond, nil
+	}
+	work := Workload{{Name: "odd", SQL: "SELECT id FROM t WHERE a = 1 AND b = 1"}, {Name: "plain", SQL: "SELECT id FROM t WHERE b = 1"}}
+	a, err := Advise(t.Context(), unprintable{w}, work, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !has(a, "a", "b") {
+		t.Errorf("no index:\n%s", a)
+	}
+	if _, err := Verify(t.Context(), unprintable{w}, a, work, VerifyOptions{}); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,9 +2,11 @@ package advisor
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/perfblocks/perfblocks/dbindex"
 )
@@ -299,10 +301,24 @@ func (s *search) cost(ctx context.Context, i int, cfg config, quick bool) (cache
 		return e, nil
 	}
 	e, err := s.plan(ctx, it, cfg, quick)
+	if it.base > 0 && ofStatement(err) {
+		e, err = cached{cost: it.base}, nil // no better than without
+	}
 	if err == nil {
 		s.cache[string(key)] = e
 	}
 	return e, err
+}
+
+// ofStatement reports whether the server refused one statement, and works on. It may plan
+// a query and not print another plan of it: EXPLAIN (VERBOSE) fails on some.
+func ofStatement(err error) bool {
+	var state interface{ SQLState() string }
+	if !errors.As(err, &state) {
+		return false
+	}
+	class := state.SQLState()
+	return !strings.HasPrefix(class, "08") && !strings.HasPrefix(class, "57")
 }
 
 // couldUse reports whether any plan of the query may read an index: it compares, joins,
