@@ -2,13 +2,14 @@
 
 package jpegenc
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/perfblocks/perfblocks/imageopt/internal/cpu"
+)
 
 // avx2 tells whether the processor and the system have AVX2.
-var avx2 = hasAVX2()
-
-//go:noescape
-func hasAVX2() bool
+var avx2 = cpu.AVX2()
 
 // quantiseAVX2 divides all of b, and tells in a bit for each which have become zero.
 //

@@ -2,11 +2,10 @@
 
 package resample
 
-// avx2 tells whether the processor and the system have AVX2.
-var avx2 = hasAVX2()
+import "github.com/perfblocks/perfblocks/imageopt/internal/cpu"
 
-//go:noescape
-func hasAVX2() bool
+// avx2 tells whether the processor and the system have AVX2.
+var avx2 = cpu.AVX2()
 
 //go:noescape
 func vert8AVX2(dst *int16, src *byte, stride int, w *int16, n, cols int)

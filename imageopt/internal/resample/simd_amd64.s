@@ -23,35 +23,6 @@ DATA alphas<>+16(SB)/8, $0x0706070607060706
 DATA alphas<>+24(SB)/8, $0x0f0e0f0e0f0e0f0e
 GLOBL alphas<>(SB), RODATA|NOPTR, $32
 
-// func hasAVX2() bool
-TEXT ·hasAVX2(SB), NOSPLIT, $0-1
-	MOVB $0, ret+0(FP)
-	XORL CX, CX
-	XORL AX, AX
-	CPUID
-	CMPL AX, $7
-	JLT  no
-	MOVL $1, AX
-	XORL CX, CX
-	CPUID
-	ANDL $0x18000000, CX // OSXSAVE, AVX
-	CMPL CX, $0x18000000
-	JNE  no
-	XORL CX, CX
-	XGETBV
-	ANDL $6, AX          // the system keeps XMM and YMM
-	CMPL AX, $6
-	JNE  no
-	MOVL $7, AX
-	XORL CX, CX
-	CPUID
-	SHRL $5, BX
-	ANDL $1, BX
-	MOVB BX, ret+0(FP)
-
-no:
-	RET
-
 // The bytes of rows A and B, in columns that lie OFF from AX, times the weights in
 // Y13, are added to four sums of eight columns.
 #define PAIR(OFF, S0, S1, S2, S3) \
