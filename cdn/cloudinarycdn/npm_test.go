@@ -38,7 +38,9 @@ const up = (file, o) => c.uploader.upload(file, o)
 func TestOfficialClient(t *testing.T) {
 	dir := realtest.NPM(t, "cloudinary")
 	s, ts := newServer(t)
+	s.mu.Lock()
 	s.chunked = true
+	s.mu.Unlock()
 	cmd := exec.Command("node", "-e", npmClient)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	cmd.Env = append(os.Environ(), "TMP_DIR="+t.TempDir(), // the prefix is read when the module is loaded, or never

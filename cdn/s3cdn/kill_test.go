@@ -29,7 +29,7 @@ func TestKilledChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProvider(t, &httptest.Server{URL: os.Getenv("S3CDN_KILL_URL"), Config: &http.Server{}})
-	up, err := cdn.New(p, cdn.Options{Fallback: local, PartSize: 5 << 20, PartWorkers: killWorkers})
+	up, err := cdn.New(p, cdn.Options{Fallback: local, PartSize: 5 << 20, PartWorkers: killWorkers, MaxWait: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

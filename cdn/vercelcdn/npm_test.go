@@ -36,7 +36,9 @@ say(await put('npm/copy.txt', 'x', { ...o, allowOverwrite: false }).catch(e => e
 func TestOfficialClient(t *testing.T) {
 	dir := realtest.NPM(t, "@vercel/blob")
 	s, ts := newServer(t)
+	s.mu.Lock()
 	s.page = 1000
+	s.mu.Unlock()
 	seen := map[string]map[string]string{} // by who and call
 	who := "npm"
 	s.setFault(func(_ http.ResponseWriter, r *http.Request, _ func(http.ResponseWriter)) bool {
