@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,22 +61,21 @@ func viewFill[V any](tags int, value func(i int) V) filler {
 		if err != nil {
 			return nil, 0, err
 		}
-		i := 0
-		load := func(_ context.Context, e *cache.Entry[V]) (V, error) {
-			if tags > 0 {
-				e.DependsOn(fmt.Sprint("team:", i%20_000), fmt.Sprint("region:", i/7%500), "users")
+		if tags == 0 {
+			for i, k := range keys {
+				if err := v.Set(context.Background(), k, value(i)); err != nil {
+					return nil, 0, err
+				}
 			}
-			return value(i), nil
+			return c, v.Len(), nil
 		}
-		for i = range keys {
-			if tags == 0 {
-				err = v.Set(context.Background(), keys[i], value(i))
-			} else {
-				_, err = v.Load(context.Background(), keys[i], load)
-			}
-			if err != nil {
-				return nil, 0, err
-			}
+		report, err := v.Warm(context.Background(), slices.Values(keys), func(_ context.Context, e *cache.Entry[V]) (V, error) {
+			i, err := strconv.Atoi(strings.TrimPrefix(e.Key(), "user:"))
+			e.DependsOn(fmt.Sprint("team:", i%20_000), fmt.Sprint("region:", i/7%500), "users")
+			return value(i), err
+		}, cache.WarmOptions{Concurrency: runtime.GOMAXPROCS(0)})
+		if err = errors.Join(err, report.Err); err != nil {
+			return nil, 0, err
 		}
 		return c, v.Len(), nil
 	}
