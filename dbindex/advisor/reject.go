@@ -16,8 +16,8 @@ const (
 )
 
 const (
-	maxRejections = 16 // against an endless hunt for noise
-	maxSteps      = 3  // changes taken back for one query at once
+	maxRejections = 6 // against an endless hunt for noise
+	maxSteps      = 2 // changes taken back for one query at once
 )
 
 func tooSlow(before, after time.Duration) bool {
