@@ -38,7 +38,7 @@ func ticketWork() advisor.Workload {
 		{Name: "email", Weight: 50, SQL: `SELECT id FROM person WHERE lower(email) = $1`, Args: [][]any{{"person77@example.com"}}},
 		{Name: "title", Weight: 5, SQL: `SELECT id FROM ticket WHERE title ILIKE '%abc123%'`},
 		{Name: "labels", Weight: 5, SQL: `SELECT id FROM ticket WHERE labels @> '{"n": 7}'`},
-		{Name: "mixed", Weight: 5, SQL: `SELECT id FROM ticket ORDER BY owner, opened DESC LIMIT 5`},
+		{Name: "mixed", Weight: 5, SQL: `SELECT id FROM ticket ORDER BY state, opened DESC LIMIT 5`},
 		{Name: "pay", Weight: 5, SQL: `UPDATE ticket SET closed = now() WHERE owner = $1 AND closed IS NULL`, Args: [][]any{{9}}},
 		{Name: "whole", Weight: 1, SQL: `SELECT count(*) FROM person`},
 	}
