@@ -348,7 +348,7 @@ func TestPartsResume(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			u := newUploader(t, s, cdn.Options{Fallback: local, PartSize: partMiB, PartWorkers: workers})
+			u := newUploader(t, s, cdn.Options{Fallback: local, PartSize: partMiB, PartWorkers: workers, MaxWait: -1})
 			f(u)
 			if err := errors.Join(u.Close(), local.Close()); err != nil {
 				t.Fatal(err)
