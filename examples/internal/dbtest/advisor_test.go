@@ -33,12 +33,12 @@ CREATE INDEX person_active_idx ON person (active);`
 func ticketWork() advisor.Workload {
 	return advisor.Workload{
 		{Name: "page", Weight: 100, SQL: `SELECT id, title FROM ticket WHERE owner = $1 ORDER BY opened DESC LIMIT 10`, Args: [][]any{{1}, {500}}},
-		{Name: "open", Weight: 20, SQL: `SELECT id FROM ticket WHERE state = 'open' AND opened > '2026-01-01 02:00' ORDER BY opened LIMIT 50`},
+		{Name: "open", Weight: 20, SQL: `SELECT id FROM ticket WHERE state = 'open' AND opened > '2026-01-01 10:00' ORDER BY opened LIMIT 50`},
 		{Name: "state", Weight: 1, SQL: `SELECT count(*) FROM ticket WHERE state = $1 AND owner = $2`, Args: [][]any{{"open", 3}}},
 		{Name: "email", Weight: 50, SQL: `SELECT id FROM person WHERE lower(email) = $1`, Args: [][]any{{"person77@example.com"}}},
 		{Name: "title", Weight: 5, SQL: `SELECT id FROM ticket WHERE title ILIKE '%abc123%'`},
 		{Name: "labels", Weight: 5, SQL: `SELECT id FROM ticket WHERE labels @> '{"n": 7}'`},
-		{Name: "mixed", Weight: 5, SQL: `SELECT id FROM ticket ORDER BY state, opened DESC LIMIT 5`},
+		{Name: "mixed", Weight: 5, SQL: `SELECT id FROM ticket ORDER BY owner, opened DESC LIMIT 5`},
 		{Name: "pay", Weight: 5, SQL: `UPDATE ticket SET closed = now() WHERE owner = $1 AND closed IS NULL`, Args: [][]any{{9}}},
 		{Name: "whole", Weight: 1, SQL: `SELECT count(*) FROM person`},
 	}
@@ -100,7 +100,8 @@ func testToggle(t *testing.T, db *sql.DB, name string) {
 		t.Fatal(err)
 	}
 	defer tog.Close()
-	a, err := advisor.Advise(t.Context(), tog, ticketWork(), advisor.Options{})
+	// By costs, which are the same on every machine: these tables are too small for times.
+	a, err := advisor.Advise(t.Context(), tog, ticketWork(), advisor.Options{DisableRuns: true})
 	if err != nil {
 		t.Fatal(err)
 	}
