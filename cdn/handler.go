@@ -1,19 +1,22 @@
 package cdn
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"path"
 	"strings"
+	"time"
 )
 
 // ServeHTTP serves objects by key below the path of LocalOptions.URL: GET and HEAD,
 // with ranges and validators, never listing and never running as part of the site
 // (nosniff, a sandbox policy, and attachment for active types). With
 // LocalOptions.SignKey it takes the direct uploads of PresignPut. Promoted keys are
-// redirected (302) to the provider; deleted and unknown ones are 404.
+// redirected (302) to the provider, with LocalOptions.Private to an address of its own
+// PresignGet if it has one; deleted and unknown ones are 404.
 func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -36,13 +39,16 @@ func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.receivePut(w, r, key)
 		return
 	}
+	var left time.Duration // of the permission
 	if l.opts.Private {
-		if _, ok := l.permitted(r, key); !ok {
+		s, ok := l.permitted(r, key)
+		if !ok {
 			l.refuse(w, http.StatusForbidden)
 			return
 		}
+		left = max(time.Until(time.Unix(s.expires, 0)), time.Second)
 	}
-	if to := l.redirect(key); to != "" {
+	if to := l.redirect(r.Context(), key, left); to != "" {
 		h.Set("Cache-Control", "no-cache") // the key may be replaced and be local again
 		http.Redirect(w, r, to, http.StatusFound)
 		return
@@ -78,16 +84,23 @@ func (l *Local) refuse(w http.ResponseWriter, status int) {
 }
 
 // redirect is where a promoted key is to be read, or "". The provider's present
-// address is preferred to the one at the time of promotion.
-func (l *Local) redirect(key string) string {
+// address is preferred to the one at the time of promotion. What may be read for some
+// time only is to be read there by such an address too, where the provider has them.
+func (l *Local) redirect(ctx context.Context, key string, left time.Duration) string {
 	l.mu.Lock()
 	e, p := l.entries[key], l.primary
 	l.mu.Unlock()
 	if e == nil || e.State != stateDone {
 		return ""
 	}
+	ref := Ref{Key: key, Handle: e.Handle}
+	if signer, ok := p.(Presigner); ok && left > 0 {
+		if u, err := signer.PresignGet(ctx, ref, left); err == nil {
+			return u
+		}
+	}
 	if p != nil {
-		if u, err := p.URL(Ref{Key: key, Handle: e.Handle}); err == nil {
+		if u, err := p.URL(ref); err == nil {
 			return u
 		}
 	}

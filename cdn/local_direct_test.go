@@ -1,7 +1,9 @@
 package cdn_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -151,5 +153,44 @@ func TestLocalDirectUploadIsPromoted(t *testing.T) {
 	}
 	if b, _ := m.Bytes("k.txt"); string(b) != "hello" {
 		t.Errorf("the provider has %q", b)
+	}
+}
+
+// signing is a provider whose objects are private.
+type signing struct{ *cdntest.Memory }
+
+func (signing) PresignPut(context.Context, cdn.PresignRequest) (cdn.DirectUpload, error) {
+	return cdn.DirectUpload{}, errors.ErrUnsupported
+}
+
+func (signing) PresignGet(_ context.Context, ref cdn.Ref, expiry time.Duration) (string, error) {
+	return fmt.Sprintf("https://private.example/%s?for=%v", ref.Key, expiry.Round(time.Minute)), nil
+}
+
+// TestLocalPrivatePromoted: who may read a private object for some time may do so after
+// its promotion, and nobody else is told where it is.
+func TestLocalPrivatePromoted(t *testing.T) {
+	var down outage
+	down.on.Store(true)
+	local := newLocal(t, cdn.LocalOptions{SignKey: signKey, Private: true})
+	u := newUploader(t, signing{&cdntest.Memory{Fault: down.fault}}, cdn.Options{Fallback: local})
+	upload(t, u, "x.png", png, cdn.UploadOptions{Key: "k.png"})
+	address, err := local.PresignGet(t.Context(), cdn.Ref{Key: "k.png"}, 20*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := serve(local, "GET", address, ""); w.Code != http.StatusOK {
+		t.Fatalf("GET before the promotion = %d", w.Code)
+	}
+	down.on.Store(false)
+	if n, err := u.Promote(t.Context()); n != 1 || err != nil {
+		t.Fatalf("Promote = %d, %v", n, err)
+	}
+	w := serve(local, "GET", address, "")
+	if want := "https://private.example/k.png?for=20m0s"; w.Code != http.StatusFound || w.Header().Get("Location") != want {
+		t.Errorf("GET after it = %d to %q; want %q", w.Code, w.Header().Get("Location"), want)
+	}
+	if w := serve(local, "GET", "/k.png", ""); w.Code != http.StatusForbidden || w.Header().Get("Location") != "" {
+		t.Errorf("GET without a signature = %d to %q", w.Code, w.Header().Get("Location"))
 	}
 }
