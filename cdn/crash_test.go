@@ -426,8 +426,8 @@ func crashOnce(t *testing.T, dir, url string, seed uint64, gullible bool, life t
 			keys[key] = l
 		}
 		switch what {
-		case "cut": // may be left where there was nothing, by an upload that was killed
-			if l.acked == "-" {
+		case "cut": // may be left where there was nothing, by an upload that was killed,
+			if l.acked == "-" || l.maybe["-"] { // also where a delete took effect that nobody acknowledged
 				l.maybe[sum] = true
 			}
 		case "try":
