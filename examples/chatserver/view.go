@@ -70,7 +70,7 @@ func fillTables(t map[string][]perfpage.Row, s snapshot) {
 		row("strategies", "", c.Name, percent(c.HitRate), c.Hits, c.Misses, c.Stale, c.AverageResponseTime)
 	}
 	for _, u := range s.Resilience.Upstreams {
-		row("breakers", map[string]string{"closed": "ok", "half-open": "warn", "open": "bad"}[u.Breaker], u.Name, u.Breaker, u.Calls, u.Retries, u.Rejected)
+		row("breakers", map[string]string{"closed": "ok", "half_open": "warn", "open": "bad"}[u.Breaker], u.Name, u.Breaker, u.Calls, u.Retries, u.Rejected)
 	}
 	for _, x := range s.Database.Statements {
 		row("statements", "", x.Name, x.Queries, percent(share(x.Seconds, s.Database.Seconds)), 1000*share(x.Seconds, float64(x.Queries)))
