@@ -84,7 +84,7 @@ func adviseAll(t *testing.T, s server, w world, work advisor.Workload, fk []stri
 		t.Fatal(err)
 	}
 	defer h.Close()
-	o := advisor.Options{MaxBytes: 238 << 20} // beside the foreign keys' indexes, and built with less memory in the race
+	o := advisor.Options{MaxBytes: 236 << 20} // beside the foreign keys' indexes, and built with less memory in the race
 	a, err := advisor.Advise(t.Context(), h, work, o)
 	if err != nil {
 		t.Fatal(err)
