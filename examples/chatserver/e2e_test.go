@@ -149,6 +149,32 @@ func testInvalidation(s *service) {
 			s.t.Fatalf("profile shows %+v; want the conversation just posted to", u.Recent[0])
 		}
 	}
+	if !s.app.cfg.off["cache"] {
+		testWhatStays(s, user, conv)
+	}
+}
+
+// testWhatStays posts a message and expects what it does not change to be served from
+// memory: the pages before the newest, and the user.
+func testWhatStays(s *service, user string, conv store.Conversation) {
+	pages := "/api/conversations/" + conv.ID + "/messages?limit=2"
+	var newest, older page
+	s.get(pages, 200, &newest)
+	asked := func() (n int64) {
+		s.get(pages+"&before="+newest.Next, 200, &older)
+		s.get("/api/usage/daily?user="+user, 200, nil) // asks for the user
+		for _, c := range s.app.store.Calls() {
+			if c.Name == "page" || c.Name == "user" || c.Name == "conversation" {
+				n += c.Queries
+			}
+		}
+		return n
+	}
+	before := asked()
+	s.post("/api/conversations/"+conv.ID+"/messages", map[string]any{"content": "one more"}, 200, nil)
+	if after := asked(); after != before {
+		s.t.Errorf("%d queries for what a message does not change", after-before)
+	}
 }
 
 func testAsk(s *service) {
