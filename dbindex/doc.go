@@ -40,7 +40,7 @@
 //
 // # Cost
 //
-// Writing one index is linear in its text: under a microsecond and 6 allocations for
+// Writing one index is linear in its text: about a microsecond and 6 allocations for
 // one of the chat application (BenchmarkIndexSQL). [Diff] sorts; [Lint] compares each
 // pair of indexes, so its time grows with the square of their number. A program that
 // diffs, lints and writes files grows by 0.69 MB with debug information, by 0.96 MB when it

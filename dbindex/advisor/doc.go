@@ -41,7 +41,7 @@
 //
 // # Cost
 //
-// A search asks for some thousand plans, a fraction of a millisecond each: about 3800 for
+// A search asks for some thousand plans, a fraction of a millisecond each: about 4700 for
 // the 32 queries of TestBars in examples/versus/advice. A Toggle also builds each
 // candidate, some hundred; [Options].Shortlist leaves it some dozen. Before that it runs
 // each query two times. Verify runs the workload twelve times, as often again for each
