@@ -30,20 +30,28 @@ func openSession(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options) 
 	return a, a.open(ctx, &a.ctl)
 }
 
-// open takes a connection from the pool.
-func (a *session) open(ctx context.Context, conn **sql.Conn) (err error) {
-	if *conn, err = a.db.Conn(ctx); err != nil {
+// open takes a connection from the pool. Without one, conn stays as it is: a closed
+// one answers with errors, where none at all would panic.
+func (a *session) open(ctx context.Context, conn **sql.Conn) error {
+	c, err := a.db.Conn(ctx)
+	if err != nil {
 		return fmt.Errorf("dbindex/live: connect: %w", err)
 	}
+	*conn = c
 	return nil
 }
 
 // lost replaces a ctl whose session on the server is gone, and the lock with it; it
-// reports whether it did.
+// reports whether it did. That ctx has ended says nothing about the session, which
+// is kept: it may hold the lock yet.
 func (a *session) lost(ctx context.Context) (bool, error) {
 	if answers(ctx, a.ctl) {
 		return false, nil
 	}
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("dbindex/live: %w", err)
+	}
+	_ = a.ctl.Raw(func(any) error { return errBadConn }) // nor may the pool have it, with the lock
 	_ = a.ctl.Close()
 	return true, a.open(ctx, &a.ctl)
 }
