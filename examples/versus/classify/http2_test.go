@@ -195,6 +195,13 @@ func http2Rows(t *testing.T) []row {
 		with("closed within the content", "RFC 9113, 5.4: without GOAWAY or END_STREAM", "EOF", is(resilience.ClassUnavailable, "", retry|counts|variant), mid),
 		{"server of HTTP/1.1", "RFC 9113, 3.4: an invalid preface", "HTTP/1.1", inside, func(t *testing.T) error {
 			return trip(t, &http2.Transport{}, listen(t, func(c net.Conn) {
+				_, _ = io.CopyN(io.Discard, c, int64(len(http2.ClientPreface)))
+				// An answer before the request would leave it without a connection, which is another error.
+				for f, r := http2.Frame(nil), http2.NewFramer(nil, c); ; {
+					if f, _ = r.ReadFrame(); f == nil || f.Header().Type == http2.FrameHeaders {
+						break
+					}
+				}
 				_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 				_, _ = io.Copy(io.Discard, c)
 			}))
