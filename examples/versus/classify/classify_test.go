@@ -63,6 +63,10 @@ func (s *score) check(t *testing.T, group string, rows []row) {
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			err := r.make(t)
+			for try := 1; try < 3 && (err == nil || !strings.Contains(err.Error(), r.text)); try++ {
+				t.Logf("provoked %v; once more", err) // on a busy machine a fault may come at another moment
+				err = r.make(t)
+			}
 			if err == nil || !strings.Contains(err.Error(), r.text) {
 				t.Fatalf("provoked %v; want an error with %q", err, r.text)
 			}
