@@ -31,3 +31,30 @@ func Constant(ctx context.Context, perSecond float64, measure time.Duration, act
 	wg.Wait()
 	return samples
 }
+
+// Saturate lets workers act one action after the other, without a pause, for a while:
+// a closed load, which shows how much a service can do. It returns when all have ended.
+func Saturate(ctx context.Context, workers int, measure time.Duration, act func(ctx context.Context, worker int) Outcome) []Sample {
+	var mu sync.Mutex
+	var samples []Sample
+	var wg sync.WaitGroup
+	start := time.Now()
+	for worker := range workers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				begin := time.Now()
+				after := begin.Sub(start)
+				if after >= measure {
+					return
+				}
+				out := act(ctx, worker)
+				took := time.Since(begin)
+				mu.Lock()
+				samples = append(samples, Sample{Outcome: out, At: after, Latency: took, Service: took})
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return samples
+}

@@ -37,6 +37,7 @@ type Outcome struct {
 	Class    string // such as "page" or "upload"
 	Status   int    // of HTTP, 0 without an answer
 	Right    bool   // the answer is what it has to be
+	Stale    bool   // it is not, but was before a write that was acknowledged
 	Degraded bool   // it is an answer, but a lesser one on purpose
 }
 

@@ -99,15 +99,48 @@ func TestSlowServiceIsNotExcused(t *testing.T) {
 	})
 }
 
+// TestSummaryBound: the exact bounds, and one bad answer more is never a lower one.
 func TestSummaryBound(t *testing.T) {
 	for _, c := range []struct {
 		n, good int
 		want    float64
-	}{{0, 0, 1}, {3000, 3000, 0.001}, {10_000, 9_990, 0.001 + 1.96*math.Sqrt(0.001*0.999/10_000)}} {
-		if got := (load.Summary{N: c.n, Good: c.good}).Bound(); math.Abs(got-c.want) > 1e-9 {
+	}{{0, 0, 1}, {10, 0, 1}, {3000, 3000, 0.000998}, {3000, 2999, 0.00158}, {100, 90, 0.1637}, {10_000, 9_990, 0.001696}, {20_000, 2_000, 0.9035}} {
+		if got := (load.Summary{N: c.n, Good: c.good}).Bound(); math.Abs(got-c.want) > 0.005*c.want {
 			t.Errorf("Bound(%d of %d) = %v; want %v", c.good, c.n, got, c.want)
 		}
 	}
+	for bad, last := 0, 0.0; bad < 200; bad++ {
+		b := (load.Summary{N: 9250, Good: 9250 - bad}).Bound()
+		if b <= last {
+			t.Errorf("with %d bad answers the bound is %v, with one less %v", bad, b, last)
+		}
+		last = b
+	}
+}
+
+// TestSummaryStale: a stale answer is not good, and is counted if it came in time.
+func TestSummaryStale(t *testing.T) {
+	s := load.Summarize([]load.Sample{
+		{Outcome: load.Outcome{Stale: true}, Latency: time.Second},
+		{Outcome: load.Outcome{Stale: true}, Latency: 2 * time.Second},
+		{Outcome: load.Outcome{Right: true}, Latency: time.Second},
+	}, 0, time.Second, nil)
+	if s.N != 3 || s.Good != 1 || s.Stale != 1 {
+		t.Errorf("%+v; want one good, one stale in time", s)
+	}
+}
+
+// TestSaturate: each worker acts again as soon as it may, until the time is over.
+func TestSaturate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		samples := load.Saturate(t.Context(), 4, time.Second, func(context.Context, int) load.Outcome {
+			time.Sleep(10 * time.Millisecond)
+			return load.Outcome{Right: true}
+		})
+		if s := load.Summarize(samples, 0, time.Second, nil); s.N != 400 || s.Good != 400 || s.P50 != 10*time.Millisecond {
+			t.Errorf("%+v; want 400 answers of 10 ms", s)
+		}
+	})
 }
 
 // TestPopularity: the shares are those of the law, and the hot set drifts by a third.

@@ -15,6 +15,7 @@ func (s Sample) Good() bool { return s.Right && s.Latency < Objective }
 // Summary is what a set of samples comes to.
 type Summary struct {
 	N, Good, Degraded int
+	Stale             int // in time, and good if it were not stale
 	PerSecond         float64
 	P50, P95, P99     time.Duration
 }
@@ -25,18 +26,36 @@ func (s Summary) GoodShare() float64 { return float64(s.Good) / float64(max(s.N,
 // DegradedShare is the share of degraded answers, 0 to 1.
 func (s Summary) DegradedShare() float64 { return float64(s.Degraded) / float64(max(s.N, 1)) }
 
-// Bound is a 95 % bound on the true share of bad answers: by the rule of three if none
-// was seen, else by the normal approximation.
+// Bound is what the true share of bad answers exceeds with a probability of 5 % at most:
+// the exact bound of Clopper and Pearson, which is the rule of three if none was seen.
 func (s Summary) Bound() float64 {
-	if s.N == 0 {
+	bad := s.N - s.Good
+	low, high := float64(bad)/float64(max(s.N, 1)), 1.0
+	if s.N == 0 || bad == s.N {
 		return 1
 	}
-	n, bad := float64(s.N), float64(s.N-s.Good)
-	if bad == 0 {
-		return min(3/n, 1)
+	for range 50 {
+		p := (low + high) / 2
+		if atMost(bad, s.N, p) > 0.05 {
+			low = p
+		} else {
+			high = p
+		}
 	}
-	p := bad / n
-	return min(p+1.96*math.Sqrt(p*(1-p)/n), 1)
+	return high
+}
+
+// atMost is the probability of k or fewer bad ones among n, each of which is bad with
+// the probability p, at least k/n and less than 1.
+func atMost(k, n int, p float64) float64 {
+	lg := func(x int) float64 { v, _ := math.Lgamma(float64(x) + 1); return v }
+	term := math.Exp(lg(n) - lg(k) - lg(n-k) + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
+	sum := 0.0
+	for ; k >= 0 && term > 1e-12; k-- { // from the largest term down
+		sum += term
+		term *= float64(k) / float64(n-k+1) * (1 - p) / p
+	}
+	return sum
 }
 
 // Summarize counts the samples from one moment to another that keep accepts; nil
@@ -50,6 +69,9 @@ func Summarize(samples []Sample, from, to time.Duration, keep func(Sample) bool)
 		s.N++
 		if x.Good() {
 			s.Good++
+		}
+		if x.Stale && x.Latency < Objective {
+			s.Stale++
 		}
 		if x.Degraded {
 			s.Degraded++
