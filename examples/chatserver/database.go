@@ -18,7 +18,7 @@ import (
 const indexAge = 10 * time.Second
 
 func (a *app) databaseFigures(ctx context.Context, now, base totals) databaseFigures {
-	f := databaseFigures{Kind: "SQLite", Indexes: a.indexUse(ctx), Statements: statementFigures(now.database, base.database)}
+	f := databaseFigures{Kind: "SQLite", Indexes: a.indexUse(ctx), Wait: (now.poolWait - base.poolWait).Seconds(), Statements: statementFigures(now.database, base.database)}
 	for _, x := range f.Statements {
 		f.Queries += x.Queries
 		f.Seconds += x.Seconds

@@ -25,6 +25,7 @@
 //	DATABASE_URL       postgres://… instead of SQLite (tables go into the schema perfblocks_chat)
 //	REDIS_URL          redis://… as the cache's second level
 //	CDN_PROVIDER       cloudinary, s3, vercel or local, with the variables of package cdnenv
-//	DEBUG_TOKEN        lets DELETE /debug/performance come from elsewhere than loopback
+//	DEBUG_TOKEN        lets DELETE /debug/performance and the page's switches come from elsewhere than
+//	                   loopback, with Authorization: Bearer TOKEN
 //	GOMEMLIMIT         memory limit, as for every Go program
 package main

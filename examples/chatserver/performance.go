@@ -38,6 +38,7 @@ type totals struct {
 	ttlHits    uint64 // of the baseline's map
 	ttlMisses  uint64
 	database   []store.Calls
+	poolWait   time.Duration
 }
 
 // upstream is a service that others run, as the page shows it.
@@ -69,7 +70,7 @@ func (a *app) totals() totals {
 		c := a.routes.get(name)
 		t.routes[name] = routeTotals{c.latency.Snapshot(), c.errors.Load(), c.good.Load()}
 	}
-	t.database = a.store.Calls()
+	t.database, t.poolWait = a.store.Calls(), a.store.DB().Stats().WaitDuration
 	t.ttlHits, t.ttlMisses = a.ttl.counts()
 	return t
 }
@@ -111,6 +112,8 @@ type routeFigures struct {
 
 type cacheFigures struct {
 	HitRate             float64           `json:"hitRate"`
+	Hits                uint64            `json:"hits"`
+	Misses              uint64            `json:"misses"`
 	AverageResponseTime float64           `json:"averageResponseTimeMs"`
 	Entries             int64             `json:"entries"`
 	Bytes               int64             `json:"bytes"`
@@ -177,6 +180,7 @@ type databaseFigures struct {
 	Kind       string            `json:"kind"`
 	Queries    int64             `json:"queries"`
 	Seconds    float64           `json:"seconds"`
+	Wait       float64           `json:"waitSeconds"` // of Seconds, for a connection of the pool
 	Statements []statementFigure `json:"statements"`
 	Indexes    []indexUse        `json:"indexes"`
 	Note       string            `json:"note"`
@@ -250,9 +254,9 @@ func (a *app) snapshot(ctx context.Context) snapshot {
 
 func (a *app) cacheFigures(now, base totals) cacheFigures {
 	c := now.cache.Sub(base.cache)
-	f := cacheFigures{HitRate: c.HitRatio(), AverageResponseTime: ms(c.MeanResponse()), Entries: c.Entries, Bytes: c.Bytes, MaxBytes: cacheBytes}
+	f := cacheFigures{HitRate: c.HitRatio(), Hits: c.Hits, Misses: c.Misses, AverageResponseTime: ms(c.MeanResponse()), Entries: c.Entries, Bytes: c.Bytes, MaxBytes: cacheBytes}
 	if hits, misses := now.ttlHits-base.ttlHits, now.ttlMisses-base.ttlMisses; a.ttl != nil {
-		f.HitRate = share(float64(hits), float64(hits+misses))
+		f.Hits, f.Misses, f.HitRate = hits, misses, share(float64(hits), float64(hits+misses))
 	}
 	for _, name := range slices.Sorted(maps.Keys(now.strategies)) {
 		s := now.strategies[name].Sub(base.strategies[name])

@@ -116,7 +116,7 @@ func (a *app) guardRequests(next http.Handler) (http.Handler, error) {
 	m, err := resiliencehttp.NewMiddleware(resiliencehttp.MiddlewareOptions{
 		Name: "chat", Timeout: requestTimeout, Shed: &resiliencehttp.ShedOptions{}, Logger: a.log,
 		Exempt: func(r *http.Request) bool {
-			return strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/healthz" || r.URL.Path == "/metrics"
+			return strings.HasPrefix(r.URL.Path, "/debug/") || r.URL.Path == "/api/debug/performance" || r.URL.Path == "/healthz" || r.URL.Path == "/metrics"
 		},
 		Disabled: a.cfg.off["resilience"],
 	})
