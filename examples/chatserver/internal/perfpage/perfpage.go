@@ -65,7 +65,7 @@ type Page struct {
 
 	mu      sync.Mutex
 	last    View                   // guarded by mu
-	full    []byte                 // guarded by mu; last as an SSE event, for a new viewer
+	full    []byte                 // guarded by mu; last as an SSE event, nil before a viewer needs it
 	points  map[string][][]float64 // guarded by mu; per chart the last history rows [t, line…]
 	viewers map[chan []byte]struct{}
 	closed  bool
@@ -100,12 +100,11 @@ func (p *Page) Run(ctx context.Context) {
 func (p *Page) step(v View) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	full, err1 := sse(v)
-	event, err2 := sse(changed(p.last, v))
-	if err1 != nil || err2 != nil {
+	event, err := sse(changed(p.last, v))
+	if err != nil {
 		return // a NaN in Points; the next second comes soon
 	}
-	p.last, p.full = v, full
+	p.last, p.full = v, nil
 	for id, lines := range v.Points {
 		rows := append(p.points[id], append([]float64{float64(v.Time)}, lines...))
 		p.points[id] = rows[max(len(rows)-history, 0):]
@@ -200,6 +199,9 @@ func (p *Page) Events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.viewers[c] = struct{}{}
+	if p.full == nil { // once for all who come in this second
+		p.full, _ = sse(p.last) // which could be written when it was taken
+	}
 	first := p.full
 	p.mu.Unlock()
 	defer func() {
