@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -135,7 +134,7 @@ func pageLoad(ctx context.Context, host string) (took time.Duration, by string, 
 		args = append(args, "--no-sandbox")
 	}
 	cmd := exec.CommandContext(ctx, chromium, append(args, "http://"+l.ln.Addr().String()+"/")...)
-	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
+	cmd.WaitDelay = 5 * time.Second // its helpers may hold on to what it was given
 	if err := cmd.Run(); err != nil {
 		return 0, "", fmt.Errorf("chromium: %w", err)
 	}

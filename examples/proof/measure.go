@@ -34,14 +34,28 @@ type plan struct {
 	limit   int64 // of the memory, in bytes
 	seed    uint64
 	faults  bool
+	search  bool // only the share of good answers is looked for
+}
+
+// forMode is p as that mode is measured.
+func (p plan) forMode(m mode) plan {
+	if m.side {
+		p.warmup, p.measure = min(p.warmup, 12*time.Second), p.measure/2
+	}
+	if m.zipf > 0 {
+		p.zipf = m.zipf
+	}
+	return p
 }
 
 // result is what one mode came to.
 type result struct {
 	Mode      string                  `json:"mode"`
 	Users     int                     `json:"users"`
-	All       load.Summary            `json:"all"`     // uploads apart
-	Uploads   load.Summary            `json:"uploads"` // they have their own latencies
+	Seconds   float64                 `json:"seconds"`  // that were measured
+	Answered  int                     `json:"answered"` // answers while the figures of the service were counted
+	All       load.Summary            `json:"all"`      // uploads apart
+	Uploads   load.Summary            `json:"uploads"`  // they have their own latencies
 	Classes   map[string]load.Summary `json:"classes"`
 	HitRate   float64                 `json:"hitRate"`
 	Queries   int64                   `json:"queries"`
@@ -57,31 +71,32 @@ type result struct {
 	Image     int64                   `json:"imageBytes"`   // of the photos at 640 px
 	PageLoad  time.Duration           `json:"pageLoad"`     // over a throttled link; 0: not measured
 	Loader    string                  `json:"pageLoadedBy"` // chromium, or this program
-	PageCPU   float64                 `json:"pageCPU"`      // share of a core for 50 viewers of the live page; 0: not measured
+	IdleCPU   float64                 `json:"idleCPU"`      // share of a core when nothing happens; 0: not measured
+	PageCPU   float64                 `json:"pageCPU"`      // how much more 50 viewers of the live page take
 	Died      bool                    `json:"died"`
 	Notes     []string                `json:"notes,omitempty"`
 
 	samples []load.Sample
+	hits    []float64 // the hit rate of each second, in percent
 	idle    int64
 }
 
 // run measures one mode.
 func (p plan) run(ctx context.Context, m mode) (r result, err error) {
-	r = result{Mode: m.name, Users: p.users}
+	p = p.forMode(m)
+	r = result{Mode: m.name, Users: p.users, Seconds: p.measure.Seconds()}
 	dir, err := os.MkdirTemp(p.out, m.name+"-")
 	if err != nil {
 		return r, err
 	}
-	defer func() {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, "objects")), os.RemoveAll(filepath.Join(dir, "files")))
-	}()
+	defer func() { err = errors.Join(err, keepLog(dir)) }()
 	s, err := startServer(ctx, p.bin, dir, p.limit, m.args()...)
 	if err != nil {
 		return r, err
 	}
-	defer func() {
-		if e := s.stop(); e != nil && !r.Died {
-			err = errors.Join(err, e)
+	defer func() { // what was measured stands, however the service ends
+		if e := s.stop(); e != nil {
+			r.Notes = append(r.Notes, "end: "+e.Error())
 		}
 	}()
 	if r.idle, err = s.mem.used(); err != nil {
@@ -94,8 +109,23 @@ func (p plan) run(ctx context.Context, m mode) (r result, err error) {
 		r.Notes = append(r.Notes, "the service ended during the run")
 		return r, ctx.Err()
 	}
-	p.settle(ctx, s, us, &r)
+	if !p.search {
+		p.settle(ctx, s, us, &r)
+	}
 	return r, ctx.Err()
+}
+
+// keepLog removes the data that a mode has left in dir. A log without a line goes too.
+func keepLog(dir string) error {
+	list, err := os.ReadDir(dir)
+	errs := []error{err}
+	for _, f := range list {
+		if info, err := f.Info(); err != nil || f.Name() != "log" || info.Size() == 0 {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, f.Name())))
+		}
+	}
+	os.Remove(dir) // fails if the log is still there, and is to
+	return errors.Join(errs...)
 }
 
 // load lets the users at the service while the script plays.
@@ -105,15 +135,18 @@ func (p plan) load(ctx context.Context, s *server, us *users, r *result) {
 	measuring, stop := context.WithCancel(ctx)
 	defer side.Wait()
 	defer stop()
+	var notes []string
+	var last history
 	side.Go(func() {
 		if !wait(measuring, p.warmup) {
 			return
 		}
 		if err := s.zero(ctx); err != nil {
-			r.Notes = append(r.Notes, "zero: "+err.Error())
+			notes = append(notes, "zero: "+err.Error())
 		}
+		side.Go(func() { last.watch(measuring, s, zero) })
 		if p.faults {
-			r.Notes = append(r.Notes, play(measuring, s, script(p.limit), zero, p.measure)...)
+			notes = append(notes, play(measuring, s, script(p.limit), zero, p.measure)...)
 		}
 	})
 	var use memoryUse
@@ -129,11 +162,19 @@ func (p plan) load(ctx context.Context, s *server, us *users, r *result) {
 	}, us.visit)
 	stop()
 	side.Wait()
-	if f, err := s.figures(ctx); err == nil {
-		r.HitRate, r.Queries, r.DBSeconds, r.DB = f.Cache.HitRate, f.Database.Queries, f.Database.Seconds, f.Database.Statements
-		r.FellBack = f.CDN.Fallback
-	} else {
-		r.Notes = append(r.Notes, "figures: "+err.Error())
+	r.Notes = append(r.Notes, notes...)
+	until := p.measure + time.Minute
+	f, err := s.figures(ctx)
+	if err != nil {
+		f, until = last.figures, last.at
+		r.Notes = append(r.Notes, fmt.Sprintf("hits and database are those of the first %.0f s: %v", max(until, 0).Seconds(), err))
+	}
+	r.HitRate, r.Queries, r.DBSeconds, r.DB = f.Cache.HitRate, f.Database.Queries, f.databaseSeconds(), f.Database.Statements
+	r.FellBack, r.hits = f.CDN.Fallback, last.hits
+	for _, x := range r.samples {
+		if x.Status != 0 && x.At >= 0 && x.At+x.Latency <= until {
+			r.Answered++
+		}
 	}
 	use.Idle = r.idle
 	r.Memory = use
@@ -143,9 +184,8 @@ func (p plan) load(ctx context.Context, s *server, us *users, r *result) {
 }
 
 func (p plan) summarize(r *result) {
-	uploads := func(x load.Sample) bool { return x.Class == "upload" }
-	r.All = load.Summarize(r.samples, 0, p.measure, func(x load.Sample) bool { return !uploads(x) })
-	r.Uploads = load.Summarize(r.samples, 0, p.measure, uploads)
+	r.All = load.Summarize(r.samples, 0, p.measure, notUpload)
+	r.Uploads = load.Summarize(r.samples, 0, p.measure, func(x load.Sample) bool { return !notUpload(x) })
 	r.Classes = map[string]load.Summary{}
 	for _, x := range r.samples {
 		if _, ok := r.Classes[x.Class]; !ok {
@@ -153,6 +193,9 @@ func (p plan) summarize(r *result) {
 		}
 	}
 }
+
+// notUpload is what the latencies are of: uploads have their own.
+func notUpload(x load.Sample) bool { return x.Class != "upload" }
 
 // settle waits until nothing is pending, reads every upload again, and looks at what
 // the pages of the service weigh.
@@ -187,8 +230,10 @@ func (p plan) settle(ctx context.Context, s *server, us *users, r *result) {
 	}
 	var err error
 	if us.mode.name == "all" {
-		if r.PageCPU, err = pageCPU(ctx, s); err != nil {
+		if r.IdleCPU, r.PageCPU, err = pageCPU(ctx, s); err != nil {
 			r.Notes = append(r.Notes, "page CPU: "+err.Error())
+		} else {
+			r.Notes = append(r.Notes, fmt.Sprintf("%.2f %% of a core when nothing happens, %.2f %% more with %d viewers of the live page", 100*r.IdleCPU, 100*r.PageCPU, viewers))
 		}
 	}
 	if r.PageLoad, r.Loader, err = pageLoad(ctx, strings.TrimPrefix(s.url, "http://")); err != nil {

@@ -93,7 +93,15 @@ func (m *meter) close() error {
 	if m.group == "" {
 		return nil
 	}
-	return os.Remove(m.group)
+	err := os.Remove(m.group)
+	for range 20 { // busy for a moment after its last process has ended
+		if err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		err = os.Remove(m.group)
+	}
+	return err
 }
 
 // field reads the number behind a word that begins a line.

@@ -15,7 +15,9 @@ type mode struct {
 	name    string
 	off     []string // blocks that pass through
 	base    bool     // with what competent hands add first
-	uniform bool     // users are equally busy and write half of the time
+	zipf    float64  // exponent of the popularity, 0 for that of the run
+	side    bool     // measured for half of the time
+	adverse bool     // users are equally busy, write half of the time, and send no pictures
 }
 
 // args are the service's flags.
@@ -29,22 +31,31 @@ func (m mode) args() []string {
 	return []string{"-off", strings.Join(m.off, ",")}
 }
 
-// modes are those of a short run, or all.
-func modes(full bool) []mode {
-	off := mode{name: "off", off: blocks()}
-	fk := mode{name: "fk", base: true}
-	all := mode{name: "all"}
-	if !full {
-		return []mode{off, fk, all}
-	}
-	out := []mode{off, fk}
+// mainModes are those that every run compares.
+func mainModes() []mode {
+	return []mode{{name: "off", off: blocks()}, {name: "fk", base: true}, {name: "all"}}
+}
+
+// sideModes are what a full run measures besides: the popularity that is less uneven,
+// each block alone, and all but one.
+func sideModes() []mode {
+	out := []mode{{name: "fk-zipf-0.8", base: true, zipf: 0.8, side: true}, {name: "all-zipf-0.8", zipf: 0.8, side: true}}
 	for _, b := range blocks() {
-		out = append(out, mode{name: "only-" + b, off: slices.DeleteFunc(blocks(), func(x string) bool { return x == b })})
+		out = append(out, mode{name: "only-" + b, side: true, off: slices.DeleteFunc(blocks(), func(x string) bool { return x == b })})
 	}
 	for _, b := range blocks() {
-		out = append(out, mode{name: "no-" + b, off: []string{b}})
+		out = append(out, mode{name: "no-" + b, side: true, off: []string{b}})
 	}
-	return append(out, all,
-		mode{name: "adverse-fk", base: true, uniform: true},
-		mode{name: "adverse-all", uniform: true})
+	return out
+}
+
+// adverseModes are those of a load that the blocks cannot help with. Plain has the
+// indexes of all and no other block, so that both do the same work: the map of fk
+// spares work by stale answers.
+func adverseModes() []mode {
+	return []mode{
+		{name: "adverse-fk", base: true, adverse: true},
+		{name: "adverse-plain", off: slices.DeleteFunc(blocks(), func(x string) bool { return x == "dbindex" }), adverse: true},
+		{name: "adverse-all", adverse: true},
+	}
 }

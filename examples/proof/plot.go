@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"html"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,18 +72,18 @@ func plotSVG(title, unit string, lines []line, faults []fault) string {
 func overTime(r result, measure time.Duration, figure func(load.Summary) float64) line {
 	l := line{name: r.Mode}
 	for at := time.Duration(0); at+time.Second <= measure; at += time.Second {
-		l.values = append(l.values, figure(load.Summarize(r.samples, at, at+time.Second, nil)))
+		l.values = append(l.values, figure(load.Summarize(r.samples, at, at+time.Second, notUpload)))
 	}
 	return l
 }
 
-// plots writes latency and good answers over time of the first three modes and returns
-// the paths.
+// plots writes latency, good answers and hit rate over time of the main modes, or of
+// the only one, and returns the paths.
 func plots(dir string, results []result, p plan) ([]string, error) {
-	shown := results[:min(len(results), 2)]
+	var shown []result
 	for _, r := range results {
-		if r.Mode == "all" {
-			shown = append(shown[:len(shown):len(shown)], r)
+		if len(results) == 1 || slices.ContainsFunc(mainModes(), func(m mode) bool { return m.name == r.Mode }) {
+			shown = append(shown, r)
 		}
 	}
 	var faults []fault
@@ -88,24 +91,23 @@ func plots(dir string, results []result, p plan) ([]string, error) {
 		faults = script(p.limit)
 	}
 	var paths []string
-	for _, plot := range []struct {
-		file, title, unit string
-		figure            func(load.Summary) float64
-	}{
-		{"latency.svg", "p99 of the latency, by second in which the answer was wanted", "ms", func(s load.Summary) float64 { return ms(s.P99) }},
-		{"good.svg", "share of good answers, by second", "%", func(s load.Summary) float64 { return 100 * s.GoodShare() }},
-	} {
+	write := func(file, title, unit string, of func(result) line) error {
 		var lines []line
 		for _, r := range shown {
-			lines = append(lines, overTime(r, p.measure, plot.figure))
+			lines = append(lines, of(r))
 		}
-		path := dir + "/" + plot.file
-		if err := os.WriteFile(path, []byte(plotSVG(plot.title, plot.unit, lines, faults)), 0o644); err != nil {
-			return paths, err
-		}
+		path := filepath.Join(dir, file)
 		paths = append(paths, path)
+		return os.WriteFile(path, []byte(plotSVG(title, unit, lines, faults)), 0o644)
 	}
-	return paths, nil
+	return paths, errors.Join(
+		write("latency.svg", "p99 of the latency, uploads apart, by second in which the answer was wanted", "ms", func(r result) line {
+			return overTime(r, p.measure, func(s load.Summary) float64 { return ms(s.P99) })
+		}),
+		write("good.svg", "share of good answers, by second", "%", func(r result) line {
+			return overTime(r, p.measure, func(s load.Summary) float64 { return 100 * s.GoodShare() })
+		}),
+		write("hits.svg", "hit rate, by second", "%", func(r result) line { return line{name: r.Mode, values: r.hits} }))
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -118,6 +118,8 @@ type statement struct {
 type figures struct {
 	Cache struct {
 		HitRate float64 `json:"hitRate"`
+		Hits    uint64  `json:"hits"`
+		Misses  uint64  `json:"misses"`
 	} `json:"cache"`
 	CDN struct {
 		Fallback uint64 `json:"fallback"`
@@ -127,12 +129,17 @@ type figures struct {
 	Database struct {
 		Queries    int64       `json:"queries"`
 		Seconds    float64     `json:"seconds"`
+		Wait       float64     `json:"waitSeconds"`
 		Statements []statement `json:"statements"`
 	} `json:"database"`
 }
 
+// databaseSeconds is how long the database worked: the queries' time without what they
+// waited for a connection, which a service that is overloaded has without bound.
+func (f figures) databaseSeconds() float64 { return max(f.Database.Seconds-f.Database.Wait, 0) }
+
 func (s *server) figures(ctx context.Context) (f figures, err error) {
-	body, err := s.call(ctx, http.MethodGet, "/api/debug/performance")
+	body, err := s.call(ctx, http.MethodGet, "/debug/performance")
 	if err == nil {
 		err = json.Unmarshal(body, &f)
 	}

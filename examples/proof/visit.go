@@ -71,11 +71,7 @@ func newUsers(s *server, m mode, n int, zipf float64, day time.Duration, seed ui
 
 // visit is one user: comes in, reads, writes, asks, and leaves.
 func (us *users) visit(ctx context.Context, u *load.User) {
-	who := us.who.Draw(u.Rand, u.Now())
-	if us.mode.uniform {
-		who = u.Rand.IntN(us.n)
-	}
-	v := &visitor{users: us, rnd: u.Rand, id: userID(who + 1)}
+	v := &visitor{users: us, rnd: u.Rand, id: userID(us.who.Draw(u.Rand, u.Now()) + 1)}
 	stay := u.Do(ctx, v.login)
 	for stay = u.Do(ctx, v.list) && stay; stay; {
 		stay = u.Do(ctx, v.act())
@@ -101,9 +97,9 @@ type visitor struct {
 
 // act draws what the user does next.
 func (v *visitor) act() func(context.Context) load.Outcome {
-	writes := shareWrites
-	if v.mode.uniform {
-		writes = 0.5
+	writes, uploads, images := shareWrites, shareUploads, shareImages
+	if v.mode.adverse {
+		writes, uploads, images = 0.5, 0, 0
 	}
 	p := v.rnd.Float64()
 	switch {
@@ -118,7 +114,7 @@ func (v *visitor) act() func(context.Context) load.Outcome {
 		share float64
 		act   func(context.Context) load.Outcome
 	}{
-		{writes, v.write}, {shareAsks, v.ask}, {shareUploads, v.upload}, {shareImages, v.image}, {shareUsage, v.usage}, {shareOpens, v.open},
+		{writes, v.write}, {shareAsks, v.ask}, {uploads, v.upload}, {images, v.image}, {shareUsage, v.usage}, {shareOpens, v.open},
 	} {
 		if p -= c.share; p < 0 {
 			return c.act
@@ -144,6 +140,7 @@ func (v *visitor) list(ctx context.Context) load.Outcome {
 	if out.Right {
 		v.convs, v.conv = l.Conversations, ""
 		out.Right = v.ledger.sawList(asked, l.Conversations)
+		out.Stale = !out.Right
 	}
 	return out
 }
@@ -162,7 +159,8 @@ func (v *visitor) read(ctx context.Context) load.Outcome {
 	out := v.get(ctx, "page", "/api/conversations/"+v.conv+"/messages", &p)
 	if out.Right {
 		v.next = p.Next
-		out.Right = len(p.Messages) > 0 && v.ledger.sawPage(v.conv, asked, p)
+		out.Stale = !v.ledger.sawPage(v.conv, asked, p)
+		out.Right = len(p.Messages) > 0 && !out.Stale
 	}
 	return out
 }
