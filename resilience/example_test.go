@@ -165,3 +165,32 @@ func ExampleGuard_Handler() {
 	// level=ERROR msg="upstream down" attempt=1
 	// level=ERROR msg="upstream down" attempt=2 suppressed=47
 }
+
+// Pipelines that call the same service share a budget, so that an outage is not met by
+// the retries of each.
+func ExampleNewBudget() {
+	budget, err := resilience.NewBudget(resilience.BudgetOptions{Name: "openai", Capacity: 10, RetryCost: 5, MinPerSecond: -1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, name := range []string{"chat", "titles"} {
+		p, err := resilience.New(resilience.Options{Name: name, Budget: budget, Retry: resilience.RetryOptions{MaxAttempts: 3, BaseDelay: time.Millisecond}})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_, err = resilience.Do(context.Background(), p, flaky(9))
+		fmt.Println(name, p.Stats().Retries, "retries:", err)
+	}
+	// Output:
+	// chat 2 retries: resilience: call "chat": 3 attempts, stopped by attempts: connection lost
+	// titles 0 retries: resilience: call "titles": 1 attempt, stopped by budget: connection lost
+}
+
+func ExampleWithRetryAfter() {
+	err := resilience.WithRetryAfter(errors.New("the queue is full"), 30*time.Second)
+	info := resilience.Classify(err)
+	fmt.Println(err, info.Retryable, info.RetryAfter)
+	// Output: the queue is full true 30s
+}

@@ -4,7 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"log/slog"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
 	"github.com/perfblocks/perfblocks/dbindex"
 	"github.com/perfblocks/perfblocks/dbindex/live"
@@ -12,21 +13,31 @@ import (
 
 // A service brings its indexes about when it starts, beside indexes that others made.
 func ExampleApply() {
-	migrate := func(ctx context.Context, db *sql.DB) error {
-		plan, err := live.Diff(ctx, db, []dbindex.Index{
-			{Table: "Message", Keys: []dbindex.Key{dbindex.Asc("conversationId"), dbindex.Desc("createdAt")}},
-		}, live.DiffOptions{})
-		if err != nil {
-			return err
-		}
-		report, err := live.Apply(ctx, db, plan.Without(dbindex.Drop), live.Options{Logger: slog.Default()})
-		if err != nil {
-			return err
-		}
-		fmt.Println(report.Count(live.Done), "indexes built")
-		return nil
+	ctx := context.Background()
+	db, err := sql.Open("sqlite", ":memory:") // or any driver of PostgreSQL or MariaDB
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	_ = migrate // called with a *sql.DB of any PostgreSQL or SQLite driver
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, `CREATE TABLE "Message" ("id" text PRIMARY KEY, "conversationId" text, "createdAt" text)`); err != nil {
+		fmt.Println(err)
+		return
+	}
+	want := []dbindex.Index{{Table: "Message", Keys: []dbindex.Key{dbindex.Asc("conversationId"), dbindex.Desc("createdAt")}}}
+	for range 2 {
+		plan, err := live.Diff(ctx, db, want, live.DiffOptions{})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		report, err := live.Apply(ctx, db, plan.Without(dbindex.Drop), live.Options{})
+		fmt.Println(report.Count(live.Done), "indexes built", err)
+	}
+	// Output:
+	// 1 indexes built <nil>
+	// 0 indexes built <nil>
 }
 
 func ExampleUsageReport_Unused() {

@@ -199,3 +199,14 @@ func ExampleShedOptions() {
 	fmt.Println(m.Stats().Limit, err)
 	// Output: 64 <nil>
 }
+
+// An error says how it is to be answered; what goes wrong inside stays inside.
+func ExampleWithStatus() {
+	h := resiliencehttp.WithErrorHandling(func(http.ResponseWriter, *http.Request) error {
+		return resiliencehttp.WithStatus(errors.New("the seat is taken"), http.StatusConflict)
+	})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/seats/7", nil))
+	fmt.Println(w.Code, w.Header().Get("Content-Type"))
+	// Output: 409 application/problem+json
+}

@@ -33,6 +33,7 @@ var rules = map[string]func(*archtest.Tree, archtest.Policy) []archtest.Finding{
 	"Sizes":           archtest.Sizes,
 	"TopLevel":        archtest.TopLevel,
 	"GoMod":           archtest.GoMod,
+	"Examples":        archtest.Examples,
 }
 
 // TestRepository applies every rule to this module.

@@ -190,6 +190,7 @@ data
 func fixturePolicy() archtest.Policy {
 	p := archtest.Repository()
 	p.TestdataBytes = 100
+	p.NoExample = []string{"cache/rediscache.New"}
 	p.Vars = map[string]archtest.Var{
 		"cache.units": {Kind: archtest.Table, Why: "names"},
 		"cache.pool":  {Kind: archtest.Pool, Why: "buffers"},

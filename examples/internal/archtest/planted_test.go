@@ -14,7 +14,7 @@ type breach struct {
 }
 
 func planted() []breach {
-	return join(plantedImports(), plantedShown(), plantedVars(), plantedDocs(), plantedLayout())
+	return join(plantedImports(), plantedShown(), plantedVars(), plantedDocs(), plantedExamples(), plantedLayout())
 }
 
 func join(lists ...[]breach) []breach {
@@ -122,7 +122,7 @@ func plantedVars() []breach {
 	}
 	return []breach{
 		v("counter", "memory.count", "var count int"),
-		v("exported", "memory.Default", "var Default = New()\n\nfunc New() *int { return nil }"),
+		v("exported", "memory.Default", "var Default = Make()\n\nfunc Make() *int { return nil }"),
 		v("error without a value", "memory.ErrA", "var ErrA error"),
 		v("error by name only", "memory.errCount", "var errCount = 3"),
 		v("error that changes", "memory.ErrA is changed", "import \"errors\"\n\nvar ErrA = errors.New(\"a\")\n\nfunc F() { ErrA = nil }"),
@@ -158,6 +158,18 @@ func plantedDocs() []breach {
 		edit("heading misspelt", "no heading # Errors;", "# Errors", "# Error"),
 		edit("order", `"# Concurrency" out of order`, units+"// # Concurrency\n//\n// Safe.\n//\n", "// # Concurrency\n//\n// Safe.\n//\n"+units),
 		edit("empty section", `nothing below "# Cost"`, "// One lock.\n", ""),
+	}
+}
+
+func plantedExamples() []breach {
+	const code = "-- memory/a.go --\npackage memory\n\nfunc NewThing() int { return 1 }\n"
+	test := func(body string) string {
+		return code + "-- memory/example_test.go --\npackage memory_test\n\nimport \"example.com/blocks/memory\"\n\n" + body
+	}
+	return []breach{
+		{rule: "Examples", name: "none", want: "memory/a.go:3: no Example with an output shows NewThing", change: code},
+		{rule: "Examples", name: "no output", want: "NewThing", change: test("func ExampleNewThing() { memory.NewThing() }\n")},
+		{rule: "Examples", name: "of another", want: "NewThing", change: test("func ExampleNewOther() {\n\tprint(1)\n\t// Output: 1\n}\n")},
 	}
 }
 

@@ -25,6 +25,8 @@ type Policy struct {
 	TestdataBytes int64
 	// FileLines and FuncLines are the most lines of a file and of a function.
 	FileLines, FuncLines int
+	// NoExample are constructors, as folder.name, whose examples can have no output.
+	NoExample []string
 	// Headings are those of a public library package's comment, in order.
 	Headings []string
 }
@@ -118,6 +120,8 @@ func Repository() Policy {
 			// Policies of failsafe-go compose with ours.
 			"resilience/resiliencehttp": failsafe,
 		},
+		// Both need a PostgreSQL server.
+		NoExample:     []string{"dbindex/advisor.NewToggle", "dbindex/advisor.NewHypoPG"},
 		Vars:          repositoryVars(),
 		TestdataBytes: 1 << 20,
 		FileLines:     800,
