@@ -23,7 +23,7 @@ func (c *settings) adverse(ctx context.Context, r *report, say func(string, ...a
 	var sides []*adverseSide
 	defer func() {
 		for _, x := range sides {
-			err = errors.Join(err, x.close())
+			err = errors.Join(err, x.close(ctx))
 		}
 	}()
 	for _, m := range adverseModes() {
@@ -126,7 +126,7 @@ func (x *adverseSide) result(ctx context.Context) result {
 	return r
 }
 
-func (x *adverseSide) close() error {
+func (x *adverseSide) close(ctx context.Context) error {
 	x.users.client.CloseIdleConnections()
-	return errors.Join(x.server.stop(), keepLog(x.dir))
+	return errors.Join(x.server.stop(ctx), keepLog(x.dir))
 }

@@ -95,7 +95,7 @@ func (p plan) run(ctx context.Context, m mode) (r result, err error) {
 		return r, err
 	}
 	defer func() { // what was measured stands, however the service ends
-		if e := s.stop(); e != nil {
+		if e := s.stop(ctx); e != nil {
 			r.Notes = append(r.Notes, "end: "+e.Error())
 		}
 	}()

@@ -277,11 +277,18 @@ func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	var out bytes.Buffer
-	progress := &watcher{text: "fk\n", found: func() { time.AfterFunc(4*time.Second, cancel) }}
+	progress := &watcher{text: "fk\n"}
+	progress.found = func() {
+		progress.at = time.Now().Add(4 * time.Second)
+		time.AfterFunc(4*time.Second, cancel)
+	}
 	code := run(ctx, []string{"-users", "10", "-warmup", "1s", "-measure", "3s", "-out", dir, "-full", "-json", "-"}, &out, progress)
 	var r report
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v in %s", err, &out)
+	}
+	if took := time.Since(progress.at); took > 4500*time.Millisecond { // what follows SIGTERM is often SIGKILL, after five seconds
+		t.Errorf("it took %v to end", took)
 	}
 	if code != 2 || !r.Interrupted || len(r.Results) != 1 || r.Results[0].Mode != "off" || !strings.Contains(progress.all.String(), "INTERRUPTED") {
 		t.Errorf("code %d, %d results: %s", code, len(r.Results), &progress.all)
@@ -302,6 +309,7 @@ type watcher struct {
 	all   bytes.Buffer
 	text  string
 	found func()
+	at    time.Time
 }
 
 func (w *watcher) Write(p []byte) (int, error) {
@@ -331,7 +339,7 @@ func TestBrokenService(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.stop() // which fails when it was killed
+		defer s.stop(t.Context()) // which fails when it was killed
 		timer := time.AfterFunc(p.warmup+after, func() { act(s.cmd.Process) })
 		defer timer.Stop()
 		us := newUsers(s, m, seededUsers, p.zipf, p.measure, p.seed)

@@ -80,18 +80,25 @@ func startServer(ctx context.Context, bin, dir string, limit int64, args ...stri
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return nil, errors.Join(err, s.stop())
+	return nil, errors.Join(err, s.stop(ctx))
 }
 
-// stop ends the child, as an operator would.
-func (s *server) stop() error {
+// stop ends the child, as an operator would; with less patience once ctx has ended,
+// since then somebody waits for this program.
+func (s *server) stop(ctx context.Context) error {
 	s.cmd.Process.Signal(syscall.SIGTERM)
+	patience, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	var err error
 	select {
 	case err = <-s.done:
-	case <-time.After(20 * time.Second):
-		s.cmd.Process.Kill()
-		err = errors.Join(errors.New("chatserver did not end when it was told to"), <-s.done)
+	case <-patience.Done():
+		select {
+		case err = <-s.done:
+		case <-time.After(time.Second):
+			s.cmd.Process.Kill()
+			err = errors.Join(errors.New("chatserver did not end when it was told to"), <-s.done)
+		}
 	}
 	return errors.Join(err, s.mem.close(), s.logs.Close())
 }
