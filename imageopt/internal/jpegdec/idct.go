@@ -66,13 +66,22 @@ func odd(z1, z3, z5, z7 int32) (a, b, c, d int32) {
 	return a, b, c, d
 }
 
+// fullScalar is full in plain Go.
+func fullScalar(b *block, dst []byte, st, last int) {
+	if last < 10 {
+		idct8low(b, dst, st)
+	} else {
+		idct8(b, dst, st)
+	}
+}
+
 func idct8(b *block, dst []byte, st int) {
 	const down = fraction - 2
 	for i := range 8 {
 		z0, z1, z2, z3 := b[i], b[8+i], b[16+i], b[24+i]
 		z4, z5, z6, z7 := b[32+i], b[40+i], b[48+i], b[56+i]
 		if z1|z2|z3|z4|z5|z6|z7 == 0 {
-			v := z0 << 2
+			v := (z0<<fraction + 1<<(down-1)) >> down // z0 << 2, unless a damaged file's wraps
 			b[i], b[8+i], b[16+i], b[24+i] = v, v, v, v
 			b[32+i], b[40+i], b[48+i], b[56+i] = v, v, v, v
 			continue

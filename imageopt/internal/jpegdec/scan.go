@@ -228,11 +228,7 @@ func (c *component) put(b *block, last, x, y int) {
 	}
 	switch c.denom {
 	case 1:
-		if last < 10 {
-			idct8low(b, dst, st)
-		} else {
-			idct8(b, dst, st)
-		}
+		full(b, dst, st, last)
 		clear(b[:64])
 	case 2:
 		idct4(b, dst, st)

@@ -112,8 +112,7 @@ func (e *encoder) transform(quantise bool) error {
 				return err
 			}
 			for x := range c.bw {
-				c.load(&b, x, y)
-				forward(&b)
+				c.transform(&b, x, y)
 				if quantise {
 					c.add(y*c.mw+x, q, &b)
 					continue
@@ -171,20 +170,31 @@ func (c *component) pad() {
 	}
 }
 
+// transform makes the coefficients of a block.
+func (c *component) transform(b *[64]int32, bx, by int) {
+	if 8*bx+8 <= c.p.W && 8*by+8 <= c.p.H {
+		whole(b, c.p.Pix[8*by*c.p.Stride+8*bx:], c.p.Stride)
+		return
+	}
+	c.load(b, bx, by)
+	forward(b)
+}
+
+// wholeScalar transforms 8 × 8 samples.
+func wholeScalar(b *[64]int32, src []byte, st int) {
+	for i := 0; i < 64; i += 8 {
+		r := src[:8]
+		d := b[i:][:8]
+		d[0], d[1], d[2], d[3] = int32(r[0])-128, int32(r[1])-128, int32(r[2])-128, int32(r[3])-128
+		d[4], d[5], d[6], d[7] = int32(r[4])-128, int32(r[5])-128, int32(r[6])-128, int32(r[7])-128
+		src = src[min(st, len(src)):]
+	}
+	forward(b)
+}
+
 // load reads a block around zero. What lies outside the plane repeats its edge.
 func (c *component) load(b *[64]int32, bx, by int) {
 	x, y := 8*bx, 8*by
-	if x+8 <= c.p.W && y+8 <= c.p.H {
-		at := y*c.p.Stride + x
-		for i := 0; i < 64; i += 8 {
-			r := c.p.Pix[at:][:8]
-			d := b[i:][:8]
-			d[0], d[1], d[2], d[3] = int32(r[0])-128, int32(r[1])-128, int32(r[2])-128, int32(r[3])-128
-			d[4], d[5], d[6], d[7] = int32(r[4])-128, int32(r[5])-128, int32(r[6])-128, int32(r[7])-128
-			at += c.p.Stride
-		}
-		return
-	}
 	for i := range b {
 		u, v := min(x+i&7, c.p.W-1), min(y+i>>3, c.p.H-1)
 		b[i] = int32(c.p.Pix[v*c.p.Stride+u]) - 128
