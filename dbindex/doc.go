@@ -42,10 +42,9 @@
 //
 // Writing one index is linear in its text: about a microsecond and 6 allocations for
 // one of the chat application (BenchmarkIndexSQL). [Diff] sorts; [Lint] compares each
-// pair of indexes, so its time grows with the square of their number. A program that
-// diffs, lints and writes files grows by 0.69 MB with debug information, by 0.96 MB when it
-// also calls [LintFiles], and by no other module ("go run -C examples/versus . -only
-// dbindex", linux/amd64, Go 1.26, November 2026).
+// pair of indexes of a table. A program that diffs, lints and writes files grows by 0.69 MB
+// with debug information, by 0.96 MB when it also calls [LintFiles], and by no other module
+// ("go run -C examples/versus . -only dbindex", linux/amd64, Go 1.26, November 2026).
 //
 // # Limits
 //

@@ -140,6 +140,7 @@ func newLinter(d Dialect, s Schema, o LintOptions) *linter {
 		}
 		l.columns[l.column(c.Schema, c.Table, c.Name)] = c
 	}
+	l.group()
 	return l
 }
 
@@ -151,7 +152,7 @@ func (l *linter) schema() {
 	}
 	l.pairs()
 	l.foreignKeys()
-	l.tables()
+	l.statistics()
 }
 
 // findings returns what was found and not ignored, in order.

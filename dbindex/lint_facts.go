@@ -88,10 +88,8 @@ func (l *linter) fewValues(ix Index) {
 		ix.Method != BTree && ix.Method != Hash {
 		return
 	}
-	for _, fk := range l.s.ForeignKeys {
-		if l.serves(ix, fk) {
-			return
-		}
+	if slices.ContainsFunc(l.about(ix.Schema, ix.Table).keys, func(fk ForeignKey) bool { return l.serves(ix, fk) }) {
+		return
 	}
 	c := l.fact(ix, ix.Keys[0].Column)
 	rows := l.table(ix).Rows
@@ -103,14 +101,7 @@ func (l *linter) fewValues(ix Index) {
 	}
 }
 
-func (l *linter) table(ix Index) Table {
-	for _, t := range l.s.Tables {
-		if l.schemaOf(t.Schema) == l.schemaOf(ix.Schema) && l.d.foldTable(t.Name) == l.d.foldTable(ix.Table) {
-			return t
-		}
-	}
-	return Table{}
-}
+func (l *linter) table(ix Index) Table { return l.about(ix.Schema, ix.Table).table }
 
 // volatile tells whether a word of an expression makes its value depend on more than
 // the row: a function when call is set, else a keyword. Some functions do so with one
@@ -230,17 +221,17 @@ func (l *linter) updated(ix Index) {
 	}
 }
 
-// tables reports tables whose updates seldom are HOT. Which index is to blame is not
+// statistics reports tables whose updates seldom are HOT. Which index is to blame is not
 // recorded, so it names those that could be.
-func (l *linter) tables() {
+func (l *linter) statistics() {
 	for _, t := range l.s.Tables {
 		const enough = 10_000
 		if l.d.family != postgres || t.Updates < enough || t.HotUpdates*2 >= t.Updates {
 			continue
 		}
 		var suspects []string
-		for _, ix := range l.indexes {
-			if l.schemaOf(ix.Schema) == l.schemaOf(t.Schema) && ix.Table == t.Name && ix.Constraint != PrimaryKey && ix.Method != BRIN {
+		for _, i := range l.about(t.Schema, t.Name).indexes {
+			if ix := l.indexes[i]; ix.Constraint != PrimaryKey && ix.Method != BRIN {
 				suspects = append(suspects, ix.Name)
 			}
 		}

@@ -15,7 +15,8 @@ type linter struct {
 	indexes []Index // named and sorted
 	where   []Pred  // of indexes, typed
 	columns map[columnKey]Column
-	places  map[string]place // of indexes read from files, by key
+	tables  map[columnKey]*tableFacts // those that anything is known of
+	places  map[string]place          // of indexes read from files, by key
 	out     []Finding
 }
 
@@ -25,7 +26,50 @@ type place struct {
 	line int
 }
 
+// columnKey names a column, or with an empty name a table.
 type columnKey struct{ schema, table, name string }
+
+// tableFacts is what belongs to one table: what is compared is so few, however many
+// tables there are.
+type tableFacts struct {
+	table   Table
+	known   bool // table is
+	indexes []int
+	keys    []ForeignKey
+}
+
+// about returns the facts of a table, empty ones if there are none.
+func (l *linter) about(schema, table string) *tableFacts {
+	if t := l.tables[l.column(schema, table, "")]; t != nil {
+		return t
+	}
+	return &tableFacts{}
+}
+
+// group sorts indexes, foreign keys and statistics by table.
+func (l *linter) group() {
+	l.tables = map[columnKey]*tableFacts{}
+	of := func(schema, table string) *tableFacts {
+		k := l.column(schema, table, "")
+		if l.tables[k] == nil {
+			l.tables[k] = &tableFacts{}
+		}
+		return l.tables[k]
+	}
+	for i, ix := range l.indexes {
+		t := of(ix.Schema, ix.Table)
+		t.indexes = append(t.indexes, i)
+	}
+	for _, fk := range l.s.ForeignKeys {
+		t := of(fk.Schema, fk.Table)
+		t.keys = append(t.keys, fk)
+	}
+	for _, s := range l.s.Tables {
+		if t := of(s.Schema, s.Name); !t.known {
+			t.table, t.known = s, true
+		}
+	}
+}
 
 func (l *linter) column(schema, table, name string) columnKey {
 	return columnKey{l.schemaOf(schema), l.d.foldTable(table), l.d.foldColumn(name)}
@@ -147,20 +191,21 @@ func (ix Index) reindexSQL(d Dialect) string {
 	return "REINDEX INDEX CONCURRENTLY " + name + ";"
 }
 
-// pairs reports duplicates and redundant prefixes, at most one for each index.
+// pairs reports duplicates and redundant prefixes, at most one for each index. It
+// compares each index with those of its table.
 func (l *linter) pairs() {
 	done := make([]bool, len(l.indexes)) // already advised to drop
-	narrow := make([]int, len(l.indexes))
-	for i := range narrow {
-		narrow[i] = i
+	narrow := map[*tableFacts][]int{}
+	for _, t := range l.tables {
+		narrow[t] = slices.Clone(t.indexes)
+		sortBy(narrow[t], func(i, j int) int { // the closest match is named
+			a, b := l.indexes[i], l.indexes[j]
+			return cmp.Compare(len(a.Keys)+len(a.Include), len(b.Keys)+len(b.Include))
+		})
 	}
-	sortBy(narrow, func(i, j int) int { // the closest match is named
-		a, b := l.indexes[i], l.indexes[j]
-		return cmp.Compare(len(a.Keys)+len(a.Include), len(b.Keys)+len(b.Include))
-	})
 	for _, rule := range []func(a, b Index) bool{l.duplicate, l.redundant} {
 		for i, a := range l.indexes {
-			for _, j := range narrow {
+			for _, j := range narrow[l.about(a.Schema, a.Table)] {
 				if i != j && !done[i] && !done[j] && l.replaceable(i, j) && rule(a, l.indexes[j]) {
 					done[i] = true
 				}
@@ -169,11 +214,11 @@ func (l *linter) pairs() {
 	}
 }
 
-// replaceable reports whether index i could be dropped in favour of j at all.
+// replaceable reports whether index i could be dropped in favour of j, one of its table,
+// at all.
 func (l *linter) replaceable(i, j int) bool {
 	a, b := l.indexes[i], l.indexes[j]
-	return l.d.foldTable(a.Table) == l.d.foldTable(b.Table) && a.Method == b.Method && l.schemaOf(a.Schema) == l.schemaOf(b.Schema) &&
-		a.Constraint == NoConstraint && !a.Referenced && !a.Invalid && !b.Invalid && b.Constraint != Exclusion && (a.Ignored || !b.Ignored) &&
+	return a.Method == b.Method && a.Constraint == NoConstraint && !a.Referenced && !a.Invalid && !b.Invalid && b.Constraint != Exclusion && (a.Ignored || !b.Ignored) &&
 		l.samePred(l.where[i], l.where[j])
 }
 
@@ -266,7 +311,7 @@ func (l *linter) foreignKeys() {
 	}
 	reported := map[string]bool{}
 	for _, fk := range l.s.ForeignKeys {
-		if len(fk.Columns) == 0 || slices.ContainsFunc(l.indexes, func(ix Index) bool { return l.serves(ix, fk) }) {
+		if len(fk.Columns) == 0 || slices.ContainsFunc(l.about(fk.Schema, fk.Table).indexes, func(i int) bool { return l.serves(l.indexes[i], fk) }) {
 			continue
 		}
 		ix := Index{Schema: fk.Schema, Table: fk.Table}
@@ -294,11 +339,11 @@ func quoteAll(names []string) []string {
 	return out
 }
 
-// serves reports whether the index finds the rows of one foreign key value.
+// serves reports whether the index finds the rows of one value of a foreign key of its
+// table.
 func (l *linter) serves(ix Index, fk ForeignKey) bool {
 	n := len(fk.Columns)
-	if l.schemaOf(ix.Schema) != l.schemaOf(fk.Schema) || l.d.foldTable(ix.Table) != l.d.foldTable(fk.Table) || ix.Invalid || ix.Ignored || len(ix.Keys) < n ||
-		ix.Method != BTree && ix.Method != Hash {
+	if ix.Invalid || ix.Ignored || len(ix.Keys) < n || ix.Method != BTree && ix.Method != Hash {
 		return false
 	}
 	for _, k := range ix.Keys[:n] {
