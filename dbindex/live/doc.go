@@ -54,6 +54,9 @@
 // serves it; so a plan's reverse cannot drop an index that took its place. MySQL is known
 // to [Detect] only: nothing of this package was run on it.
 //
+// On PostgreSQL raw SQL may name its table before a column, but not the schema before
+// that: Diff and Apply find out on a copy of the table what it means.
+//
 // A raw SQL text that names no column of its SQLite table is taken for a string
 // constant by SQLite; columns named outside raw SQL are checked.
 //

@@ -179,25 +179,46 @@ func normalize(ctx context.Context, conn *sql.Conn, d dbindex.Dialect, want []db
 		return nil, fmt.Errorf("dbindex/live: begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	temps := map[string]string{} // by schema and table
+	var of, temp string // the table that has a copy now, and the copy's name
 	for i, ix := range want {
-		key := ix.Schema + "\x00" + ix.Table
-		if temps[key] == "" {
-			temps[key] = fmt.Sprintf("dbindex_copy_%d", len(temps))
-			if _, err := tx.ExecContext(ctx, `CREATE TEMP TABLE "`+temps[key]+`" (LIKE `+qualified(ix.Schema, ix.Table)+`) ON COMMIT DROP`); err != nil {
-				return nil, fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
+		if key := ix.Schema + "\x00" + ix.Table; i == 0 || key != of {
+			if temp != "" { // two schemas may have tables of one name
+				if _, err := tx.ExecContext(ctx, `DROP TABLE pg_temp.`+qualified("", temp)); err != nil {
+					return nil, fmt.Errorf("dbindex/live: drop copy of table: %w", err)
+				}
 			}
-			if err := checkTable(ctx, tx, ix); err != nil {
+			if of, temp, err = key, "", checkTable(ctx, tx, ix); err != nil {
+				return nil, err
+			}
+			if temp, err = copyTable(ctx, tx, ix); err != nil {
 				return nil, err
 			}
 		}
-		n, err := normalizeOne(ctx, tx, d, ix, temps[key], i)
+		n, err := normalizeOne(ctx, tx, d, ix, temp, i)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, n)
 	}
 	return out, nil
+}
+
+// copyTable makes an empty temporary copy of a table and returns its name: that of the
+// table, since raw SQL may name it before a column, unless the session has a temporary
+// table of that name.
+func copyTable(ctx context.Context, tx *sql.Tx, ix dbindex.Index) (string, error) {
+	temp, taken := ix.Table, false
+	err := tx.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, qualified("pg_temp", temp)).Scan(&taken)
+	if taken {
+		temp = "dbindex_copy"
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `CREATE TEMP TABLE `+qualified("", temp)+` (LIKE `+qualified(ix.Schema, ix.Table)+`) ON COMMIT DROP`)
+	}
+	if err != nil {
+		return "", fmt.Errorf("dbindex/live: read table %q: %w", ix.Table, err)
+	}
+	return temp, nil
 }
 
 // checkTable refuses a table without schema that the search path finds elsewhere: its

@@ -105,6 +105,60 @@ func testReferenced(t *testing.T, s server) {
 	}
 }
 
+// testQualified: raw SQL may name its table before a column, which the server does not
+// print. One table name in two schemas, and a session that has a temporary table of the
+// name already, change nothing.
+func testQualified(t *testing.T, s server) {
+	db, d := s.openChat(t)
+	var current string
+	if err := db.QueryRow(`SELECT current_schema()::text`).Scan(&current); err != nil {
+		t.Fatal(err)
+	}
+	must(t, db, `CREATE SCHEMA `+current+`_other; CREATE TABLE `+current+`_other."AuditLog" (LIKE "AuditLog")`)
+	defer must(t, db, `DROP SCHEMA `+current+`_other CASCADE`)
+	where := dbindex.RawSQL(`"AuditLog"."actorId" IS NULL`)
+	want := []dbindex.Index{
+		{Table: "AuditLog", Name: "first", Keys: []dbindex.Key{dbindex.Asc("createdAt")}, Where: where},
+		{Table: "Conversation", Name: "second", Keys: []dbindex.Key{dbindex.Expr(`lower("Conversation"."title")`)}, Where: dbindex.And(dbindex.IsNull("deletedAt"), dbindex.RawSQL(`"Conversation"."isPinned"`))},
+		{Schema: current + "_other", Table: "AuditLog", Name: "third", Keys: []dbindex.Key{dbindex.Asc("entity")}, Where: where},
+		{Table: "AuditLog", Name: "fourth", Keys: []dbindex.Key{dbindex.Asc("entity")}, Where: dbindex.RawSQL(`"AuditLog"."entity" <> 'x'`)},
+	}
+	// The server itself takes them.
+	for _, ix := range want {
+		text, err := ix.SQL(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, text)
+	}
+	if p := diff(t, db, want); !p.Empty() {
+		t.Errorf("Diff with what is there:\n%swant nothing", p)
+	}
+	empty := diff(t, db, nil)
+	for _, ix := range want {
+		empty.Steps = append(empty.Steps, dbindex.Step{Op: dbindex.Drop, Index: ix})
+	}
+	if r := apply(t, db, empty, live.Options{}); r.Count(live.Done) != len(want) {
+		t.Errorf("Apply of drops: %d done; want %d", r.Count(live.Done), len(want))
+	}
+	apply(t, db, diff(t, db, want), live.Options{})
+	if p := diff(t, db, want); !p.Empty() {
+		t.Errorf("Diff after Apply:\n%swant nothing", p)
+	}
+	want[0].Where = dbindex.RawSQL(`"AuditLog"."actorId" IS NOT NULL`)
+	if p := diff(t, db, want); len(p.Steps) != 1 || p.Steps[0].Op != dbindex.Replace {
+		t.Errorf("Diff with another predicate:\n%swant one Replace", p)
+	}
+	db.SetMaxOpenConns(1)
+	must(t, db, `CREATE TEMP TABLE "Conversation" (a int)`)
+	want[1].Schema = current
+	must(t, db, `SET search_path = `+current+`, pg_temp`)
+	want[1].Keys, want[1].Where = []dbindex.Key{dbindex.Asc("title")}, dbindex.RawSQL(`"isPinned"`)
+	if p := diff(t, db, want[1:2]); len(p.Steps) != 1 || p.Steps[0].Op != dbindex.Replace {
+		t.Errorf("Diff beside a temporary table of the name:\n%swant one Replace", p)
+	}
+}
+
 // testReadOnly: a session that may not write is told so, and nothing is left.
 func testReadOnly(t *testing.T, s server) {
 	db, d := s.openChat(t)

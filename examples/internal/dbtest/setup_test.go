@@ -78,6 +78,7 @@ var (
 		"SettingsRestored": testSettingsRestored, "BackendKilled": testBackendKilled, "Schemas": testSchemas,
 		"Partitioned": testPartitioned, "Plants": testPlants, "ForeignLeftover": testForeignLeftover, "Preflight": testPreflight, "Blocking": testBlocking, "SearchPath": testSearchPath,
 		"CancelDuringProgress": testCancelDuringProgress, "ControlKilled": testControlKilled, "IdleTimeout": testIdleTimeout, "Exotic": testExotic, "Referenced": testReferenced, "ReadOnly": testReadOnly,
+		"Qualified": testQualified,
 	}
 )
 
