@@ -32,12 +32,19 @@ func main() {
 	only := flag.String("only", "", "comma-separated `packages` to compare; default: all")
 	asJSON := flag.Bool("json", false, "print JSON")
 	full := flag.Bool("full", false, "more rounds, and what takes long")
+	curvesDir := flag.String("curves", "", "measure the cost curves instead, and write them as SVG and CSV into this `folder`")
 	flag.Parse()
-	os.Exit(run(*only, *asJSON, *full))
+	if code, ok := runAsSide(); ok {
+		os.Exit(code)
+	}
+	r := bench.NewReport(*full)
+	if *curvesDir != "" {
+		os.Exit(finish(r, *asJSON, runCurves(r, &curves{dir: *curvesDir}, *only)))
+	}
+	os.Exit(run(r, *only, *asJSON))
 }
 
-func run(only string, asJSON, full bool) int {
-	r := bench.NewReport(full)
+func run(r *bench.Report, only string, asJSON bool) int {
 	names := []string{}
 	for _, s := range suites() {
 		names = append(names, s.name)
@@ -54,9 +61,17 @@ func run(only string, asJSON, full bool) int {
 		}
 		r.Suite(name)
 		if err := suites()[i].run(r); err != nil {
-			fmt.Fprintln(os.Stderr, "versus:", err)
-			return 2
+			return finish(r, asJSON, err)
 		}
+	}
+	return finish(r, asJSON, nil)
+}
+
+// finish prints the report, and returns the code that the program ends with.
+func finish(r *bench.Report, asJSON bool, err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "versus:", err)
+		return 2
 	}
 	write := r.WriteText
 	if asJSON {

@@ -142,6 +142,11 @@ func (r *Report) environment() map[string]string {
 	return env
 }
 
+// Machine tells where and with what figures are made, and when.
+func Machine() string {
+	return fmt.Sprintf("%s, %s/%s, %d × %s, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), time.Now().UTC().Format(time.DateOnly))
+}
+
 // WriteJSON writes environment and rows.
 func (r *Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
