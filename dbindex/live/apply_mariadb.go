@@ -43,7 +43,12 @@ func applyMariaDB(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options,
 	if err := a.connect(ctx); err != nil {
 		return err
 	}
-	locked := func() error { return nil } // whoever replaces ctl takes the lock at once
+	locked := func() error { // whoever replaces ctl takes the lock at once, unless that failed
+		if a.lockName != "" {
+			return nil
+		}
+		return a.lock(ctx, r)
+	}
 	return a.steps(ctx, r, locked, func(i int, s *StepReport) (Outcome, error) { return a.step(ctx, s, normal[i]) })
 }
 
@@ -91,6 +96,9 @@ func (a *mariaApply) lock(ctx context.Context, r *Report) error {
 }
 
 func (a *mariaApply) unlock(ctx context.Context) {
+	if a.lockName == "" {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.o.CleanupTimeout)
 	defer cancel()
 	if _, err := a.ctl.ExecContext(ctx, `DO RELEASE_LOCK(?)`, a.lockName); err != nil {
@@ -101,6 +109,9 @@ func (a *mariaApply) unlock(ctx context.Context) {
 // control replaces a ctl whose session is gone, and takes the lock again.
 func (a *mariaApply) control(ctx context.Context) error {
 	lost, err := a.lost(ctx)
+	if lost {
+		a.lockName = ""
+	}
 	if !lost || err != nil {
 		return err
 	}

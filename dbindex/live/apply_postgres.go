@@ -29,10 +29,10 @@ func applyPostgres(ctx context.Context, db *sql.DB, plan dbindex.Plan, o Options
 		return err
 	}
 	defer func() { _ = a.ctl.Close() }()
+	defer a.unlock(ctx) // lock may fail with the lock taken
 	if err := a.lock(ctx, r); err != nil {
 		return err
 	}
-	defer a.unlock(ctx)
 	if err := a.normalize(ctx); err != nil {
 		return err
 	}

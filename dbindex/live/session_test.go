@@ -5,13 +5,17 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strings"
 	"testing"
+
+	"github.com/perfblocks/perfblocks/dbindex"
 )
 
 // mortal is a server whose sessions answer until it is down.
 type mortal struct {
 	down   bool
 	opened int
+	asked  func(query string) // after each answer
 }
 
 func (m *mortal) Driver() driver.Driver { return nil }
@@ -30,12 +34,15 @@ func (mortalConn) Prepare(string) (driver.Stmt, error) { return nil, errors.New(
 func (mortalConn) Close() error                        { return nil }
 func (mortalConn) Begin() (driver.Tx, error)           { return nil, errors.New("no transaction") }
 
-func (c mortalConn) QueryContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Rows, error) {
+func (c mortalConn) QueryContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if c.m.down {
 		return nil, errors.New("terminated")
+	}
+	if c.m.asked != nil {
+		c.m.asked(query)
 	}
 	return &one{}, nil
 }
@@ -88,4 +95,30 @@ func TestSessionLost(t *testing.T) {
 		t.Errorf("lost with the server up again = %v, %v, %d opened; want true and a new session", lost, err, m.opened)
 	}
 	_ = a.ctl.Close()
+}
+
+// TestLockedWhenContextEnds ends ctx as soon as the advisory lock is taken: its session
+// must not go back to the pool with it. This one cannot unlock, so it has to be closed.
+func TestLockedWhenContextEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m := &mortal{}
+	m.asked = func(query string) {
+		if strings.Contains(query, "pg_try_advisory_lock") {
+			cancel()
+		}
+	}
+	db := sql.OpenDB(m)
+	defer db.Close()
+	o, err := Options{}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = applyPostgres(ctx, db, dbindex.Plan{Dialect: dbindex.Postgres(15)}, o, &Report{})
+	if !errors.Is(err, context.Canceled) || m.opened != 1 {
+		t.Fatalf("applyPostgres = %v, %d sessions; want it canceled, and one", err, m.opened)
+	}
+	if n := db.Stats().OpenConnections; n != 0 {
+		t.Errorf("%d sessions left; want that with the lock closed", n)
+	}
 }
