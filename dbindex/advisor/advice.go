@@ -174,6 +174,11 @@ func (a *Advice) String() string {
 	for _, d := range a.Drop {
 		fmt.Fprintf(&b, "drop %s on %s: %s (%s)\n", d.Index.Name, d.Index.Table, d.Reason, d.Confidence)
 	}
+	for _, q := range a.Queries {
+		if a.Verified > 0 && tooSlow(q.RunBefore, q.RunAfter) {
+			fmt.Fprintf(&b, "slower: %s takes %.3g ms, %.3g ms before, and taking back one or two changes does not mend it\n", q.Name, ms(q.RunAfter), ms(q.RunBefore))
+		}
+	}
 	for _, r := range a.Rejected {
 		fmt.Fprintf(&b, "rejected %s on %s: %s\n", r.Index.Name, r.Index.Table, r.Reason)
 	}

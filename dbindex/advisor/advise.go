@@ -108,9 +108,9 @@ func Advise(ctx context.Context, w WhatIf, work Workload, o Options) (*Advice, e
 			return nil, fail(ctx, err)
 		}
 	}
+	var first *search
 	if o.Shortlist != nil {
-		first, err := searchWith(ctx, o.Shortlist, work, o, nil, probed)
-		if err != nil {
+		if first, err = searchWith(ctx, o.Shortlist, work, o, nil, probed); err != nil {
 			return nil, fail(ctx, err)
 		}
 		if only, err = first.shortlist(ctx, probed != nil); err != nil {
@@ -119,7 +119,7 @@ func Advise(ctx context.Context, w WhatIf, work Workload, o Options) (*Advice, e
 	}
 	s, err := searchWith(ctx, w, work, o, only, probed)
 	if sc, ok := w.(Scratch); ok && !o.DisableRuns && err == nil {
-		err = s.refine(ctx, sc)
+		err = s.refine(ctx, sc, first)
 	}
 	if err != nil {
 		return nil, fail(ctx, err)

@@ -16,50 +16,64 @@ const (
 	probeLeast   = 0.01        // ms
 )
 
-// probe runs each query as the database is, and returns the mean milliseconds over its
-// samples: a planner's cost says what is cheaper for one query, but between queries it
-// is wrong by tens of times, for LIMIT, text searches and data in memory above all.
-// What cannot be run has zero.
+// probe runs the workload as the database is, twice, and returns the mean milliseconds of
+// each query over its samples: a planner's cost says what is cheaper for one query, but
+// between queries it is wrong by tens of times, for LIMIT, text searches and data in
+// memory above all. Each query runs after the others, not after itself, since it is what
+// they leave in memory that it will find. What cannot be run has zero.
 func probe(ctx context.Context, w Scratch, work Workload, o Options) ([]float64, error) {
 	w.limit(probeTimeout)
 	if err := w.use(ctx, config{}); err != nil {
 		return nil, err
 	}
-	out := make([]float64, len(work))
 	asking, err := askingTime(ctx, w)
 	if err != nil {
 		return nil, err
 	}
+	var runs []int
 	for i, q := range work {
-		o.Progress(Progress{Stage: "probe", Done: i, Total: len(work), What: q.Name})
-		if _, err := w.tables(ctx, q); err != nil || !runnable(w, q) {
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := w.use(ctx, config{}); err != nil {
+		if _, err := w.tables(ctx, q); err == nil && runnable(w, q) {
+			runs = append(runs, i)
+		} else if ctx.Err() != nil {
 			return nil, err
 		}
-		samples := [][]any{nil}
-		if len(q.Args) > 0 {
-			samples = q.Args[:min(len(q.Args), o.Samples)]
-		}
-		sum := 0.0
-		for _, args := range samples {
-			d, err := warm(ctx, w, q, args)
-			if ctx.Err() != nil {
+	}
+	if err := w.use(ctx, config{}); err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(work))
+	for pass := range 2 {
+		for n, i := range runs {
+			o.Progress(Progress{Stage: "probe", Done: pass*len(runs) + n, Total: 2 * len(runs), What: work[i].Name})
+			if out[i] > ms(probeSlow) || pass > 0 && out[i] == 0 {
+				continue
+			}
+			if out[i], err = once(ctx, w, work[i], o.Samples, asking); err != nil {
 				return nil, err
 			}
-			if err != nil {
-				sum = 0
-				break
-			}
-			sum += max(ms(d)-asking, probeLeast)
 		}
-		out[i] = sum / float64(len(samples))
 	}
 	return out, nil
+}
+
+// once runs a query with some of its samples, and returns the mean milliseconds beyond
+// those of asking; zero when it cannot be run.
+func once(ctx context.Context, w Scratch, q Query, samples int, asking float64) (mean float64, err error) {
+	args := [][]any{nil}
+	if len(q.Args) > 0 {
+		args = q.Args[:min(len(q.Args), samples)]
+	}
+	for _, a := range args {
+		d, err := w.run(ctx, q, a)
+		if ctx.Err() != nil {
+			return 0, err
+		}
+		if err != nil {
+			return 0, nil
+		}
+		mean += max(ms(d)-asking, probeLeast) / float64(len(args))
+	}
+	return mean, nil
 }
 
 // askingTime is what asking takes, in milliseconds: no index makes that less.
@@ -74,15 +88,6 @@ func askingTime(ctx context.Context, w Scratch) (least float64, err error) {
 		}
 	}
 	return least, nil
-}
-
-// warm times a run whose data is in memory, or is slow anyway.
-func warm(ctx context.Context, w Scratch, q Query, args []any) (time.Duration, error) {
-	d, err := w.run(ctx, q, args)
-	if err != nil || d > probeSlow {
-		return d, err
-	}
-	return w.run(ctx, q, args)
 }
 
 // runnable reports whether a query is one statement that reads or writes rows, so that
@@ -149,53 +154,4 @@ func (s *search) calibrate(probed []float64) {
 		s.total += it.q.Weight * took
 		s.weights += it.q.Weight
 	}
-}
-
-// refine runs the workload with what was chosen, in turns with the database as it is, and
-// searches on: what was made fast for one query may have been what brought the data of
-// the next to memory.
-func (s *search) refine(ctx context.Context, w Scratch) error {
-	chosen := config{with: s.chosen, hidden: s.hidden}
-	for _, cfg := range []config{{}, chosen, {}, chosen} {
-		times, err := s.mix(ctx, w, cfg)
-		if err != nil {
-			return err
-		}
-		for i, it := range s.items {
-			if len(cfg.with) > 0 && times[i] > 0 {
-				it.took.now, it.took.nowMS = it.now, times[i]
-			}
-		}
-	}
-	return s.run(ctx)
-}
-
-// mix runs each query once under a choice, and returns the mean milliseconds over its
-// samples; zero for what cannot be run.
-func (s *search) mix(ctx context.Context, w Scratch, cfg config) ([]float64, error) {
-	if err := w.use(ctx, cfg); err != nil {
-		return nil, err
-	}
-	asking, err := askingTime(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]float64, len(s.items))
-	for i, it := range s.items {
-		if it.base == 0 || !runnable(w, it.q) {
-			continue
-		}
-		for _, args := range it.args {
-			d, err := w.run(ctx, it.q, args)
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			if err != nil {
-				out[i] = 0
-				break
-			}
-			out[i] += max(ms(d)-asking, probeLeast) / float64(len(it.args))
-		}
-	}
-	return out, nil
 }

@@ -118,19 +118,20 @@ func (t *table) distinctOf(keys []dbindex.Key) float64 {
 // btreeBytes estimates the size of a btree of that many entries. Equal keys of a
 // plain index are stored once, with six bytes for each row.
 func (t *table) btreeBytes(ix dbindex.Index, entries float64) int64 {
-	const pageFill, perTuple, perRow = 0.9, 12, 6
-	width := 0.0
+	// Of a full page a tenth is left free, and one in a hundred only leads to others.
+	const pageFill, perTuple, perRow = 0.9 / 1.01, 4, 6
+	width := 8.0 // what each entry begins with
 	dedup := len(ix.Include) == 0 && !ix.Unique
 	add := func(name string) {
-		w := 16.0
+		w, unit := 16.0, 1.0
 		if c := t.column(name); c != nil {
-			w = c.width
+			w, unit = c.width, alignment(c.kind)
 			switch c.kind {
 			case "numeric", "real", "double precision", "jsonb":
 				dedup = false
 			}
 		}
-		width += math.Ceil(w/4) * 4
+		width = math.Ceil(width/unit)*unit + w
 	}
 	for _, k := range ix.Keys {
 		add(k.Column)
@@ -146,6 +147,19 @@ func (t *table) btreeBytes(ix dbindex.Index, entries float64) int64 {
 		full = min(full, distinct*(width+perTuple)+entries*perRow)
 	}
 	return int64(full/pageFill) + 16384
+}
+
+// alignment is the number of bytes whose multiple a value of the type begins at.
+func alignment(kind string) float64 {
+	switch kind {
+	case "bigint", "double precision", "timestamp with time zone", "timestamp without time zone", "time without time zone":
+		return 8
+	case "integer", "real", "date", "oid":
+		return 4
+	case "smallint":
+		return 2
+	}
+	return 1 // short texts and numbers of any length have one byte for it
 }
 
 // brinBytes is the size of a block range index: some tuples for 128 blocks each.

@@ -18,8 +18,9 @@
 // and refuses a database in which others work.
 //
 // Planner's costs rank plans of one query well and queries beside each other badly. So a
-// backend that can run queries times each one first, and once more with what the search
-// has chosen, and the search weighs by that.
+// backend that can run queries times the workload first, and again with what the search
+// has chosen, and the search weighs by that. A choice that runs slower than the one before
+// is given up.
 //
 // # Units
 //
@@ -43,9 +44,10 @@
 //
 // A search asks for some thousand plans, a fraction of a millisecond each: about 4700 for
 // the 32 queries of TestBars in examples/versus/advice. A Toggle also builds each
-// candidate, some hundred; [Options].Shortlist leaves it some dozen. Before that it runs
-// each query two times. Verify runs the workload twelve times, as often again for each
-// index that it suspects, and the users of each proposal twelve times more.
+// candidate, some hundred; [Options].Shortlist leaves it some dozen. It runs the workload
+// twice before the search and at most 24 times after it. Verify runs the workload twelve
+// times, as often again for each index that it suspects, and the users of each proposal
+// twelve times more.
 //
 // # Limits
 //

@@ -187,6 +187,47 @@ func TestSearchLearnsFromItsChoice(t *testing.T) {
 	}
 }
 
+// TestSearchAsksTheShortlistAnew has the same, and an index for the query that has become
+// slow whose costs promise so little that the shortlist left it out.
+func TestSearchAsksTheShortlistAnew(t *testing.T) {
+	var columns []Column
+	var work Workload
+	for _, c := range []string{"first", "second", "third"} {
+		columns = append(columns, Column{Name: c, Type: "bigint"})
+		work = append(work, Query{Name: c, SQL: "SELECT id FROM t WHERE " + c + " = 1"})
+	}
+	w := &timed{priced: newPriced(t, append(columns, Column{Name: "id", Type: "bigint"}), nil)}
+	w.bytes = func(dbindex.Index) int64 { return 60 * mb }
+	w.cost = func(ix dbindex.Index) float64 {
+		if ix.Keys[0].Column == "second" {
+			return 100
+		}
+		return 10
+	}
+	w.time = func(q Query, used []string, cfg config) (time.Duration, error) {
+		switch {
+		case len(used) > 0 || q.Name == "probe":
+			return 100 * time.Microsecond, nil
+		case q.Name == "first":
+			return 50 * time.Millisecond, nil
+		case q.Name == "third":
+			return 5 * time.Millisecond, nil
+		case slices.ContainsFunc(cfg.with, func(c *candidate) bool { return c.index.Keys[0].Column == "first" }):
+			return 4 * time.Second, nil
+		}
+		return time.Millisecond, nil
+	}
+	short := newPriced(t, append(columns, Column{Name: "id", Type: "bigint"}), nil)
+	short.bytes, short.cost = w.bytes, w.cost
+	a, err := Advise(t.Context(), w, work, Options{MaxBytes: 130 * mb, Shortlist: short})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !has(a, "first") || !has(a, "second") {
+		t.Errorf("want the indexes of first and second:\n%s", a)
+	}
+}
+
 func TestMerged(t *testing.T) {
 	ix := func(where dbindex.Pred, include []string, keys ...string) dbindex.Index {
 		x := dbindex.Index{Table: "t", Where: where, Include: include}
@@ -219,9 +260,9 @@ func TestMerged(t *testing.T) {
 	}
 }
 
-// slowed has a query that a proposal slows, one that a drop slows, one that is slow by
+// slowing has a query that a proposal slows, one that a drop slows, one that is slow by
 // itself, and one that cannot be run.
-func slowed(t *testing.T) (*timed, *Advice, Workload) {
+func slowing(t *testing.T) (*timed, *Advice, Workload) {
 	t.Helper()
 	old := dbindex.Index{Name: "old", Table: "t", Keys: []dbindex.Key{dbindex.Asc("a")}}
 	var columns []Column
@@ -269,7 +310,7 @@ func slowed(t *testing.T) (*timed, *Advice, Workload) {
 // that only seemed slow, keeps to the budget although a drop is taken back, and counts a
 // query that fails as one that did not run.
 func TestVerifyTakesBack(t *testing.T) {
-	w, a, work := slowed(t)
+	w, a, work := slowing(t)
 	v, err := Verify(t.Context(), w, a, work, VerifyOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -290,6 +331,45 @@ func TestVerifyTakesBack(t *testing.T) {
 		if tooSlow(q.RunBefore, q.RunAfter) {
 			t.Errorf("%s is slower: %v to %v", q.Name, q.RunBefore, q.RunAfter)
 		}
+	}
+}
+
+// TestVerifyWithoutAnIndexKeepsWhatItReplaces has an index that stands in for one that is to
+// go. Without either the query takes seconds, and that is not what the new one saves.
+func TestVerifyWithoutAnIndexKeepsWhatItReplaces(t *testing.T) {
+	old := dbindex.Index{Name: "old", Table: "t", Keys: []dbindex.Key{dbindex.Asc("a")}}
+	w := &timed{priced: newPriced(t, []Column{{Name: "id", Type: "bigint"}, {Name: "a", Type: "bigint"}, {Name: "b", Type: "bigint"}}, []dbindex.Index{old})}
+	w.bytes = func(dbindex.Index) int64 { return 60 * mb }
+	w.cost = func(dbindex.Index) float64 { return 10 }
+	slow := false
+	w.time = func(q Query, used []string, cfg config) (time.Duration, error) {
+		switch {
+		case q.Name == "worse" && len(cfg.with) > 0 && slow:
+			return 20 * time.Millisecond, nil
+		case len(cfg.with) > 0:
+			return time.Millisecond, nil
+		case len(cfg.hidden) > 0:
+			return 10 * time.Second, nil
+		}
+		return 2 * time.Millisecond, nil
+	}
+	work := Workload{{Name: "worse", SQL: "SELECT id FROM t WHERE a = 1"}, {Name: "better", SQL: "SELECT b FROM t WHERE a = 1"}}
+	ix := dbindex.Index{Table: "t", Keys: []dbindex.Key{dbindex.Asc("a"), dbindex.Asc("b")}}
+	ix.Name = ix.DerivedName()
+	a := &Advice{Dialect: dbindex.Postgres(15), Queries: make([]QueryAdvice, len(work)), Create: []Proposal{{Index: ix}}, Drop: []Removal{{Index: old}}}
+	v, err := Verify(t.Context(), w, a, work, VerifyOptions{Rounds: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Create) != 1 || v.Create[0].Gain < 0.45 || v.Create[0].Gain > 0.55 {
+		t.Errorf("want the index kept, and a gain of a half:\n%s", v)
+	}
+	slow = true // with it, one query
+	if v, err = Verify(t.Context(), w, a, work, VerifyOptions{Rounds: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Create) > 0 || len(v.Drop) > 0 || len(v.Rejected) != 1 {
+		t.Errorf("want the index rejected, and the old one kept:\n%s", v)
 	}
 }
 

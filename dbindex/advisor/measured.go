@@ -51,7 +51,7 @@ func (v *verifier) needed(p Proposal) bool {
 }
 
 // gains measures what each index is worth beside the others: runs of the queries that
-// use it, without it.
+// use it, without it and with what was to be dropped because of it.
 func (v *verifier) gains(ctx context.Context) error {
 	total := 0.0
 	for _, i := range v.runs {
@@ -68,7 +68,7 @@ func (v *verifier) gains(ctx context.Context) error {
 				users = append(users, i)
 			}
 		}
-		times, err := v.race(ctx, []choice{{v.with(), users}, {config{with: without(v.cands, v.candidate(*p)), hidden: v.hidden}, users}})
+		times, err := v.race(ctx, []choice{{v.with(), users}, {change{out: v.candidate(*p)}.from(v.with()), users}})
 		if err != nil {
 			return err
 		}

@@ -66,9 +66,10 @@ type change struct {
 	back *dbindex.Index
 }
 
+// from takes it back: without an index, those that were to go because of it stay.
 func (c change) from(cfg config) config {
 	if c.out != nil {
-		return config{with: without(cfg.with, c.out), hidden: cfg.hidden}
+		return config{with: without(cfg.with, c.out), hidden: restored(cfg.hidden, c.out)}
 	}
 	return config{with: cfg.with, hidden: slices.DeleteFunc(slices.Clone(cfg.hidden), func(ix dbindex.Index) bool {
 		return ix.Name == c.back.Name && ix.Schema == c.back.Schema
@@ -155,11 +156,16 @@ func (v *verifier) take(i int, list []change, slow, fast time.Duration) {
 
 // out takes a proposal out of the advice, and the drops with it for which it stood in.
 func (v *verifier) out(c *candidate, reason string) {
-	v.hidden = slices.DeleteFunc(slices.Clone(v.hidden), func(ix dbindex.Index) bool { return replaces(c.index, ix) })
+	v.hidden = restored(v.hidden, c)
 	v.a.Drop = slices.DeleteFunc(v.a.Drop, func(r Removal) bool { return !r.Index.Invalid && replaces(c.index, r.Index) })
 	v.cands = without(v.cands, c)
 	v.a.Rejected = append(v.a.Rejected, Rejection{Index: c.index, Reason: reason})
 	v.a.Create = slices.DeleteFunc(v.a.Create, func(p Proposal) bool { return p.Index.Name == c.index.Name && p.Index.Schema == c.index.Schema })
+}
+
+// restored are the hidden indexes that stay hidden once c is gone.
+func restored(hidden []dbindex.Index, c *candidate) []dbindex.Index {
+	return slices.DeleteFunc(slices.Clone(hidden), func(ix dbindex.Index) bool { return replaces(c.index, ix) })
 }
 
 // replaces reports whether an index finds the same rows first as one that is to go,

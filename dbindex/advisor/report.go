@@ -50,7 +50,7 @@ func (s *search) advice(ctx context.Context) (*Advice, error) {
 // proposal explains one chosen index.
 func (s *search) proposal(ctx context.Context, c *candidate, users []int) (Proposal, error) {
 	p := Proposal{Index: c.index, Bytes: c.bytes, WriteCost: c.writes, Confidence: s.w.confidence()}
-	costs, err := s.costs(ctx, config{with: without(s.chosen, c), hidden: s.hidden}, c, false)
+	costs, err := s.costs(ctx, change{out: c}.from(config{with: s.chosen, hidden: s.hidden}), c, false)
 	if err != nil {
 		return p, err
 	}

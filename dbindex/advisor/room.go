@@ -71,6 +71,9 @@ func (s *search) restart(ctx context.Context, start []*candidate) error {
 	if err := s.accept(ctx, start); err != nil {
 		return err
 	}
+	if err := s.shrink(ctx); err != nil {
+		return err
+	}
 	if err := s.extend(ctx); err != nil {
 		return err
 	}
@@ -81,6 +84,27 @@ func (s *search) restart(ctx context.Context, start []*candidate) error {
 		return nil
 	}
 	return s.accept(ctx, before)
+}
+
+// shrink takes out what is worth least for its size until the choice fits.
+func (s *search) shrink(ctx context.Context) error {
+	for !s.fits(s.chosen) && len(s.chosen) > 0 {
+		var least *candidate
+		lowest := 0.0
+		for _, h := range s.chosen {
+			loss, err := s.loss(ctx, h)
+			if err != nil {
+				return err
+			}
+			if ratio := loss / float64(h.bytes+1); least == nil || ratio < lowest {
+				least, lowest = h, ratio
+			}
+		}
+		if err := s.accept(ctx, without(s.chosen, least)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // replacing is the choice with c and less what is worth least for its size, until it

@@ -66,11 +66,22 @@ func (s *search) worth(costs []float64) (w worth) {
 		if it.base == 0 {
 			continue
 		}
-		t := it.took.at(costs[i])
-		w.sum += it.q.Weight * t
-		w.logs += it.q.Weight * math.Log((t+floor)/(it.took.baseMS+floor)) / max(s.weights, 1e-9)
+		w.add(it, it.took.at(costs[i]), s.weights)
 	}
 	return w
+}
+
+// slowed is what a query that is too slow for Verify adds to worth.logs, whatever its
+// weight: to mend that is better than to reject the index that did it.
+const slowed = 0.05
+
+// add counts a query that takes t milliseconds.
+func (w *worth) add(it *item, t, weights float64) {
+	w.sum += it.q.Weight * t
+	if t > slowerFactor*it.took.baseMS && t-it.took.baseMS > ms(slowerBy) {
+		w.logs += slowed
+	}
+	w.logs += it.q.Weight * math.Log((t+floor)/(it.took.baseMS+floor)) / max(weights, 1e-9)
 }
 
 // minus is how much less o costs.
