@@ -74,10 +74,7 @@ func hostileText(r *rand.Rand) string {
 func TestStatements(t *testing.T) {
 	s := newServer(t)
 	db, _ := s.open(t, plainWorld(200))
-	n := 60
-	if inSuite() {
-		n = 1000
-	}
+	n := number("VERSUS_STATEMENTS", 1000, 60)
 	r := rand.New(rand.NewPCG(1, 2))
 	var work advisor.Workload
 	for range n {
