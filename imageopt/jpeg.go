@@ -98,9 +98,11 @@ var errColours = errors.New("imageopt: JPEG is not in YCbCr")
 
 // decodeJPEG decodes to planes, reduced as far as w allows. damage is why the picture
 // is not complete, if Options.Truncated lets it pass.
-func (s *source) decodeJPEG(ctx context.Context, w wanted, t Truncation) (r *raster, damage error, err error) {
+// rows may take the samples, see [jpegdec.Options].
+func (s *source) decodeJPEG(ctx context.Context, w wanted, t Truncation, rows func(*jpegdec.Image) jpegdec.Rows) (r *raster, damage error, err error) {
 	img, err := jpegdec.Decode(ctx, s.data, jpegdec.Options{
-		Scale: w.scale, FullChroma: w.chroma, Partial: t == TruncatedPartial,
+		Stream: rows,
+		Scale:  w.scale, FullChroma: w.chroma, Partial: t == TruncatedPartial,
 		Check: func(width, height int, c jpegdec.Colour) error {
 			if width != s.head.W || height != s.head.H {
 				return fmt.Errorf("%w: two sizes in one header", jpegdec.ErrCorrupt)
@@ -123,12 +125,16 @@ func (s *source) decodeJPEG(ctx context.Context, w wanted, t Truncation) (r *ras
 	case err != nil:
 		return nil, nil, err
 	}
-	r = &raster{w: img.W, h: img.H, opaque: true, colour: s.colour}
+	return s.jpegRaster(img), img.Damage, nil
+}
+
+func (s *source) jpegRaster(img *jpegdec.Image) *raster {
+	r := &raster{w: img.W, h: img.H, opaque: true, colour: s.colour}
 	for _, p := range img.Planes {
 		r.planes = append(r.planes, resample.Plane{Pix: p.Pix, W: p.W, H: p.H, Stride: p.Stride, Ch: 1})
 		r.sub = append(r.sub, sampling{p.SX, p.SY, p.Denom > 1})
 	}
-	return r, img.Damage, nil
+	return r
 }
 
 // smallFile is the length below which the many headers of a progression would weigh

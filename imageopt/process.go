@@ -19,8 +19,10 @@ import (
 type job struct {
 	o      *Optimizer
 	src    *source
-	wanted wanted   // how far a JPEG may be reduced as it is decoded
+	wanted wanted // how far a JPEG may be reduced as it is decoded
+	specs  []Spec
 	raster *raster  // decoded still, or nil
+	feeds  []*feed  // of each spec, if the raster has no samples; see stream
 	damage error    // why the raster is not complete, see Options.Truncated
 	frames *gif.GIF // decoded animation, or nil
 	ev     Event
@@ -53,7 +55,8 @@ func (o *Optimizer) process(ctx context.Context, w io.Writer, r io.Reader, spec 
 	if err := j.src.load(o.opts.Limits.Bytes); err != nil {
 		return Result{}, err
 	}
-	res, data, err := j.one(ctx, spec)
+	j.specs = []Spec{spec}
+	res, data, err := j.one(ctx, 0)
 	if err != nil {
 		return Result{}, err
 	}
@@ -148,17 +151,13 @@ func (o *Optimizer) resultCost(s *Spec, p plan, info Info) int64 {
 	return cost
 }
 
-// one makes the result of one spec; the source is decoded at the first need.
-func (j *job) one(ctx context.Context, spec Spec) (Result, []byte, error) {
+// one makes the result of spec i; the source is decoded at the first need.
+func (j *job) one(ctx context.Context, i int) (Result, []byte, error) {
+	spec := j.specs[i].withQuality()
 	info := j.src.info()
 	p, err := newPlan(&spec, info.Width, info.Height, j.o.opts.Limits.OutputSide)
 	if err != nil {
 		return Result{}, nil, err
-	}
-	if spec.Quality == 0 && spec.searches() {
-		spec.Quality = 100
-	} else if spec.Quality == 0 {
-		spec.Quality = 80
 	}
 	res := Result{Width: p.box.X, Height: p.box.Y, Frames: 1, SourceBytes: int64(len(j.src.data)), Source: info}
 	var best file
@@ -167,7 +166,7 @@ func (j *job) one(ctx context.Context, spec Spec) (Result, []byte, error) {
 		best.format = FormatGIF
 		best.data, err = j.animate(ctx, &spec, p)
 	} else {
-		best, err = j.still(ctx, &spec, p, info)
+		best, err = j.still(ctx, i, &spec, p, info)
 	}
 	if err != nil {
 		return Result{}, nil, err
@@ -186,14 +185,17 @@ func (j *job) decode(ctx context.Context) (err error) {
 	if j.raster != nil {
 		return nil
 	}
-	start := time.Now()
-	defer func() { j.ev.Decode += time.Since(start) }()
+	start, resize := time.Now(), j.ev.Resize
+	defer func() { j.ev.Decode += time.Since(start) - (j.ev.Resize - resize) }()
 	if err := j.src.checkScans(); err != nil {
 		return err
 	}
 	if j.src.format == FormatJPEG {
 		err = guard(j.src.format, func() (err error) {
-			j.raster, j.damage, err = j.src.decodeJPEG(ctx, j.wanted, j.o.opts.Truncated)
+			j.raster, j.damage, err = j.src.decodeJPEG(ctx, j.wanted, j.o.opts.Truncated, j.stream(ctx))
+			if err != nil || j.raster.planes[0].Pix != nil {
+				j.feeds = nil
+			}
 			return err
 		})
 		if !errors.Is(err, errColours) {
@@ -212,30 +214,21 @@ func (j *job) decode(ctx context.Context) (err error) {
 }
 
 // still makes the smallest file among the formats that come into question.
-func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best file, err error) {
+func (j *job) still(ctx context.Context, i int, spec *Spec, p plan, info Info) (best file, err error) {
 	if err := j.decode(ctx); err != nil {
 		return file{}, err
 	}
 	if p, err = j.attend(ctx, spec, p, info); err != nil {
 		return file{}, err
 	}
-	ways := j.o.ways(spec, info)
-	info.Alpha = !j.raster.opaque && spec.Background == nil || p.padded() && spec.Background == nil
-	ways = j.o.narrow(ways, spec, info)
-	ways, keep := j.src.keepsICC(spec, ways)
-	if keep && len(j.raster.planes) == 1 && j.raster.planes[0].Ch == 1 {
-		keep = false // a profile of colours does not fit a gray picture
-	}
-	m := asYCbCr
-	if j.o.needsRGB(ways) {
-		m = asRGB
-	} else if fullChroma(spec, ways) && j.raster.fineChroma(p) {
-		m = asFullYCC
-	}
+	ways, keep, m := j.form(j.raster, spec, p, info)
 	start := time.Now()
-	how := j.o.scaling(spec)
-	how.keepICC = keep
-	pic, err := j.raster.render(ctx, p, j.src.head.Orientation, how, m)
+	pic, ok := j.streamed(i)
+	if !ok {
+		how := j.o.scaling(spec)
+		how.keepICC = keep
+		pic, err = j.raster.render(ctx, p, j.src.head.Orientation, how, m)
+	}
 	j.ev.Resize += time.Since(start)
 	if err != nil {
 		return file{}, err
@@ -264,6 +257,25 @@ func (j *job) still(ctx context.Context, spec *Spec, p plan, info Info) (best fi
 		}
 	}
 	return best, nil
+}
+
+// form says what a result of r can be encoded as, whether it keeps its profile, and what
+// the encoders want to have.
+func (j *job) form(r *raster, spec *Spec, p plan, info Info) (ways []Format, keep bool, m model) {
+	ways = j.o.ways(spec, info)
+	info.Alpha = !r.opaque && spec.Background == nil || p.padded() && spec.Background == nil
+	ways = j.o.narrow(ways, spec, info)
+	ways, keep = j.src.keepsICC(spec, ways)
+	if keep && len(r.planes) == 1 && r.planes[0].Ch == 1 {
+		keep = false // a profile of colours does not fit a gray picture
+	}
+	switch {
+	case j.o.needsRGB(ways):
+		m = asRGB
+	case fullChroma(spec, ways) && r.fineChroma(p):
+		m = asFullYCC
+	}
+	return ways, keep, m
 }
 
 // ground pads and flattens as the spec says.
@@ -389,6 +401,7 @@ func (o *Optimizer) variants(ctx context.Context, src []byte, specs []Spec, yiel
 
 // each yields the results of specs, largest first.
 func (j *job) each(ctx context.Context, specs []Spec, yield func(Variant, error) bool, fail func(error)) {
+	j.specs = specs
 	info := j.src.info()
 	area := func(i int) int64 {
 		p, err := newPlan(&specs[i], info.Width, info.Height, j.o.opts.Limits.OutputSide)
@@ -408,7 +421,7 @@ func (j *job) each(ctx context.Context, specs []Spec, yield func(Variant, error)
 			fail(ctxError(ctx))
 			return
 		}
-		res, data, err := j.one(ctx, specs[i])
+		res, data, err := j.one(ctx, i)
 		if err != nil && ctx.Err() != nil {
 			fail(ctxError(ctx))
 			return

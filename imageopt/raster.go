@@ -143,14 +143,12 @@ func (r *raster) render(ctx context.Context, p plan, o int, how scaling, m model
 	switch {
 	case how.linear && lie.win.Size() != image.Pt(lie.w, lie.h):
 		out, err = r.renderPixels(ctx, lie, o, how)
-	case len(r.planes) == 3:
-		out, err = r.renderYCC(ctx, lie, o, how, m)
-	case len(r.planes) == 1 && r.planes[0].Ch == 1:
-		var q resample.Plane
-		if q, err = scalePlane(ctx, r.planes[0], lie, r.sub[0], 1, how); err == nil {
-			q = resample.Upright(q, o)
-			out.gray = &image.Gray{Pix: q.Pix, Stride: q.Stride, Rect: image.Rect(0, 0, q.W, q.H)}
+	case len(r.planes) == 3, len(r.planes) == 1 && r.planes[0].Ch == 1:
+		d := r.draw(lie, o, how, m)
+		for i := 0; i < len(d.planes) && err == nil; i++ {
+			err = d.scalers[i].Bytes(ctx, d.planes[i], r.planes[i])
 		}
+		out = r.drawn(d)
 	default:
 		out, err = r.renderPixels(ctx, lie, o, how)
 	}
@@ -158,43 +156,64 @@ func (r *raster) render(ctx context.Context, p plan, o int, how scaling, m model
 		return picture{}, ctxError(ctx)
 	}
 	if convert {
-		n := out.nrgba()
-		r.colour.Convert(n.Pix)
-		out = picture{rgba: n}
+		out = r.converted(out)
 	}
 	return out, nil
 }
 
-// scalePlane scales a plane to one with a sample for div × div pixels of the result.
-func scalePlane(ctx context.Context, p resample.Plane, l stored, sub sampling, div int, how scaling) (resample.Plane, error) {
+// converted takes a picture to sRGB.
+func (r *raster) converted(p picture) picture {
+	n := p.nrgba()
+	r.colour.Convert(n.Pix)
+	return picture{rgba: n}
+}
+
+// drawing is a result of planes on its way.
+type drawing struct {
+	planes  []resample.Plane // those of the result, as they lie in the file
+	scalers []*resample.Scaler
+	o       int
+	model   model
+	ratio   image.YCbCrSubsampleRatio
+}
+
+// draw plans a result of planes of one channel, without a look at their samples.
+func (r *raster) draw(l stored, o int, how scaling, m model) *drawing {
+	d := &drawing{o: o, model: m, ratio: image.YCbCrSubsampleRatio420}
+	div := 2
+	if m != asYCbCr {
+		div, d.ratio = 1, image.YCbCrSubsampleRatio444
+	}
+	for i, p := range r.planes {
+		if i == 0 {
+			d.add(p, l, r.sub[i], 1, how)
+		} else {
+			d.add(p, l, r.sub[i], div, how)
+		}
+	}
+	return d
+}
+
+// add plans a plane with a sample for div × div pixels of the result.
+func (d *drawing) add(p resample.Plane, l stored, sub sampling, div int, how scaling) {
 	ax := axis(l.win.Min.X, l.win.Max.X, l.w, sub.x, div, p.W, l.flipX)
 	ay := axis(l.win.Min.Y, l.win.Max.Y, l.h, sub.y, div, p.H, l.flipY)
 	k := how.filter.kernel()
 	if sub.mean {
 		k = sharpened(k, math.Sqrt(ax.Step*ay.Step))
 	}
-	dst := resample.NewPlane(ax.N, ay.N, 1)
-	return dst, how.scaler(ax, ay, k).Bytes(ctx, dst, p)
+	d.planes = append(d.planes, resample.NewPlane(ax.N, ay.N, 1))
+	d.scalers = append(d.scalers, how.scaler(ax, ay, k))
 }
 
-func (r *raster) renderYCC(ctx context.Context, l stored, o int, how scaling, m model) (picture, error) {
-	div := 2
-	ratio := image.YCbCrSubsampleRatio420
-	if m != asYCbCr {
-		div, ratio = 1, image.YCbCrSubsampleRatio444
+// drawn turns the planes of d, which are full, upright and makes them the picture.
+func (r *raster) drawn(d *drawing) picture {
+	q := d.planes
+	for i := range q {
+		q[i] = resample.Upright(q[i], d.o)
 	}
-	var q [3]resample.Plane
-	for i, p := range r.planes {
-		var err error
-		if i == 0 {
-			q[i], err = scalePlane(ctx, p, l, r.sub[i], 1, how)
-		} else {
-			q[i], err = scalePlane(ctx, p, l, r.sub[i], div, how)
-		}
-		if err != nil {
-			return picture{}, err
-		}
-		q[i] = resample.Upright(q[i], o)
+	if len(q) == 1 {
+		return picture{gray: &image.Gray{Pix: q[0].Pix, Stride: q[0].Stride, Rect: image.Rect(0, 0, q[0].W, q[0].H)}}
 	}
 	if r.limited {
 		luma, chroma := studioTables(true)
@@ -206,12 +225,12 @@ func (r *raster) renderYCC(ctx context.Context, l stored, o int, how scaling, m 
 	}
 	y := &image.YCbCr{
 		Y: q[0].Pix, Cb: q[1].Pix, Cr: q[2].Pix, YStride: q[0].Stride, CStride: q[1].Stride,
-		SubsampleRatio: ratio, Rect: image.Rect(0, 0, q[0].W, q[0].H),
+		SubsampleRatio: d.ratio, Rect: image.Rect(0, 0, q[0].W, q[0].H),
 	}
-	if m == asRGB {
-		return picture{rgba: picture{ycc: y}.nrgba()}, nil
+	if d.model == asRGB {
+		return picture{rgba: picture{ycc: y}.nrgba()}
 	}
-	return picture{ycc: y}, nil
+	return picture{ycc: y}
 }
 
 // nrgba returns the picture in straight RGBA, its own pixels if it is that already.

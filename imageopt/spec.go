@@ -207,6 +207,18 @@ type Spec struct {
 // searches reports whether the quality of a JPEG is to be found.
 func (s *Spec) searches() bool { return s.TargetBytes > 0 || s.TargetSSIM > 0 }
 
+// withQuality returns the spec with the quality that its zero stands for.
+func (s Spec) withQuality() Spec {
+	switch {
+	case s.Quality != 0:
+	case s.searches():
+		s.Quality = 100
+	default:
+		s.Quality = 80
+	}
+	return s
+}
+
 // key tells specs apart, but for Width, Quality and Accept.
 func (s *Spec) key() string {
 	ground := "none"

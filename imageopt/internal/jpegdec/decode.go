@@ -28,7 +28,18 @@ type Options struct {
 	// Check is called with the size of the frame and its colours before anything is
 	// allocated for it. Its error ends the decoding.
 	Check func(w, h int, c Colour) error
+	// Stream, if it is set, is called behind Check with the picture as it will be, but
+	// without samples. If it returns a function, that takes the samples as they are
+	// decoded, and the planes that Decode returns are without them too. There are
+	// files, of which a later scan overwrites an earlier one, whose planes have samples
+	// all the same; those count, and what the function was given does not.
+	Stream func(*Image) Rows
 }
+
+// Rows takes samples of plane i. Row 0 of p is row top of the plane, and all before row
+// end of the plane are there. It returns the first row that it wants to see again; p is
+// valid until then only. An error ends the decoding.
+type Rows func(i int, p Plane, top, end int) (keep int, err error)
 
 // Plane is one component. Sample (x, y) is Pix[y*Stride+x].
 type Plane struct {
@@ -74,8 +85,12 @@ func Decode(ctx context.Context, data []byte, o Options) (*Image, error) {
 	}
 	d := &decoder{ctx: ctx, data: data, o: o}
 	err := d.run()
+	if err == errAgain {
+		o.Stream = nil
+		return Decode(ctx, data, o)
+	}
 	if err != nil {
-		if !o.Partial || !d.begun || ctx.Err() != nil {
+		if !o.Partial || !d.begun || d.refused || ctx.Err() != nil {
 			return nil, err
 		}
 	}
@@ -87,21 +102,34 @@ func Decode(ctx context.Context, data []byte, o Options) (*Image, error) {
 			return nil, err
 		}
 	}
-	img := &Image{W: d.w, H: d.h, Colour: d.colour(), Damage: err}
 	for i := range d.comps {
-		if d.comps[i].plane.Pix == nil {
+		c := &d.comps[i]
+		if !c.begun {
 			if err == nil {
 				err = corrupt("component without a scan")
 			}
 			if !o.Partial {
 				return nil, err
 			}
-			img.Damage = err
-			d.comps[i].makePlane(true)
+			d.makePlane(c, true)
 		}
+		if d.rows != nil {
+			if err := d.finish(c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	img := d.image()
+	img.Damage = err
+	return img, nil
+}
+
+func (d *decoder) image() *Image {
+	img := &Image{W: d.w, H: d.h, Colour: d.colour()}
+	for i := range d.comps {
 		img.Planes = append(img.Planes, d.comps[i].plane)
 	}
-	return img, nil
+	return img
 }
 
 type wrapped struct {
@@ -140,11 +168,14 @@ type decoder struct {
 	r       bits
 	eobRun  int
 	skimmed bool // the scans ahead have been looked through
+	rows    Rows // takes the samples, or nil
+	refused bool // rows has returned an error
 }
 
 // component is one channel of the frame.
 type component struct {
 	id     byte
+	index  int
 	h, v   int
 	tq     byte
 	denom  int // scale of this component
@@ -155,6 +186,8 @@ type component struct {
 	zq     *[80]uint32 // quantisation and place of each coefficient, see quantPlaces
 	limit  int         // last coefficient, in zig-zag order, that the scale needs
 	pred   int32
+	begun  bool // it has a plane, or a band of it
+	band   band
 
 	// Of a progressive picture:
 	reach int      // last coefficient, in zig-zag order, whose scans are read
@@ -163,13 +196,16 @@ type component struct {
 	masks []uint64 // which coefficients of each block are not zero, up to reach
 }
 
-// makePlane allocates the samples. The gray of pictures that may stay incomplete is
-// the middle of the range for every component.
-func (c *component) makePlane(gray bool) {
+// makePlane allocates the samples, unless they go to rows. The gray of pictures that
+// may stay incomplete is the middle of the range for every component.
+func (d *decoder) makePlane(c *component, gray bool) {
 	n := 8 / c.denom
-	c.plane.Stride = c.mw * n
+	c.begun = true
+	if d.rows != nil {
+		c.band.gray = gray
+		return
+	}
 	c.plane.Pix = make([]byte, c.mw*n*c.mh*n)
-	c.plane.W, c.plane.H = (c.w+c.denom-1)/c.denom, (c.ht+c.denom-1)/c.denom
 	if gray {
 		for i := range c.plane.Pix {
 			c.plane.Pix[i] = 128

@@ -65,7 +65,7 @@ func (d *decoder) progressiveScan(h scanHeader) error {
 	if h.ah > 0 {
 		block = d.acRefine
 	}
-	return d.eachMCU(c.bw, c.bh, func(x, y int) bool {
+	return d.eachMCU(h, c.bw, c.bh, func(x, y int) bool {
 		i := y*c.mw + x
 		return block(ac, c.coefs[i*c.limit:][:c.limit], &c.masks[i], h)
 	})
@@ -87,9 +87,9 @@ func (d *decoder) dcScan(h scanHeader) error {
 	}
 	if len(h.comps) == 1 {
 		sc := &h.comps[0]
-		return d.eachMCU(sc.c.bw, sc.c.bh, func(x, y int) bool { return one(sc, x, y) })
+		return d.eachMCU(h, sc.c.bw, sc.c.bh, func(x, y int) bool { return one(sc, x, y) })
 	}
-	return d.eachMCU(d.mcusX, d.mcusY, func(x, y int) bool {
+	return d.eachMCU(h, d.mcusX, d.mcusY, func(x, y int) bool {
 		for i := range h.comps {
 			sc := &h.comps[i]
 			for v := range sc.c.v {
@@ -253,11 +253,12 @@ func (d *decoder) reconstruct() error {
 		if c.first == nil {
 			continue
 		}
-		c.makePlane(false)
+		d.makePlane(c, false)
 		for y := range c.mh {
 			if err := d.ctx.Err(); err != nil {
 				return err
 			}
+			d.open(c, 1)
 			for x := range c.mw {
 				i := y*c.mw + x
 				b[0] = int32(c.first[i]) * int32(c.zq[0]>>7)
@@ -266,6 +267,9 @@ func (d *decoder) reconstruct() error {
 					last = c.spread(&b, i)
 				}
 				c.put(&b, last, x, y)
+			}
+			if err := d.done(c); err != nil {
+				return err
 			}
 		}
 		c.first, c.masks, c.coefs = nil, nil, nil

@@ -69,6 +69,9 @@ func (d *decoder) scan(s []byte) error {
 			return err
 		}
 	}
+	if !d.begun && d.o.Stream != nil {
+		d.rows = d.o.Stream(d.image())
+	}
 	d.begun = true
 	if d.progressive && !d.skimmed {
 		d.skim(h)
@@ -93,8 +96,14 @@ func (d *decoder) scan(s []byte) error {
 			}
 			c.zq = quantPlaces(q)
 		}
-		if c.plane.Pix == nil && !d.progressive {
-			c.makePlane(d.o.Partial)
+		if d.progressive {
+			continue
+		}
+		if c.begun && d.rows != nil {
+			return errAgain
+		}
+		if !c.begun {
+			d.makePlane(c, d.o.Partial)
 		}
 	}
 	d.r.start(d.data, d.at)
@@ -132,9 +141,9 @@ func (d *decoder) resync(i int) error {
 	return nil
 }
 
-// eachMCU calls row for each row of MCUs and unit for each MCU of the scan, and goes
-// over restart markers between them.
-func (d *decoder) eachMCU(nx, ny int, unit func(x, y int) bool) error {
+// eachMCU calls unit for each MCU of the scan, and goes over restart markers between
+// them.
+func (d *decoder) eachMCU(h scanHeader, nx, ny int, unit func(x, y int) bool) error {
 	left, marker := d.restart, 0
 	d.eobRun = 0
 	for i := range d.comps {
@@ -144,6 +153,7 @@ func (d *decoder) eachMCU(nx, ny int, unit func(x, y int) bool) error {
 		if err := d.ctx.Err(); err != nil {
 			return err
 		}
+		d.openAll(h)
 		for x := range nx {
 			if d.restart > 0 {
 				if left == 0 {
@@ -161,6 +171,9 @@ func (d *decoder) eachMCU(nx, ny int, unit func(x, y int) bool) error {
 			if !d.r.ready() || !unit(x, y) {
 				return d.lost()
 			}
+		}
+		if err := d.doneAll(h); err != nil {
+			return err
 		}
 	}
 	if d.r.over() {
@@ -199,9 +212,9 @@ func (d *decoder) sequentialScan(h scanHeader) error {
 	}
 	if len(lanes) == 1 {
 		l := &lanes[0]
-		return d.eachMCU(l.c.bw, l.c.bh, func(x, y int) bool { return one(l, x, y) })
+		return d.eachMCU(h, l.c.bw, l.c.bh, func(x, y int) bool { return one(l, x, y) })
 	}
-	return d.eachMCU(d.mcusX, d.mcusY, func(x, y int) bool {
+	return d.eachMCU(h, d.mcusX, d.mcusY, func(x, y int) bool {
 		for i := range lanes {
 			l := &lanes[i]
 			for v := range l.c.v {
@@ -221,7 +234,7 @@ func (d *decoder) sequentialScan(h scanHeader) error {
 func (c *component) put(b *block, last, x, y int) {
 	n := 8 / c.denom
 	st := c.plane.Stride
-	dst := c.plane.Pix[y*n*st+x*n:]
+	dst := c.plane.Pix[(y*n-c.band.top)*st+x*n:]
 	if last == 0 {
 		flat(dst, st, n, b[0])
 		return

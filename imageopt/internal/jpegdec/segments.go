@@ -111,6 +111,7 @@ func (d *decoder) frame(m byte, s []byte) error {
 	comps := make([]component, n)
 	for i := range comps {
 		c := &comps[i]
+		c.index = i
 		c.id, c.h, c.v, c.tq = s[6+3*i], int(s[7+3*i]>>4), int(s[7+3*i]&15), s[8+3*i]
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.tq > 3 {
 			return corrupt("component")
@@ -146,6 +147,8 @@ func (d *decoder) layOut(c *component) {
 	c.limit = limits[c.denom]
 	c.reach = c.limit
 	c.plane.Denom = c.denom
+	c.plane.Stride = c.mw * (8 / c.denom)
+	c.plane.W, c.plane.H = ceilDiv(c.w, c.denom), ceilDiv(c.ht, c.denom)
 	c.plane.SX = float64(d.hmax) / float64(c.h) * float64(c.denom)
 	c.plane.SY = float64(d.vmax) / float64(c.v) * float64(c.denom)
 }

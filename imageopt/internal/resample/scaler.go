@@ -57,25 +57,36 @@ func (s *Scaler) bands(ctx context.Context, rows int, do func(y0, y1 int) error)
 }
 
 func (s *Scaler) bytes(ctx context.Context, dst, src Plane, y0, y1 int) error {
+	row := s.scratch(src.Ch)
+	for y := y0; y < y1; y++ {
+		if err := s.line(ctx, dst, src, 0, y, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scratch is what line needs for a row.
+func (s *Scaler) scratch(ch int) []int16 { return make([]int16, (s.x.hi-s.x.lo+s.x.taps)*ch) }
+
+// line makes row y of dst. Row 0 of src is row top of the source.
+func (s *Scaler) line(ctx context.Context, dst, src Plane, top, y int, row []int16) error {
 	lo, hi := s.x.lo, s.x.hi
 	cols := (hi - lo) * src.Ch
-	row := make([]int16, cols+s.x.taps*src.Ch)
+	first, n := s.y.lo+int(s.y.first[y])-top, int(s.y.n[y])
+	// A few million products at a time, so that ctx is asked often enough.
+	step := max(1<<21/n, 64) &^ 63
+	for c := 0; c < cols; c += step {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.kernels.vert8(row[c:min(c+step, cols)], src.Pix[first*src.Stride+lo*src.Ch+c:], src.Stride, s.y.of(y), n)
+	}
 	horizontal := s.kernels.horiz1
 	if src.Ch == 4 {
 		horizontal = s.kernels.horiz4
 	}
-	for y := y0; y < y1; y++ {
-		first, n := s.y.lo+int(s.y.first[y]), int(s.y.n[y])
-		// A few million products at a time, so that ctx is asked often enough.
-		step := max(1<<21/n, 64) &^ 63
-		for c := 0; c < cols; c += step {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			s.kernels.vert8(row[c:min(c+step, cols)], src.Pix[first*src.Stride+lo*src.Ch+c:], src.Stride, s.y.of(y), n)
-		}
-		horizontal(dst.Row(y, 0, dst.W), row, s.x)
-	}
+	horizontal(dst.Row(y, 0, dst.W), row, s.x)
 	return nil
 }
 
