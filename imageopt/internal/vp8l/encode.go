@@ -13,6 +13,9 @@ const MaxSide = 1 << 14
 func Encode(ctx context.Context, pix []byte, w, h int) ([]byte, error) {
 	e := &encoder{ctx: ctx, w: w, h: h, pix: make([]uint32, w*h), distances: near()}
 	for i := range e.pix {
+		if i%often == 0 && e.stop() {
+			return nil, ctx.Err()
+		}
 		if p := pix[4*i:][:4]; p[3] != 0 {
 			e.pix[i] = uint32(p[3])<<24 | uint32(p[0])<<16 | uint32(p[1])<<8 | uint32(p[2])
 			e.alpha = e.alpha || p[3] != 255
@@ -49,6 +52,12 @@ type encoder struct {
 	distances [128]uint8
 	best      []byte // the smallest stream so far
 }
+
+// often is after how many pixels a loop asks whether it shall stop. What it has made by
+// then is of no use.
+const often = 1 << 14
+
+func (e *encoder) stop() bool { return e.ctx.Err() != nil }
 
 // The transforms, as they are numbered in the file.
 const (
@@ -106,7 +115,7 @@ func (e *encoder) write(predict, green bool) {
 	if green {
 		b.put(1, 1)
 		b.put(noGreen, 2)
-		pix = subtractGreen(pix)
+		pix = subtractGreen(pix, e.stop)
 	}
 	if predict {
 		tile := uint(3)
@@ -115,7 +124,7 @@ func (e *encoder) write(predict, green bool) {
 		b.put(1, 1)
 		b.put(predictor, 2)
 		b.put(uint32(tile-2), 3)
-		rest, modes := predicted(pix, e.w, e.h, tile, func() bool { return e.ctx.Err() != nil })
+		rest, modes := predicted(pix, e.w, e.h, tile, e.stop)
 		e.image(b, modes, (e.w+1<<tile-1)>>tile, false)
 		pix = rest
 	}
@@ -135,24 +144,26 @@ func (e *encoder) image(b *bitWriter, pix []uint32, w int, main bool) {
 	if !main {
 		sizes = sizes[:1]
 	}
-	f := newFinder(pix, w, depth)
-	f.stop = func() bool { return e.ctx.Err() != nil }
+	f := newFinder(pix, w, depth, e.stop)
 	d := &distances{w, e.distances}
 	mark := *b
 	mark.out = append([]byte(nil), b.out...)
 	var best *bitWriter
 	for _, size := range sizes {
-		if e.ctx.Err() != nil {
+		if e.stop() {
 			break
 		}
 		tokens := f.parse(nil, size)
-		h := count(tokens, d, size)
+		h := count(tokens, d, size, e.stop)
 		for range 2 {
-			if e.ctx.Err() != nil {
+			if e.stop() {
 				break
 			}
 			tokens = f.parse(h.costs(d, size), size)
-			h = count(tokens, d, size)
+			h = count(tokens, d, size, e.stop)
+		}
+		if e.stop() {
+			break // the codes of h may not be those of all tokens
 		}
 		c := mark
 		c.out = append([]byte(nil), mark.out...)
@@ -165,7 +176,7 @@ func (e *encoder) image(b *bitWriter, pix []uint32, w int, main bool) {
 		if main {
 			c.put(0, 1) // one set of codes for all
 		}
-		writeTokens(&c, tokens, d, h)
+		writeTokens(&c, tokens, d, h, e.stop)
 		if best == nil || len(c.out) < len(best.out) || len(c.out) == len(best.out) && c.n < best.n {
 			best = &c
 		}

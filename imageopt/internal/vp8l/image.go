@@ -59,13 +59,16 @@ type histograms struct {
 	distance         [40]uint32
 }
 
-func count(tokens []token, d *distances, cacheBits uint) *histograms {
+func count(tokens []token, d *distances, cacheBits uint, stop func() bool) *histograms {
 	n := cache0
 	if cacheBits > 0 {
 		n += 1 << cacheBits
 	}
 	h := &histograms{green: make([]uint32, n)}
-	for _, t := range tokens {
+	for i, t := range tokens {
+		if i%often == 0 && stop() {
+			break
+		}
 		switch t.n {
 		case pixel:
 			h.green[t.v>>8&255]++
@@ -126,11 +129,14 @@ func estimate(cost []float32, n []uint32) {
 }
 
 // writeTokens writes codes and tokens.
-func writeTokens(b *bitWriter, tokens []token, d *distances, h *histograms) {
+func writeTokens(b *bitWriter, tokens []token, d *distances, h *histograms, stop func() bool) {
 	green := writeCode(b, h.green)
 	red, blue, alpha := writeCode(b, h.red[:]), writeCode(b, h.blue[:]), writeCode(b, h.alpha[:])
 	distance := writeCode(b, h.distance[:])
-	for _, t := range tokens {
+	for i, t := range tokens {
+		if i%often == 0 && stop() {
+			break
+		}
 		switch t.n {
 		case pixel:
 			green.put(b, int(t.v>>8&255))

@@ -40,14 +40,17 @@ type finder struct {
 	stop  func() bool // asked now and then; what follows is of no use then
 }
 
-func newFinder(pix []uint32, w, depth int) *finder {
-	f := &finder{pix: pix, w: w, prev: make([]int32, len(pix)), depth: depth}
+func newFinder(pix []uint32, w, depth int, stop func() bool) *finder {
+	f := &finder{pix: pix, w: w, prev: make([]int32, len(pix)), depth: depth, stop: stop}
 	size := min(bits.Len(uint(len(pix))), 16)
 	head := make([]int32, 1<<size)
 	for i := range head {
 		head[i] = -1
 	}
 	for i := range pix {
+		if i%often == 0 && stop() {
+			break
+		}
 		f.prev[i] = -1
 		if i+1 < len(pix) {
 			h := (pix[i]*0x1e35a7bd + pix[i+1]*0x9e3779b1) >> (32 - size)

@@ -8,6 +8,9 @@ func (e *encoder) palette() []uint32 {
 	seen := make(map[uint32]bool, 257)
 	last := uint32(0)
 	for i, p := range e.pix {
+		if i%often == 0 && e.stop() {
+			break
+		}
 		if i > 0 && p == last {
 			continue
 		}
@@ -57,6 +60,9 @@ func (e *encoder) indexed(colours []uint32) {
 	w := (e.w + 1<<shift - 1) >> shift
 	packed := make([]uint32, w*e.h)
 	for y := range e.h {
+		if e.stop() {
+			return
+		}
 		row, out := e.pix[y*e.w:][:e.w], packed[y*w:][:w]
 		for x := range out {
 			out[x] = 0xff000000

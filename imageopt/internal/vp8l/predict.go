@@ -91,8 +91,11 @@ func predicted(pix []uint32, w, h int, b uint, stop func() bool) (rest, tiles []
 	rest = make([]uint32, len(pix))
 	side := 1 << b
 	last := uint8(0)
-	for y0 := 0; y0 < h && !stop(); y0 += side {
+	for y0 := 0; y0 < h; y0 += side {
 		for x0 := 0; x0 < w; x0 += side {
+			if stop() {
+				return rest, append(tiles, make([]uint32, ((w+side-1)>>b)*((h+side-1)>>b)-len(tiles))...)
+			}
 			x1, y1 := min(x0+side, w), min(y0+side, h)
 			last = bestMode(pix, x0, y0, x1, y1, w, last)
 			tiles = append(tiles, 0xff000000|uint32(last)<<8)
@@ -129,9 +132,12 @@ func bestMode(pix []uint32, x0, y0, x1, y1, w int, last uint8) uint8 {
 }
 
 // subtractGreen takes green from red and blue, which often go along with it.
-func subtractGreen(pix []uint32) []uint32 {
+func subtractGreen(pix []uint32, stop func() bool) []uint32 {
 	out := make([]uint32, len(pix))
 	for i, p := range pix {
+		if i%often == 0 && stop() {
+			break
+		}
 		g := p >> 8 & 255
 		out[i] = sub(p, g<<16|g)
 	}

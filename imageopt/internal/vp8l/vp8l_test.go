@@ -7,6 +7,7 @@ import (
 	"image"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"golang.org/x/image/webp"
 )
@@ -112,4 +113,91 @@ func FuzzEncode(f *testing.F) {
 			t.Errorf("%d × %d: not what was written", w, h)
 		}
 	})
+}
+
+// countdown is a context that ends when it has been asked so many times.
+type countdown struct {
+	context.Context
+	left  int
+	ended time.Time
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left > 0 {
+		return nil
+	}
+	if c.ended.IsZero() {
+		c.ended = time.Now()
+	}
+	return context.Canceled
+}
+
+// TestCancelledWithin: wherever the context ends, the encoder is soon back.
+func TestCancelledWithin(t *testing.T) {
+	const w, h = 600, 300
+	rng := rand.New(rand.NewPCG(7, 8))
+	for name, colours := range map[string]int{"palette": 100, "colours": 60_000} {
+		pix := picture(rng, w, h, colours, false)
+		asked := &countdown{Context: t.Context(), left: 1 << 30}
+		if _, err := Encode(asked, pix, w, h); err != nil {
+			t.Fatal(err)
+		}
+		n := 1<<30 - asked.left
+		var longest time.Duration
+		at := 0
+		for k := 1; k < n; k += 1 + n/20 {
+			c := &countdown{Context: t.Context(), left: k}
+			if _, err := Encode(c, pix, w, h); !errors.Is(err, context.Canceled) {
+				t.Fatalf("%s: ended after %d of %d questions: %v; want Canceled", name, k, n, err)
+			}
+			if d := time.Since(c.ended); d > longest {
+				longest, at = d, k
+			}
+		}
+		t.Logf("%s: %d questions; back after at most %v, that at question %d", name, n, longest, at)
+		if longest > 5*time.Second {
+			t.Errorf("%s: back after %v", name, longest)
+		}
+	}
+}
+
+// TestLoopsStop: each loop over the picture asks, and does nothing more when told so.
+func TestLoopsStop(t *testing.T) {
+	pix := make([]uint32, 4*often)
+	tokens := make([]token, 4*often)
+	for i := range pix {
+		pix[i] = 0xff010203
+		tokens[i] = token{v: pix[i]}
+	}
+	d := &distances{2 * often, near()}
+	h := count(tokens, d, 0, func() bool { return false })
+	for name, loop := range map[string]func(stop func() bool) (more bool){
+		"newFinder": func(stop func() bool) bool { return newFinder(pix, often, 4, stop).prev[len(pix)-1] != 0 },
+		"count":     func(stop func() bool) bool { return count(tokens, d, 0, stop).red[1] == uint32(len(tokens)) },
+		"writeTokens": func(stop func() bool) bool {
+			copies := make([]token, 4*often)
+			for i := range copies {
+				copies[i] = token{1, 100}
+			}
+			b := &bitWriter{}
+			writeTokens(b, copies, d, h, stop)
+			return len(b.out) > often // five bits for each length
+		},
+		"subtractGreen": func(stop func() bool) bool { return subtractGreen(pix, stop)[len(pix)-1] != 0 },
+		"predicted": func(stop func() bool) bool {
+			rest, tiles := predicted(pix, 128, len(pix)/128, 3, stop)
+			if len(tiles) != len(pix)/64 {
+				t.Errorf("predicted: %d tiles, want %d", len(tiles), len(pix)/64)
+			}
+			return tiles[len(tiles)-1] != 0 || len(rest) != len(pix)
+		},
+	} {
+		if !loop(func() bool { return false }) {
+			t.Errorf("%s: does not come to its end", name)
+		}
+		asked := 0
+		if loop(func() bool { asked++; return asked > 1 }) || asked != 2 {
+			t.Errorf("%s: asked %d times, and went on to its end", name, asked)
+		}
+	}
 }
