@@ -25,7 +25,7 @@ func repositoryVars() map[string]Var {
 	permit(Table, "matrix of a colour space", "imageopt/internal/icc.d50ToSRGB")
 	permit(Table, "orders and limits of JPEG's coefficients", "imageopt/internal/jpegdec.zigzag", "imageopt/internal/jpegdec.limits", "imageopt/internal/jpegenc.zigzag", "imageopt/internal/jpegenc.unzigzag")
 	permit(Table, "quantisers of the JPEG standard", "imageopt/internal/jpegenc.standard")
-	permit(Table, "what the processor can do", "imageopt/internal/resample.avx2", "imageopt/internal/jpegenc.avx2")
+	permit(Table, "what the processor can do", "imageopt/internal/resample.avx2", "imageopt/internal/jpegenc.avx2", "imageopt/internal/jpegdec.avx2")
 	permit(Table, "names of the runtime's metrics, by index", "memory.metricNames")
 	permit(Table, "names that PERF_REQUIRE knows", "internal/realtest.services")
 	permit(Table, "names that -off takes", "examples/chatserver.blocks")
