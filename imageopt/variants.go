@@ -18,9 +18,11 @@ type Variant struct {
 }
 
 // Variants makes one result for each spec from a single decode of src, largest
-// first, so that a consumer can stop early and no two results are in memory at
-// once. src must not change until the iteration ends; its memory stays booked
-// under MaxMemory that long, so the loop body should not wait for slow things.
+// first, so that a consumer can stop early and no two files are in memory at once.
+// The pixels of all results of a JPEG are made during the decode, where they take
+// less memory than those of the source. src must not change until the iteration
+// ends; its memory stays booked under MaxMemory that long, so the loop body should
+// not wait for slow things.
 //
 // When no spec is valid to run or src cannot be decoded, the sequence is one
 // error with Variant.Index -1; ctx ends it the same way. An error of one spec comes with its Index and does
