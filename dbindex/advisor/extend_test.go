@@ -228,6 +228,29 @@ func TestSearchAsksTheShortlistAnew(t *testing.T) {
 	}
 }
 
+// TestSlowRunsAreFew: what takes long is run once for each time that it is asked about.
+func TestSlowRunsAreFew(t *testing.T) {
+	columns := []Column{{Name: "a", Type: "bigint"}, {Name: "b", Type: "bigint"}, {Name: "id", Type: "bigint"}}
+	w := &timed{priced: newPriced(t, columns, nil)}
+	w.bytes = func(dbindex.Index) int64 { return mb }
+	w.cost = func(dbindex.Index) float64 { return 10 }
+	slow := 0
+	w.time = func(q Query, used []string, _ config) (time.Duration, error) {
+		if q.Name != "slow" || len(used) > 0 {
+			return time.Millisecond, nil
+		}
+		slow++
+		return 10 * time.Second, nil
+	}
+	work := Workload{{Name: "slow", SQL: "SELECT id FROM t WHERE a = 1"}, {Name: "fast", SQL: "SELECT id FROM t WHERE b = 1"}}
+	if _, err := Advise(t.Context(), w, work, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if most := 1 + maxRefine; slow == 0 || slow > most {
+		t.Errorf("the slow query ran %d times without an index; want one for the probe and one for each of %d searches at most", slow, maxRefine)
+	}
+}
+
 func TestMerged(t *testing.T) {
 	ix := func(where dbindex.Pred, include []string, keys ...string) dbindex.Index {
 		x := dbindex.Index{Table: "t", Where: where, Include: include}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Bounds of refine.
 const (
 	maxRefine = 2 // searches after the first
 	mixRounds = 3 // of which the first brings the data to memory
+	mixSlow   = 5 * time.Second
 )
 
 // refine runs the workload with what was chosen, in turns with the database as it is, and
@@ -84,7 +86,7 @@ func (s *search) race(ctx context.Context, w Scratch, choices ...config) ([][]fl
 	least := make([][]float64, len(choices))
 	for round := range mixRounds {
 		for k, cfg := range choices {
-			times, err := s.mix(ctx, w, cfg)
+			times, err := s.mix(ctx, w, cfg, least[k])
 			if err != nil {
 				return nil, err
 			}
@@ -172,8 +174,9 @@ func (s *search) key(c *candidate) string {
 }
 
 // mix runs each query once under a choice, and returns the mean milliseconds over its
-// samples; zero for what cannot be run.
-func (s *search) mix(ctx context.Context, w Scratch, cfg config) ([]float64, error) {
+// samples; zero for what cannot be run. Of those that were known before, nil for none, it
+// does not repeat what failed or took longer than mixSlow.
+func (s *search) mix(ctx context.Context, w Scratch, cfg config, known []float64) ([]float64, error) {
 	if err := w.use(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -183,7 +186,9 @@ func (s *search) mix(ctx context.Context, w Scratch, cfg config) ([]float64, err
 	}
 	out := make([]float64, len(s.items))
 	for i, it := range s.items {
-		if it.base > 0 && runnable(w, it.q) {
+		if known != nil && (known[i] == 0 || known[i] > ms(mixSlow)) {
+			out[i] = known[i]
+		} else if it.base > 0 && runnable(w, it.q) {
 			if out[i], err = once(ctx, w, it.q, s.o.Samples, asking); err != nil {
 				return nil, err
 			}
