@@ -383,3 +383,14 @@ func TestMeterWithoutGroup(t *testing.T) {
 		t.Errorf("use of this process = %+v", u)
 	}
 }
+
+func TestUnmeasuredFigures(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{msText(0), "–"}, {msText(85500 * time.Microsecond), "85.5 ms"}, {msText(62 * time.Second), "62 s"},
+		{mib(0), "–"}, {mib(123 << 20), "123 MiB"}, {kib(0), "–"}, {kib(224 << 10), "224 KiB"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%q, want %q", c.got, c.want)
+		}
+	}
+}

@@ -97,9 +97,27 @@ func (r *report) missed() (n int) {
 	return n
 }
 
-func msText(d time.Duration) string { return fmt.Sprintf("%.3g ms", ms(d)) }
-func mib(n int64) string            { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
-func kib(n int64) string            { return fmt.Sprintf("%.0f KiB", float64(n)/1024) }
+// What is zero was not measured: nothing takes no time or memory.
+
+func msText(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "–"
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.3g ms", ms(d))
+}
+
+func mib(n int64) string { return size(float64(n)/(1<<20), "MiB") }
+func kib(n int64) string { return size(float64(n)/1024, "KiB") }
+
+func size(n float64, unit string) string {
+	if n == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f %s", n, unit)
+}
 
 func loadText(x result) string {
 	if x.PageLoad <= 0 {
