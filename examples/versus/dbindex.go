@@ -98,17 +98,12 @@ func indexWeight(r *bench.Report) error {
 }
 
 // indexProofs runs the tests that need servers and other people's tools. VERSUS_CASES
-// may ask for fewer random values than the goal has. A run that is not full leaves out
-// most faults, and the tools beside us: those wait for timeouts for minutes.
+// may ask for fewer random values than the goal has.
 func indexProofs(r *bench.Report) error {
 	cases := cmp.Or(os.Getenv("VERSUS_CASES"), "10000")
-	chaos := ""
-	if r.Full {
-		chaos = "full"
-	}
 	return errors.Join(
 		r.FromTests("./indexes", "^(TestRoundTrip|TestHostileNames)$", "VERSUS_CASES="+cases),
 		r.FromTests("./indexes", "^TestLint$"),
-		r.FromTests("./indexes", "^(TestApplyChaos|TestPooler)$", "VERSUS_CHAOS="+chaos),
+		r.FromTests("./indexes", "^(TestApplyChaos|TestPooler)$", "VERSUS_CHAOS=full"),
 		r.FromTests("./migrations", "^(TestPostgres|TestSQLite)$"))
 }
