@@ -31,9 +31,8 @@ EIGHT(halfColumn, 0x4000)
 EIGHT(two, 2)
 EIGHT(mid, 128)
 
-// Eight transforms of Y0–Y7 into Y8–Y15: the first pass keeps two bits more, which the
-// second takes away.
-#define ROWS \
+// Eight transforms of Y0–Y7 into Y8–Y15, but for the scale of Y8 and Y12, which are sums.
+#define PASS(HALF, DOWN) \
 	VPADDD  Y7, Y0, Y8 \
 	VPSUBD  Y7, Y0, Y0 \
 	VPADDD  Y6, Y1, Y9 \
@@ -48,11 +47,9 @@ EIGHT(mid, 128)
 	VPSUBD  Y10, Y9, Y7 \
 	VPADDD  Y6, Y4, Y8 \
 	VPSUBD  Y6, Y4, Y12 \
-	VPSLLD  $2, Y8, Y8 \
-	VPSLLD  $2, Y12, Y12 \
 	VPADDD  Y7, Y5, Y6 \
 	VPMULLD c0541<>(SB), Y6, Y6 \
-	VPADDD  halfRow<>(SB), Y6, Y6 \
+	VPADDD  HALF<>(SB), Y6, Y6 \
 	VPMULLD c0765<>(SB), Y5, Y5 \
 	VPADDD  Y5, Y6, Y10 \
 	VPMULLD c1847<>(SB), Y7, Y7 \
@@ -61,7 +58,7 @@ EIGHT(mid, 128)
 	VPADDD  Y0, Y2, Y5 \
 	VPADDD  Y5, Y4, Y6 \
 	VPMULLD c1175<>(SB), Y6, Y6 \
-	VPADDD  halfRow<>(SB), Y6, Y6 \
+	VPADDD  HALF<>(SB), Y6, Y6 \
 	VPMULLD c1961<>(SB), Y4, Y4 \
 	VPSUBD  Y4, Y6, Y4 \
 	VPMULLD c0390<>(SB), Y5, Y5 \
@@ -82,70 +79,25 @@ EIGHT(mid, 128)
 	VPMULLD c0298<>(SB), Y3, Y3 \
 	VPSUBD  Y6, Y3, Y3 \
 	VPADDD  Y4, Y3, Y15 \
-	VPSRAD  $11, Y9, Y9 \
-	VPSRAD  $11, Y10, Y10 \
-	VPSRAD  $11, Y11, Y11 \
-	VPSRAD  $11, Y13, Y13 \
-	VPSRAD  $11, Y14, Y14 \
-	VPSRAD  $11, Y15, Y15
+	VPSRAD  $DOWN, Y9, Y9 \
+	VPSRAD  $DOWN, Y10, Y10 \
+	VPSRAD  $DOWN, Y11, Y11 \
+	VPSRAD  $DOWN, Y13, Y13 \
+	VPSRAD  $DOWN, Y14, Y14 \
+	VPSRAD  $DOWN, Y15, Y15
+
+// The first pass keeps two bits more, which the second takes away.
+#define ROWS \
+	PASS(halfRow, 11) \
+	VPSLLD $2, Y8, Y8 \
+	VPSLLD $2, Y12, Y12
 
 #define COLUMNS \
-	VPADDD  Y7, Y0, Y8 \
-	VPSUBD  Y7, Y0, Y0 \
-	VPADDD  Y6, Y1, Y9 \
-	VPSUBD  Y6, Y1, Y1 \
-	VPADDD  Y5, Y2, Y10 \
-	VPSUBD  Y5, Y2, Y2 \
-	VPADDD  Y4, Y3, Y11 \
-	VPSUBD  Y4, Y3, Y3 \
-	VPADDD  Y11, Y8, Y4 \
-	VPSUBD  Y11, Y8, Y5 \
-	VPADDD  Y10, Y9, Y6 \
-	VPSUBD  Y10, Y9, Y7 \
-	VPADDD  Y6, Y4, Y8 \
-	VPSUBD  Y6, Y4, Y12 \
-	VPADDD  two<>(SB), Y8, Y8 \
-	VPSRAD  $2, Y8, Y8 \
-	VPADDD  two<>(SB), Y12, Y12 \
-	VPSRAD  $2, Y12, Y12 \
-	VPADDD  Y7, Y5, Y6 \
-	VPMULLD c0541<>(SB), Y6, Y6 \
-	VPADDD  halfColumn<>(SB), Y6, Y6 \
-	VPMULLD c0765<>(SB), Y5, Y5 \
-	VPADDD  Y5, Y6, Y10 \
-	VPMULLD c1847<>(SB), Y7, Y7 \
-	VPSUBD  Y7, Y6, Y14 \
-	VPADDD  Y1, Y3, Y4 \
-	VPADDD  Y0, Y2, Y5 \
-	VPADDD  Y5, Y4, Y6 \
-	VPMULLD c1175<>(SB), Y6, Y6 \
-	VPADDD  halfColumn<>(SB), Y6, Y6 \
-	VPMULLD c1961<>(SB), Y4, Y4 \
-	VPSUBD  Y4, Y6, Y4 \
-	VPMULLD c0390<>(SB), Y5, Y5 \
-	VPSUBD  Y5, Y6, Y5 \
-	VPADDD  Y0, Y3, Y6 \
-	VPMULLD c0899<>(SB), Y6, Y6 \
-	VPADDD  Y1, Y2, Y7 \
-	VPMULLD c2562<>(SB), Y7, Y7 \
-	VPMULLD c1501<>(SB), Y0, Y0 \
-	VPSUBD  Y6, Y0, Y0 \
-	VPADDD  Y5, Y0, Y9 \
-	VPMULLD c3072<>(SB), Y1, Y1 \
-	VPSUBD  Y7, Y1, Y1 \
-	VPADDD  Y4, Y1, Y11 \
-	VPMULLD c2053<>(SB), Y2, Y2 \
-	VPSUBD  Y7, Y2, Y2 \
-	VPADDD  Y5, Y2, Y13 \
-	VPMULLD c0298<>(SB), Y3, Y3 \
-	VPSUBD  Y6, Y3, Y3 \
-	VPADDD  Y4, Y3, Y15 \
-	VPSRAD  $15, Y9, Y9 \
-	VPSRAD  $15, Y10, Y10 \
-	VPSRAD  $15, Y11, Y11 \
-	VPSRAD  $15, Y13, Y13 \
-	VPSRAD  $15, Y14, Y14 \
-	VPSRAD  $15, Y15, Y15
+	PASS(halfColumn, 15) \
+	VPADDD two<>(SB), Y8, Y8 \
+	VPSRAD $2, Y8, Y8 \
+	VPADDD two<>(SB), Y12, Y12 \
+	VPSRAD $2, Y12, Y12
 
 // Y8–Y15 as the rows of a block become its columns, in Y0–Y7.
 #define TURN \
