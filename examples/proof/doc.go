@@ -42,9 +42,8 @@
 //
 // Latencies, and answers per second, leave uploads out; these have a column of their own.
 // The bound beside the good share is what the true share of bad answers exceeds with a
-// probability of 5 % at most. Database time
-// is that of the queries without their waiting for a connection; goals divide it by the
-// answers that came.
+// probability of 5 % at most. Database time is that of the queries without their waiting
+// for a connection; goals divide it by the answers that came.
 //
 // A hit is a load of the cache that needed no loader, nested ones included, images
 // apart. Memory is the mean over the measured time of what the control group uses less
