@@ -34,9 +34,9 @@
 // with a ctx that has the values of the first caller's, no deadline, and ends when
 // every caller has gone, at HardTimeout, or at Close. Hooks run on the goroutine that
 // did the work, without locks. [New] starts no goroutine, except one for a second
-// level. Ranking what reads have used is done by them while the cache evicts, and by a
-// goroutine of some microseconds while it does not; a sweep runs on one for as long as
-// it takes, and so does the repetition of invalidations that the second level refused. [Cache.Close] waits for all.
+// level. A sweep runs on one for as long as it takes, and so does the repetition of
+// invalidations that the second level refused. [Cache.Close] waits for all. Reads of the
+// default engine take no lock, and its writes one for the time of some memory accesses.
 //
 // What holds, with every engine: Set is readable when it returns, and the last Set
 // wins. A Load that begins after an invalidation returned answers with a value whose
@@ -60,13 +60,13 @@
 // the engine and one atomic comparison; after an invalidation anywhere, each entry
 // compares the stamps of its tags once. While a cache is busy, a timer keeps the moment
 // 100 times a second, so that hits read the clock only within a second of an entry's
-// end. While no loader runs, hits do not look for one in ctx. While the cache evicts at
-// least once in five hundred lookups, hits also rank what was used, 16 at a time,
-// which costs about as much as they do; without it, on one processor, a loop that hardly
-// exceeds the bound hits 78 to 83 % in place of 89 to 91 (TestOtterLoopHits). An entry is one allocation of 16 bytes beside its value, 40 with tags and 8 more
-// for each tag of its own, 56 with stale windows (TestLayoutSizes), and an engine's
-// node: with otter and a million entries 114 to 122
-// bytes without tags and 165 to 173 with three (go run -C examples/versus . -only cache). Invalidating a tag is O(1) in the
+// end. While no loader runs, hits do not look for one in ctx. Once a 16th of the bound
+// is used, a hit leaves a note of what it used, and while the cache evicts at least once in
+// a thousand lookups, one hit in 32 ranks what was noted; otherwise most notes are dropped.
+// An entry is one allocation of 16 bytes beside its value, 40 with tags and 8 more
+// for each tag of its own, 56 with stale windows (TestLayoutSizes), and in the default
+// engine a node of 64 bytes, 8 to 16 in its table, and 16 to 32 for counters of uses once
+// they matter (TestLFUCell, TestLFUMemory). Invalidating a tag is O(1) in the
 // number of entries, and O(n) in the tags below it in the graph of [Cache.Depend].
 // A miss costs a goroutine and some allocations besides the loader. Entries with a
 // compressed value decode at each hit. A dictionary ([TrainDict]) takes 1.1 MiB per
@@ -90,6 +90,7 @@
 //     not there alone.
 //   - There are at most 65,536 strategies in a cache.
 //   - Dead entries take room until read, evicted or swept.
+//   - Writes of the default engine take turns: each holds its one lock while it finds room.
 //   - When a process was not run for more than a second (stopped, or its machine was),
 //     hits may answer with what has outlived its TTL until the timer has run, which is
 //     at once, or 10 milliseconds later at the most. Invalidations need no clock.
@@ -123,7 +124,8 @@
 // # Background
 //
 // Tags by stamps rather than by sets of keys: a set must be kept, found and walked,
-// and a load that races its deletion stores the old value. The default engine is
-// otter, an adaptive W-TinyLFU (Einziger, Friedman and Manes, ACM Transactions on
-// Storage 13, 2017). Stale windows follow RFC 5861.
+// and a load that races its deletion stores the old value. The default engine is an
+// adaptive W-TinyLFU (Einziger, Friedman and Manes, ACM Transactions on Storage 13, 2017)
+// whose window climbs the hit ratio as Caffeine's does, with shorter periods. Stale windows
+// follow RFC 5861.
 package cache

@@ -10,7 +10,7 @@ import (
 // TestOtterRanksWhileEvicting: what reads have used is told to the policy by the reads
 // while the cache evicts, and otherwise by a goroutine.
 func TestOtterRanksWhileEvicting(t *testing.T) {
-	c, err := New(Options{MaxEntries: 100})
+	c, err := New(Options{MaxEntries: 100, Engine: NewOtter})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestOtterLoopHits(t *testing.T) {
 	const caches = 24
 	sum := 0.0
 	for range caches {
-		sum += loopHits(t)
+		sum += loopHits(t, NewOtter)
 	}
 	if r := sum / caches; r < 0.86 {
 		t.Errorf("hit ratio %.3f, the mean of %d caches; want 0.86", r, caches)
@@ -59,9 +59,9 @@ func TestOtterLoopHits(t *testing.T) {
 }
 
 // loopHits is the hit ratio of one cache; the optimum is 0.97.
-func loopHits(t *testing.T) float64 {
+func loopHits(t *testing.T, engine func(EngineOptions) (Engine, error)) float64 {
 	t.Helper()
-	c, err := New(Options{MaxEntries: 1000})
+	c, err := New(Options{MaxEntries: 1000, Engine: engine})
 	if err != nil {
 		t.Fatal(err)
 	}

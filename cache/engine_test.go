@@ -14,7 +14,9 @@ import (
 	"github.com/perfblocks/perfblocks/cache/cachetest"
 )
 
-func TestDefaultEngineConforms(t *testing.T) { cachetest.Run(t, cache.NewOtter) }
+func TestDefaultEngineConforms(t *testing.T) { cachetest.Run(t, cache.NewLFU) }
+
+func TestOtterConforms(t *testing.T) { cachetest.Run(t, cache.NewOtter) }
 
 func TestBoundHolds(t *testing.T) {
 	const bound = 4 << 20

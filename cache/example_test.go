@@ -298,3 +298,23 @@ func ExampleCache_Restore() {
 	// 1 <nil>
 	// Ada true
 }
+
+// Any engine keeps the contract of the cache; they differ in whom they evict, in memory
+// and in speed.
+func ExampleNewOtter() {
+	c, err := cache.New(cache.Options{MaxBytes: 8 << 20, Engine: cache.NewOtter})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	members, err := cache.Add(c, cache.Strategy[member]{Name: "member", TTL: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	if err := members.Set(context.Background(), "1", table["1"]); err != nil {
+		panic(err)
+	}
+	m, ok := members.Get(context.Background(), "1")
+	fmt.Println(m.Name, ok)
+	// Output: An true
+}

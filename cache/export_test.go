@@ -1,4 +1,4 @@
 package cache
 
-// NewOtter lets tests outside of the package reach the default engine.
-var NewOtter = newOtter
+// NewLFU lets tests outside of the package reach the default engine.
+var NewLFU = newLFU

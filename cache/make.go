@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// engineBytes is what an engine keeps for an entry, about: otter's node is 64 bytes
-// with the key, and its table and sketch take some 30.
+// engineBytes is what an engine keeps for an entry, about: the node is 64 bytes with the
+// key, and table and sketch take some 30.
 const engineBytes = 96
 
 // newItem makes the item of a value, and its frame if the second level takes it.

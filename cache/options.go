@@ -33,7 +33,8 @@ type Options struct {
 	// bounds set, an entry counts for at least MaxBytes/MaxEntries bytes, which
 	// keeps both.
 	MaxEntries int
-	// Engine makes the store that chooses what to evict. Default: otter.
+	// Engine makes the store that chooses what to evict. Default: an adaptive W-TinyLFU of
+	// this package. Others: [NewOtter], and the package ristrettocache.
 	Engine func(EngineOptions) (Engine, error)
 	// Remote is an optional second level, shared by several processes, which also
 	// carries invalidations between them. Strategies with a Codec keep records in
@@ -99,7 +100,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.SweepInterval = defaultSweep
 	}
 	if o.Engine == nil {
-		o.Engine = newOtter
+		o.Engine = newLFU
 	}
 	return o, nil
 }

@@ -39,7 +39,7 @@ const (
 
 // Snapshot writes what is in memory to w, for [Cache.Restore] at the next start, and
 // returns the number of entries written: those of strategies with a Codec, the
-// hottest first if the engine tells (otter does; others: in the order of Range, and
+// hottest first if the engine tells (the default and otter do; others: in the order of Range, and
 // none without), without cached absences. It takes the entries there are when it is
 // called, and skips those that have died until their turn. The cache works meanwhile;
 // values are encoded one at a time, without locks. w is written through a buffer, and

@@ -136,12 +136,17 @@ type counters struct {
 	hist                                                   [histBuckets]atomic.Int64
 }
 
-// visit begins a lookup at the moment now, 0 if that is not known yet. Goroutines keep
-// to different stripes as their stacks lie apart.
-func (s *counters) visit(now int64) visit {
+// whereabouts returns a number whose high bits differ between goroutines, mostly, as their
+// stacks lie apart.
+func whereabouts() uint32 {
 	var here byte
-	place := uint32(uintptr(unsafe.Pointer(&here))>>10) * 0x9e3779b1
-	stripe := &s.stripes[place>>(32-hitStripesLog)]
+	return uint32(uintptr(unsafe.Pointer(&here))>>10) * 0x9e3779b1
+}
+
+// visit begins a lookup at the moment now, 0 if that is not known yet. Goroutines keep
+// to different stripes.
+func (s *counters) visit(now int64) visit {
+	stripe := &s.stripes[whereabouts()>>(32-hitStripesLog)]
 	return visit{stripe: stripe, now: now, timed: stripe.hits.Load()%hitSampling == 0}
 }
 

@@ -118,7 +118,7 @@ func TestMemoryPerEntry(t *testing.T) {
 		}
 		return (liveHeap() - before) / int64(v.Len())
 	}
-	ours, otters := perEntry(ristrettocache.New), perEntry(nil)
+	ours, otters := perEntry(ristrettocache.New), perEntry(cache.NewOtter)
 	t.Logf("%d entries without keys and values: ristrettocache %d bytes each, otter %d", n, ours, otters)
 	if ours-otters > 400 {
 		t.Errorf("an entry costs %d bytes more than over otter; want at most 400", ours-otters)

@@ -39,7 +39,7 @@ func TestHitRatio(t *testing.T) {
 	} {
 		ids := readTrace(t, tr.file, tr.parse)
 		for _, size := range tr.sizes {
-			a, b := replay(t, ristrettocache.New, size, ids), replay(t, nil, size, ids)
+			a, b := replay(t, ristrettocache.New, size, ids), replay(t, cache.NewOtter, size, ids)
 			t.Logf("%-24s %6d entries: ristrettocache %5.1f %%, otter %5.1f %%", tr.file, size, a, b)
 			rows, ours, otters = rows+1, ours+a, otters+b
 		}
