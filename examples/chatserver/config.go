@@ -23,7 +23,7 @@ type config struct {
 	data       string // "": a temporary directory
 	migrations string
 	off        blockSet
-	engine     string // otter or ristretto
+	engine     string // default, otter or ristretto
 	faults     bool   // the emulated services fail on their script
 	baseline   bool
 
@@ -72,7 +72,7 @@ func readConfig(args []string, getenv func(string) string, usage io.Writer) (con
 	fs.Var(c.off, "off", "comma-separated `blocks` to pass through: "+strings.Join(blocks, ", "))
 	fs.BoolVar(&c.faults, "faults", true, "let the emulated services fail on their script")
 	fs.BoolVar(&c.baseline, "baseline", false, "pass through all blocks, with foreign-key indexes and a map of 30 seconds instead")
-	fs.StringVar(&c.engine, "engine", "otter", "cache `engine`: otter or ristretto")
+	fs.StringVar(&c.engine, "engine", "default", "cache `engine`: default, otter or ristretto")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fs.SetOutput(usage)
@@ -100,8 +100,8 @@ func (c config) check() error {
 	if c.users < 1 || c.users > 200_000 {
 		errs = append(errs, fmt.Errorf("-users %d is not in 1 to 200000", c.users))
 	}
-	if c.engine != "otter" && c.engine != "ristretto" {
-		errs = append(errs, fmt.Errorf("-engine %q is not otter or ristretto", c.engine))
+	if !slices.Contains([]string{"default", "otter", "ristretto"}, c.engine) {
+		errs = append(errs, fmt.Errorf("-engine %q is not default, otter or ristretto", c.engine))
 	}
 	errs = append(errs, checkURL("DATABASE_URL", c.databaseURL, "postgres", "postgresql"), checkURL("REDIS_URL", c.redisURL, "redis", "rediss", "unix"))
 	return errors.Join(errs...)

@@ -15,7 +15,7 @@
 //	-users 2000            size of the seeded data
 //	-data DIR              keep the data here between runs
 //	-migrations DIR        write the index migrations of Prisma, goose and golang-migrate, and exit
-//	-engine otter          the cache's engine: otter or ristretto
+//	-engine default        the cache's engine: default, otter or ristretto
 //	-off cache,cdn         pass through these blocks: cache, resilience, memory, cdn, imageopt, dbindex
 //	-baseline              none of the blocks, but foreign-key indexes and a map of 30 seconds
 //	-faults=false          the emulated services fail only by the switches of the page

@@ -79,7 +79,10 @@ func (a *app) wireMemory() (err error) {
 // memory back under pressure. With REDIS_URL several nodes share a second level.
 func (a *app) wireCache() (err error) {
 	o := cache.Options{Name: "chat", MaxBytes: cacheBytes, Logger: a.log, Disabled: a.cfg.off["cache"]}
-	if a.cfg.engine == "ristretto" {
+	switch a.cfg.engine {
+	case "otter":
+		o.Engine = cache.NewOtter
+	case "ristretto":
 		o.Engine = ristrettocache.New
 	}
 	if a.cfg.redisURL != "" {
