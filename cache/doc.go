@@ -20,7 +20,9 @@
 //
 // There are two verbs. Delete ([View.Delete], [Cache.DeleteTag]) is hard: the value
 // is never served again. Expire ([View.Expire], [Cache.ExpireTag]) is soft: the
-// value may still answer within StaleWhileRevalidate and StaleIfError.
+// value may still answer within StaleWhileRevalidate and StaleIfError. Where it is
+// known what a change does to a value, [View.Update] writes it into the entry, which
+// spares the load that the other two cause.
 //
 // # Units
 //

@@ -230,6 +230,36 @@ func ExampleView_Set() {
 	// false
 }
 
+func ExampleView_Update() {
+	c, err := cache.New(cache.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	rooms, err := cache.Add(c, cache.Strategy[[]string]{Name: "room"})
+	if err != nil {
+		panic(err)
+	}
+	load := func(context.Context, *cache.Entry[[]string]) ([]string, error) {
+		fmt.Println("loading")
+		return []string{"hello"}, nil
+	}
+	_, _ = rooms.Load(ctx, "1", load)
+	said := "good morning" // and committed: loaders see it already
+	err = rooms.Update(ctx, "1", func(old []string) ([]string, bool) {
+		if slices.Contains(old, said) {
+			return old, true // loaded after the commit
+		}
+		return append(slices.Clip(old), said), true // not into the array that others read
+	})
+	room, _ := rooms.Load(ctx, "1", load)
+	fmt.Println(room, err)
+	// Output:
+	// loading
+	// [hello good morning] <nil>
+}
+
 func ExampleCache_ExpireTag() {
 	c, err := cache.New(cache.Options{})
 	if err != nil {
