@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/perfblocks/perfblocks/examples/chatserver/internal/emulate"
@@ -93,7 +94,11 @@ func (a *app) keepAnswer(ctx context.Context, user, conv string, ans emulate.Ans
 			return err
 		}
 	}
-	if err := a.store.AddUsage(ctx, user, ans.Model, ans.InputTokens, ans.OutputTokens, float64(ans.InputTokens+3*ans.OutputTokens)*1e-6); err != nil {
+	err := a.store.AddUsage(ctx, store.Usage{
+		UserID: user, Model: ans.Model, InputTokens: ans.InputTokens, OutputTokens: ans.OutputTokens,
+		Cost: float64(ans.InputTokens+3*ans.OutputTokens) * 1e-6, At: time.Now(),
+	})
+	if err != nil {
 		return err
 	}
 	return a.views.usage.Delete(context.WithoutCancel(ctx), user)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,11 +21,13 @@ const (
  coalesce((SELECT substr(m."content",1,80) FROM "Message" m WHERE m."conversationId" = c."id" ORDER BY m."createdAt" DESC LIMIT 1),'')
  FROM "Conversation" c WHERE c."userId" = $1 AND c."deletedAt" IS NULL AND c."isArchived" = false ORDER BY c."updatedAt" DESC LIMIT 30`
 	qConversation = `SELECT "id", "userId", "title", "model", "isPinned" FROM "Conversation" WHERE "id" = $1 AND "deletedAt" IS NULL`
-	qPage         = `SELECT "id","conversationId","role","content","createdAt" FROM "Message"
- WHERE "conversationId" = $1 ORDER BY "createdAt" DESC, "id" DESC LIMIT $2`
-	qPageBefore = `SELECT "id","conversationId","role","content","createdAt" FROM "Message"
- WHERE "conversationId" = $1 AND "createdAt" <= $2 AND ("createdAt" < $2 OR "id" < $3) ORDER BY "createdAt" DESC, "id" DESC LIMIT $4`
-	qSearch = `SELECT m."id", m."conversationId", m."content", m."createdAt" FROM "Conversation" c JOIN "Message" m ON m."conversationId" = c."id"
+	qPage         = `SELECT m."id", m."conversationId", m."role", m."content", m."createdAt" FROM "Conversation" c JOIN "Message" m ON m."conversationId" = c."id"
+ WHERE c."id" = $1 AND c."deletedAt" IS NULL ORDER BY m."createdAt" DESC, m."id" DESC LIMIT $2`
+	qPageBefore = `SELECT m."id", m."conversationId", m."role", m."content", m."createdAt" FROM "Conversation" c JOIN "Message" m ON m."conversationId" = c."id"
+ WHERE c."id" = $1 AND c."deletedAt" IS NULL AND m."createdAt" <= $2 AND (m."createdAt" < $2 OR m."id" < $3) ORDER BY m."createdAt" DESC, m."id" DESC LIMIT $4`
+	qAttachmentsPostgres = `SELECT "messageId","kind","url","bytes" FROM "Attachment" WHERE "messageId" = ANY($1) ORDER BY "createdAt", "id"`
+	qAttachmentsSQLite   = `SELECT "messageId","kind","url","bytes" FROM "Attachment" WHERE "messageId" IN (SELECT value FROM json_each($1)) ORDER BY "createdAt", "id"`
+	qSearch              = `SELECT m."id", m."conversationId", m."content", m."createdAt" FROM "Conversation" c JOIN "Message" m ON m."conversationId" = c."id"
  WHERE c."userId" = $1 AND c."deletedAt" IS NULL AND m."content" ILIKE $2 ESCAPE '\' ORDER BY m."createdAt" DESC LIMIT 20`
 	qUsagePostgres = `SELECT to_char("createdAt" AT TIME ZONE 'UTC','YYYY-MM-DD') d, "model", sum("inputTokens"), sum("outputTokens"), sum("cost")::float8
  FROM "TokenUsage" WHERE "userId" = $1 GROUP BY 1,2 ORDER BY 1 DESC, 2 LIMIT 60`
@@ -32,21 +35,24 @@ const (
  FROM "TokenUsage" WHERE "userId" = $1 GROUP BY 1,2 ORDER BY 1 DESC, 2 LIMIT 60`
 	qTouch = `UPDATE "Conversation" SET "updatedAt" = greatest($1, "updatedAt" + interval '1 millisecond')
  WHERE "id" = $2 AND "deletedAt" IS NULL RETURNING "userId", "updatedAt"`
-	qBusiest = `SELECT "userId" FROM "Conversation" WHERE "deletedAt" IS NULL GROUP BY "userId" ORDER BY count(*) DESC, "userId" LIMIT $1`
+	qAddMessage    = `INSERT INTO "Message" ("id","conversationId","role","content","tokens","createdAt") VALUES ($1,$2,$3,$4,$5,$6)`
+	qAddAttachment = `INSERT INTO "Attachment" ("id","messageId","kind","url","bytes","createdAt") VALUES ($1,$2,$3,$4,$5,$6)`
+	qAddUsage      = `INSERT INTO "TokenUsage" ("id","userId","model","inputTokens","outputTokens","cost","createdAt") VALUES ($1,$2,$3,$4,$5,$6,$7)`
+	qBusiest       = `SELECT "userId" FROM "Conversation" WHERE "deletedAt" IS NULL GROUP BY "userId" ORDER BY count(*) DESC, "userId" LIMIT $1`
 )
 
 // User returns a user's profile.
 func (s *Store) User(ctx context.Context, id string) (User, error) {
 	defer s.timed(stmtUser, time.Now())
 	var u User
-	err := s.db.QueryRowContext(ctx, s.sql(qUser), id).Scan(&u.ID, &u.Email, &u.Name, &u.Plan, &u.TokensUsed, &u.TokenLimit, &u.Active, &u.Unread, &u.SubscribeTo)
+	err := s.row(ctx, qUser, id).Scan(&u.ID, &u.Email, &u.Name, &u.Plan, &u.TokensUsed, &u.TokenLimit, &u.Active, &u.Unread, &u.SubscribeTo)
 	return u, wrap("user", id, err)
 }
 
 // Conversations returns the 30 conversations of a user that changed last.
 func (s *Store) Conversations(ctx context.Context, userID string) ([]Conversation, error) {
 	defer s.timed(stmtConversations, time.Now())
-	return query(ctx, s, s.sql(qList), func(r *sql.Rows) (c Conversation, err error) {
+	return query(ctx, s, qList, func(r *sql.Rows) (c Conversation, err error) {
 		var at moment
 		err = r.Scan(&c.ID, &c.UserID, &c.Title, &c.Model, &c.Pinned, &at, &c.LastMessage)
 		c.UpdatedAt = at.Time
@@ -54,28 +60,44 @@ func (s *Store) Conversations(ctx context.Context, userID string) ([]Conversatio
 	}, userID)
 }
 
+// Preview is what Conversations shows of a message: its first 80 characters.
+func Preview(content string) string {
+	n := 0
+	for i := range content {
+		if n == 80 {
+			return content[:i]
+		}
+		n++
+	}
+	return content
+}
+
 // Conversation returns one conversation that is not deleted, without what a new
 // message changes: UpdatedAt and LastMessage stay empty.
 func (s *Store) Conversation(ctx context.Context, id string) (Conversation, error) {
 	defer s.timed(stmtConversation, time.Now())
 	var c Conversation
-	err := s.db.QueryRowContext(ctx, s.sql(qConversation), id).Scan(&c.ID, &c.UserID, &c.Title, &c.Model, &c.Pinned)
+	err := s.row(ctx, qConversation, id).Scan(&c.ID, &c.UserID, &c.Title, &c.Model, &c.Pinned)
 	return c, wrap("conversation", id, err)
 }
 
-// Messages returns up to limit messages before the cursor, newest first.
+// Messages returns up to limit messages of a conversation that is not deleted, before
+// the cursor, newest first.
 func (s *Store) Messages(ctx context.Context, conversationID string, before Cursor, limit int) ([]Message, error) {
 	defer s.timed(stmtMessages, time.Now())
 	q, args := qPage, []any{conversationID, limit}
 	if before.ID != "" {
 		q, args = qPageBefore, []any{conversationID, s.stamp(before.At), before.ID, limit}
 	}
-	msgs, err := query(ctx, s, s.sql(q), func(r *sql.Rows) (m Message, err error) {
+	msgs, err := query(ctx, s, q, func(r *sql.Rows) (m Message, err error) {
 		var at moment
 		err = r.Scan(&m.ID, &m.ConversationID, &m.Role, &m.Content, &at)
 		m.CreatedAt = at.Time
 		return m, err
 	}, args...)
+	if err == nil && len(msgs) == 0 {
+		_, err = s.Conversation(ctx, conversationID) // or there is none
+	}
 	if err != nil || len(msgs) == 0 {
 		return msgs, err
 	}
@@ -84,22 +106,25 @@ func (s *Store) Messages(ctx context.Context, conversationID string, before Curs
 
 // attach fills in the attachments of msgs.
 func (s *Store) attach(ctx context.Context, msgs []Message) error {
-	at := make(map[string]*Message, len(msgs))
-	args := make([]any, len(msgs))
-	var in strings.Builder
+	at, ids := make(map[string]*Message, len(msgs)), make([]string, len(msgs))
 	for i := range msgs {
-		at[msgs[i].ID] = &msgs[i]
-		args[i] = msgs[i].ID
-		fmt.Fprintf(&in, ",$%d", i+1)
+		at[msgs[i].ID], ids[i] = &msgs[i], msgs[i].ID
 	}
-	q := `SELECT "messageId","kind","url","bytes" FROM "Attachment" WHERE "messageId" IN (` + in.String()[1:] + `) ORDER BY "createdAt", "id"`
-	_, err := query(ctx, s, s.sql(q), func(r *sql.Rows) (a Attachment, err error) {
+	q, arg := qAttachmentsPostgres, any(ids)
+	if s.kind == SQLite {
+		text, err := json.Marshal(ids)
+		if err != nil {
+			return fmt.Errorf("store: attachments: %w", err)
+		}
+		q, arg = qAttachmentsSQLite, string(text)
+	}
+	_, err := query(ctx, s, q, func(r *sql.Rows) (a Attachment, err error) {
 		var id string
 		if err = r.Scan(&id, &a.Kind, &a.URL, &a.Bytes); err == nil {
 			at[id].Attachments = append(at[id].Attachments, a)
 		}
 		return a, err
-	}, args...)
+	}, arg)
 	return err
 }
 
@@ -107,7 +132,7 @@ func (s *Store) attach(ctx context.Context, msgs []Message) error {
 func (s *Store) Search(ctx context.Context, userID, text string) ([]Hit, error) {
 	defer s.timed(stmtSearch, time.Now())
 	like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
-	return query(ctx, s, s.sql(qSearch), func(r *sql.Rows) (h Hit, err error) {
+	return query(ctx, s, qSearch, func(r *sql.Rows) (h Hit, err error) {
 		var at moment
 		err = r.Scan(&h.MessageID, &h.ConversationID, &h.Snippet, &at)
 		h.CreatedAt, h.Snippet = at.Time, snippet(h.Snippet, text)
@@ -129,7 +154,7 @@ func (s *Store) UsageDaily(ctx context.Context, userID string) ([]UsageDay, erro
 	if s.kind == Postgres {
 		q = qUsagePostgres
 	}
-	return query(ctx, s, s.sql(q), func(r *sql.Rows) (d UsageDay, err error) {
+	return query(ctx, s, q, func(r *sql.Rows) (d UsageDay, err error) {
 		err = r.Scan(&d.Day, &d.Model, &d.InputTokens, &d.OutputTokens, &d.Cost)
 		return d, err
 	}, userID)
@@ -138,7 +163,7 @@ func (s *Store) UsageDaily(ctx context.Context, userID string) ([]UsageDay, erro
 // Busiest returns the ids of the n users with the most conversations.
 func (s *Store) Busiest(ctx context.Context, n int) ([]string, error) {
 	defer s.timed(stmtBusiest, time.Now())
-	return query(ctx, s, s.sql(qBusiest), func(r *sql.Rows) (id string, err error) {
+	return query(ctx, s, qBusiest, func(r *sql.Rows) (id string, err error) {
 		err = r.Scan(&id)
 		return id, err
 	}, n)
@@ -153,17 +178,14 @@ func (s *Store) AddMessage(ctx context.Context, m Message) (_ Message, owner str
 	m.ID, m.CreatedAt = newID(), time.Now().UTC().Truncate(time.Millisecond)
 	err = s.inTx(ctx, func(tx *sql.Tx) error {
 		var at moment
-		err := tx.QueryRowContext(ctx, s.sql(qTouch), s.stamp(m.CreatedAt), m.ConversationID).Scan(&owner, &at)
-		if err != nil {
+		if err := s.rowIn(ctx, tx, qTouch, s.stamp(m.CreatedAt), m.ConversationID).Scan(&owner, &at); err != nil {
 			return wrap("conversation", m.ConversationID, err)
 		}
 		m.CreatedAt = at.Time
-		_, err = tx.ExecContext(ctx, s.sql(`INSERT INTO "Message" ("id","conversationId","role","content","tokens","createdAt") VALUES ($1,$2,$3,$4,$5,$6)`),
-			m.ID, m.ConversationID, m.Role, m.Content, len(m.Content)/4, s.stamp(m.CreatedAt))
+		err := s.execIn(ctx, tx, qAddMessage, m.ID, m.ConversationID, m.Role, m.Content, len(m.Content)/4, s.stamp(m.CreatedAt))
 		for _, a := range m.Attachments {
 			if err == nil {
-				_, err = tx.ExecContext(ctx, s.sql(`INSERT INTO "Attachment" ("id","messageId","kind","url","bytes","createdAt") VALUES ($1,$2,$3,$4,$5,$6)`),
-					newID(), m.ID, a.Kind, a.URL, a.Bytes, s.stamp(m.CreatedAt))
+				err = s.execIn(ctx, tx, qAddAttachment, newID(), m.ID, a.Kind, a.URL, a.Bytes, s.stamp(m.CreatedAt))
 			}
 		}
 		return err
@@ -171,15 +193,17 @@ func (s *Store) AddMessage(ctx context.Context, m Message) (_ Message, owner str
 	return m, owner, err
 }
 
-// AddUsage records what a call to a model used.
-func (s *Store) AddUsage(ctx context.Context, userID, model string, in, out int, cost float64) error {
+// AddUsage records what calls to models used: all of it, or nothing if it fails.
+func (s *Store) AddUsage(ctx context.Context, rows ...Usage) error {
 	defer s.timed(stmtAddUsage, time.Now())
-	_, err := s.db.ExecContext(ctx, s.sql(`INSERT INTO "TokenUsage" ("id","userId","model","inputTokens","outputTokens","cost","createdAt") VALUES ($1,$2,$3,$4,$5,$6,$7)`),
-		newID(), userID, model, in, out, cost, s.stamp(time.Now()))
-	if err != nil {
-		return fmt.Errorf("store: add usage: %w", err)
-	}
-	return nil
+	return s.inTx(ctx, func(tx *sql.Tx) (err error) {
+		for _, u := range rows {
+			if err == nil {
+				err = s.execIn(ctx, tx, qAddUsage, newID(), u.UserID, u.Model, u.InputTokens, u.OutputTokens, u.Cost, s.stamp(u.At))
+			}
+		}
+		return err
+	})
 }
 
 // Plans explains the service's main queries: for each its plan in one line.
@@ -201,7 +225,7 @@ func (s *Store) Plans(ctx context.Context) (map[string]string, error) {
 		"search":       {qSearch, []any{"c", "%x%"}},
 		"usage":        {usage, []any{"c"}},
 	} {
-		steps, err := query(ctx, s, explain+s.sql(q.text), s.planStep, q.args...)
+		steps, err := query(ctx, s, explain+q.text, s.planStep, q.args...)
 		if err != nil {
 			return nil, err
 		}
@@ -218,49 +242,6 @@ func (s *Store) planStep(r *sql.Rows) (step string, err error) {
 	var id, parent, unused int
 	err = r.Scan(&id, &parent, &unused, &step)
 	return step, err
-}
-
-// inTx runs fn in a transaction.
-func (s *Store) inTx(ctx context.Context, fn func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("store: begin: %w", err)
-	}
-	if err := fn(tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("store: commit: %w", err)
-	}
-	return nil
-}
-
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
-}
-
-// query collects the rows of q.
-func query[T any](ctx context.Context, s *Store, q string, scan func(*sql.Rows) (T, error), args ...any) ([]T, error) {
-	rows, err := s.db.QueryContext(ctx, q, args...)
-	if err != nil {
-		return nil, fmt.Errorf("store: query: %w", err)
-	}
-	defer rows.Close()
-	out := []T{}
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("store: scan: %w", err)
-		}
-		out = append(out, v)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("store: rows: %w", err)
-	}
-	return out, nil
 }
 
 func wrap(what, id string, err error) error {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,9 @@ const pgSchema = "perfblocks_chat"
 type Store struct {
 	db   *sql.DB
 	kind Kind
+
+	mu    sync.Mutex
+	stmts map[string]*sql.Stmt // guarded by mu; by text
 
 	calls [statements]calls
 	slow  atomic.Int64 // nanoseconds that a query takes longer
@@ -60,7 +64,7 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 		db.Close()
 		return nil, fmt.Errorf("store: open %s: %w", path, err)
 	}
-	return &Store{db: db, kind: SQLite}, nil
+	return &Store{db: db, kind: SQLite, stmts: map[string]*sql.Stmt{}}, nil
 }
 
 func openPostgres(ctx context.Context, databaseURL string) (*Store, error) {
@@ -80,7 +84,7 @@ func openPostgres(ctx context.Context, databaseURL string) (*Store, error) {
 		db.Close()
 		return nil, fmt.Errorf("store: connect to PostgreSQL at %s:%d: %w", cfg.Host, cfg.Port, err)
 	}
-	return &Store{db: db, kind: Postgres}, nil
+	return &Store{db: db, kind: Postgres, stmts: map[string]*sql.Stmt{}}, nil
 }
 
 // DB is the pool, for applying and inspecting indexes.

@@ -56,6 +56,16 @@ type Cursor struct {
 	ID string
 }
 
+// Usage is what one call to a model used.
+type Usage struct {
+	UserID       string
+	Model        string
+	InputTokens  int
+	OutputTokens int
+	Cost         float64
+	At           time.Time
+}
+
 // UsageDay is what a user's calls to one model cost on one day (UTC).
 type UsageDay struct {
 	Day          string  `json:"day"` // 2006-01-02
