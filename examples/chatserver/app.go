@@ -42,7 +42,7 @@ type app struct {
 		users         *cache.View[store.User]
 		lists         *cache.View[[]store.Conversation]
 		conversations *cache.View[store.Conversation]
-		messages      *cache.View[page]
+		messages      *cache.View[[]byte] // JSON, as it is sent
 		usage         *cache.View[[]store.UsageDay]
 	}
 	ai        *resilience.Pipeline

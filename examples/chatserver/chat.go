@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/perfblocks/perfblocks/cache"
@@ -26,17 +24,11 @@ type profile struct {
 	Recent []store.Conversation `json:"recent"`
 }
 
-// page is what the strategy messages caches: messages, newest first, and the
-// cursor of the next page, "" after the last one.
-type page struct {
-	Messages []store.Message `json:"messages"`
-	Next     string          `json:"next,omitempty"`
-}
-
 // The loaders below say what depends on what. Whoever changes or deletes a
 // conversation deletes its entry; the conversation's pages and the owner's list go
-// with it, because their loaders asked for it. A new message changes less: the newest
-// page, and the list, where its conversation moves to the top.
+// with it, because their loaders named it. A new message changes less, and often:
+// it is written into the newest page and the list where they are cached, see
+// addMessage.
 
 func (a *app) user(ctx context.Context, id string) (store.User, error) {
 	if !validID(id) {
@@ -65,7 +57,6 @@ func (a *app) list(ctx context.Context, userID string) ([]store.Conversation, er
 
 func (a *app) loadList(ctx context.Context, e *cache.Entry[[]store.Conversation]) ([]store.Conversation, error) {
 	list, err := a.store.Conversations(ctx, e.Key())
-	e.DependsOn(ownerTag(e.Key())) // a conversation that moves up into the list
 	for _, c := range list {
 		e.DependsOn(a.views.conversations.Tag(c.ID))
 	}
@@ -82,43 +73,10 @@ func (a *app) conversation(ctx context.Context, id string) (store.Conversation, 
 	})
 }
 
-func (a *app) messages(ctx context.Context, conv string, before store.Cursor, limit int) (page, error) {
-	if !validID(conv) {
-		return page{}, store.ErrNotFound // not even a cache key
-	}
-	key := fmt.Sprintf("%s/%d/%s", conv, limit, cursorText(before))
-	return load(ctx, a, a.views.messages, key, func(ctx context.Context, e *cache.Entry[page]) (page, error) {
-		if _, err := a.conversation(ctx, conv); err != nil { // nested: the page depends on it
-			return page{}, err
-		}
-		if before.ID == "" {
-			e.DependsOn(newestTag(conv)) // the pages before it stay as they are
-		}
-		msgs, err := a.store.Messages(ctx, conv, before, limit)
-		p := page{Messages: msgs}
-		if len(msgs) == limit {
-			last := msgs[limit-1]
-			p.Next = cursorText(store.Cursor{At: last.CreatedAt, ID: last.ID})
-		}
-		return p, err
-	})
-}
-
 func (a *app) usage(ctx context.Context, userID string) ([]store.UsageDay, error) {
 	return load(ctx, a, a.views.usage, userID, func(ctx context.Context, e *cache.Entry[[]store.UsageDay]) ([]store.UsageDay, error) {
 		return a.store.UsageDaily(ctx, userID)
 	})
-}
-
-// addMessage stores m and invalidates what showed the old state, before anyone is
-// told that it is stored.
-func (a *app) addMessage(ctx context.Context, m store.Message) (store.Message, error) {
-	m, owner, err := a.store.AddMessage(ctx, m)
-	if err != nil {
-		return m, err
-	}
-	// The message is stored: a client that hangs up now must not stop this.
-	return m, a.cache.DeleteTag(context.WithoutCancel(ctx), newestTag(m.ConversationID), ownerTag(owner))
 }
 
 // validID tells whether id can be one of ours, so that nothing else becomes a cache
@@ -126,12 +84,6 @@ func (a *app) addMessage(ctx context.Context, m store.Message) (store.Message, e
 func validID(id string) bool {
 	return len(id) > 0 && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
-
-// newestTag is on everything that shows the end of the conversation.
-func newestTag(conversationID string) string { return "newest:" + conversationID }
-
-// ownerTag is on everything that shows the user's conversations as a whole.
-func ownerTag(userID string) string { return "owner:" + userID }
 
 // missing tells the cache that a thing does not exist, so that the absence is
 // cached too.
@@ -157,7 +109,7 @@ func (a *app) getConversations(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *app) getMessages(w http.ResponseWriter, r *http.Request) error {
-	limit := 50
+	limit := pageSize
 	if s := r.FormValue("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > 200 {
@@ -170,7 +122,7 @@ func (a *app) getMessages(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, err := a.messages(r.Context(), r.PathValue("id"), before, limit)
-	return reply(w, p, err)
+	return replyJSON(w, p, err)
 }
 
 func (a *app) getSearch(w http.ResponseWriter, r *http.Request) error {
@@ -237,9 +189,20 @@ func reply(w http.ResponseWriter, v any, err error) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	return json.NewEncoder(w).Encode(v)
+	b, err := json.Marshal(v)
+	return replyJSON(w, b, err)
+}
+
+// replyJSON is reply for what is JSON already.
+func replyJSON(w http.ResponseWriter, b []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_, err = w.Write(b)
+	return err
 }
 
 const maxJSON = 64 << 10 // bytes of a JSON body
@@ -264,25 +227,4 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		return fault(http.StatusBadRequest, "invalid_json", "the body is not the JSON that is expected here", err)
 	}
 	return nil
-}
-
-// cursorText is a cursor as clients see it: opaque, "" for the start.
-func cursorText(c store.Cursor) string {
-	if c.ID == "" {
-		return ""
-	}
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%s", c.At.UnixMilli(), c.ID))
-}
-
-func parseCursor(s string) (store.Cursor, error) {
-	if s == "" {
-		return store.Cursor{}, nil
-	}
-	text, err := base64.RawURLEncoding.DecodeString(s)
-	at, id, ok := strings.Cut(string(text), ".")
-	ms, err2 := strconv.ParseInt(at, 10, 64)
-	if err != nil || err2 != nil || !ok || id == "" || len(id) > 64 || ms < 0 || ms > 1<<45 || !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
-		return store.Cursor{}, invalid("before is not a cursor that this service gave")
-	}
-	return store.Cursor{At: time.UnixMilli(ms).UTC(), ID: id}, nil
 }

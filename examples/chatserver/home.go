@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
 	"html/template"
 	"net/http"
 	"strings"
@@ -70,8 +71,12 @@ func (a *app) getHome(w http.ResponseWriter, r *http.Request) error {
 		conv = list[0].ID
 	}
 	if conv != "" {
-		p, err := a.messages(ctx, conv, store.Cursor{}, 50)
+		text, err := a.messages(ctx, conv, store.Cursor{}, pageSize)
 		if err != nil {
+			return err
+		}
+		var p page
+		if err := json.Unmarshal(text, &p); err != nil {
 			return err
 		}
 		data.Messages = p.Messages

@@ -112,8 +112,8 @@ func (a *app) wireCache() (err error) {
 	a.views.conversations, errs[2] = cache.Add(a.cache, cache.Strategy[store.Conversation]{
 		Name: "conversation", TTL: 10 * time.Minute, NegativeTTL: 10 * time.Second, StaleIfError: time.Hour, Codec: cache.JSON[store.Conversation](),
 	})
-	a.views.messages, errs[3] = cache.Add(a.cache, cache.Strategy[page]{
-		Name: "messages", TTL: 10 * time.Minute, NegativeTTL: 10 * time.Second, StaleIfError: time.Hour, Codec: cache.JSON[page](), Compression: cache.S2,
+	a.views.messages, errs[3] = cache.Add(a.cache, cache.Strategy[[]byte]{
+		Name: "messages", TTL: 10 * time.Minute, NegativeTTL: 10 * time.Second, StaleIfError: time.Hour, Codec: cache.Raw[[]byte](), Compression: cache.S2,
 	})
 	a.views.usage, errs[4] = cache.Add(a.cache, cache.Strategy[[]store.UsageDay]{
 		Name: "usage", TTL: 5 * time.Minute, StaleWhileRevalidate: time.Minute, StaleIfError: time.Hour, Codec: cache.JSON[[]store.UsageDay](),
