@@ -45,6 +45,7 @@ type app struct {
 		messages      *cache.View[[]byte] // JSON, as it is sent
 		usage         *cache.View[[]store.UsageDay]
 	}
+	spent     *spent
 	ai        *resilience.Pipeline
 	aiURL     string
 	aiClient  *http.Client
@@ -194,6 +195,9 @@ func (a *app) Close(ctx context.Context) error {
 			a.log.Warn("uploads are left for the next start", "pending", a.uploader.Stats().Pending)
 		}
 		cancel()
+	}
+	if a.spent != nil {
+		errs = append(errs, a.spent.close(ctx))
 	}
 	closeAll := []func() error{}
 	add := func(made bool, f func() error) {

@@ -94,12 +94,8 @@ func (a *app) keepAnswer(ctx context.Context, user, conv string, ans emulate.Ans
 			return err
 		}
 	}
-	err := a.store.AddUsage(ctx, store.Usage{
+	return a.spent.add(ctx, store.Usage{
 		UserID: user, Model: ans.Model, InputTokens: ans.InputTokens, OutputTokens: ans.OutputTokens,
 		Cost: float64(ans.InputTokens+3*ans.OutputTokens) * 1e-6, At: time.Now(),
 	})
-	if err != nil {
-		return err
-	}
-	return a.views.usage.Delete(context.WithoutCancel(ctx), user)
 }

@@ -74,6 +74,9 @@ func (a *app) conversation(ctx context.Context, id string) (store.Conversation, 
 }
 
 func (a *app) usage(ctx context.Context, userID string) ([]store.UsageDay, error) {
+	if err := a.spent.settle(ctx, userID); err != nil {
+		return nil, err
+	}
 	return load(ctx, a, a.views.usage, userID, func(ctx context.Context, e *cache.Entry[[]store.UsageDay]) ([]store.UsageDay, error) {
 		return a.store.UsageDaily(ctx, userID)
 	})

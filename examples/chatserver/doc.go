@@ -28,4 +28,10 @@
 //	DEBUG_TOKEN        lets DELETE /debug/performance and the page's switches come from elsewhere than
 //	                   loopback, with Authorization: Bearer TOKEN
 //	GOMEMLIMIT         memory limit, as for every Go program
+//
+// # What a crash loses
+//
+// No message and no upload that was acknowledged. What calls to the model cost is
+// written in batches, and a process that is killed loses the last second of it; one
+// that is told to stop writes it first. See spent.go.
 package main

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -17,19 +18,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/perfblocks/perfblocks/examples/chatserver/internal/store"
 )
 
-// TestProgram runs the program itself as a child: visitors use it, then it is told
-// to stop, and must leave with 0 and nothing behind.
-func TestProgram(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("SIGTERM cannot be sent on Windows")
-	}
-	tmp, data := t.TempDir(), t.TempDir()
-	cmd := exec.Command(os.Args[0], "-addr", "127.0.0.1:0", "-users", "40", "-data", data)
+// program starts the program as a child and returns it with the address that it serves.
+func program(t *testing.T, tmp string, args ...string) (cmd *exec.Cmd, base string, stderr *lockedBuffer) {
+	t.Helper()
+	cmd = exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), "CHATSERVER_TEST_MAIN=1", "TMPDIR="+tmp, "DATABASE_URL=", "REDIS_URL=", "CDN_PROVIDER=")
-	var stderr lockedBuffer
-	cmd.Stderr = &stderr
+	stderr = &lockedBuffer{}
+	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -37,8 +36,7 @@ func TestProgram(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill()
-	base := ""
+	t.Cleanup(func() { cmd.Process.Kill() })
 	lines := bufio.NewScanner(stdout)
 	for base == "" && lines.Scan() {
 		if _, u, ok := strings.Cut(lines.Text(), "chat         "); ok {
@@ -49,6 +47,59 @@ func TestProgram(t *testing.T) {
 		t.Fatalf("the program did not say where it listens: %s", stderr.String())
 	}
 	go io.Copy(io.Discard, stdout)
+	return cmd, base, stderr
+}
+
+// TestKilled: a killed program has stored every message that it acknowledged, and what
+// answers cost, but for the last second.
+func TestKilled(t *testing.T) {
+	data := t.TempDir()
+	cmd, base, _ := program(t, t.TempDir(), "-users", "40", "-data", data, "-demo=false", "-faults=false")
+	s := &service{t: t, url: base}
+	db, err := store.Open(t.Context(), "", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var list struct{ Conversations []store.Conversation }
+	user := store.UserID(1)
+	s.get("/api/conversations?user="+user, 200, &list)
+	conv := list.Conversations[0].ID
+	s.post("/api/ask", map[string]string{"user": user, "prompt": "what is a cache"}, 200, nil)
+	eventually(t, "what the answer cost is written", func() bool {
+		days, err := db.UsageDaily(t.Context(), user)
+		return err == nil && len(days) > 0 && days[0].Model == "emulated-1"
+	})
+	acknowledged := map[string]bool{}
+	for i := range 30 {
+		var m store.Message
+		s.post("/api/conversations/"+conv+"/messages", map[string]any{"content": fmt.Sprint("message ", i)}, 200, &m)
+		acknowledged[m.ID] = true
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	msgs, err := db.Messages(t.Context(), conv, store.Cursor{}, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range msgs {
+		delete(acknowledged, m.ID)
+	}
+	if len(acknowledged) > 0 {
+		t.Errorf("%d messages are lost: %v", len(acknowledged), acknowledged)
+	}
+}
+
+// TestProgram runs the program itself as a child: visitors use it, then it is told
+// to stop, and must leave with 0 and nothing behind.
+func TestProgram(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("SIGTERM cannot be sent on Windows")
+	}
+	tmp, data := t.TempDir(), t.TempDir()
+	cmd, base, stderr := program(t, tmp, "-users", "40", "-data", data)
 	eventually(t, "visitors come", func() bool {
 		res, err := http.Get(base + "/metrics")
 		if err != nil {

@@ -119,7 +119,23 @@ func (a *app) wireCache() (err error) {
 		Name: "usage", TTL: 5 * time.Minute, StaleWhileRevalidate: time.Minute, StaleIfError: time.Hour, Codec: cache.JSON[[]store.UsageDay](),
 	})
 	a.monitor.Register("cache", a.cache)
+	a.spent = newSpent(a.log, a.writeUsage)
 	return errors.Join(errs[:]...)
+}
+
+// writeUsage stores rows and invalidates the sums that lack them.
+func (a *app) writeUsage(ctx context.Context, rows []store.Usage) error {
+	if err := a.store.AddUsage(ctx, rows...); err != nil {
+		return err
+	}
+	users := map[string]bool{}
+	for _, u := range rows {
+		users[u.UserID] = true
+	}
+	if err := a.views.usage.Delete(ctx, slices.Collect(maps.Keys(users))...); err != nil {
+		a.log.Warn("other nodes hear of new usage later", "error", err) // the cache sees to it
+	}
+	return nil
 }
 
 // wireAI puts a pipeline in front of the model: two attempts in less than the
