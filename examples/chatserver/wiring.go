@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -251,7 +252,15 @@ func (a *app) wireImages() (err error) {
 	if err != nil {
 		return err
 	}
-	a.img, err = imageopt.NewHandler(a.images, originals{photos: imageopt.SourceFS(photoFiles), uploads: a.uploader}, imageopt.HandlerOptions{
+	versions := map[string]string{}
+	for _, name := range photoNames {
+		photo, err := photoFiles.ReadFile("photos/" + name)
+		if err != nil {
+			return err
+		}
+		versions["photos/"+name] = fmt.Sprintf("%x", sha256.Sum256(photo))
+	}
+	a.img, err = imageopt.NewHandler(a.images, originals{photos: imageopt.SourceFS(photoFiles), versions: versions, uploads: a.uploader}, imageopt.HandlerOptions{
 		Name: "img", Path: "/img/", Cache: a.imageCache,
 	})
 	return err
@@ -290,14 +299,17 @@ func (a *app) warm(ctx context.Context) (err error) {
 // originals is where the image handler finds pictures: "photos/…" in the program,
 // "uploads/…" at the CDN or in its fallback.
 type originals struct {
-	photos  imageopt.Source
-	uploads *cdn.Uploader
+	photos   imageopt.Source
+	versions map[string]string // of the photos: without one the handler hashes a photo each time it serves a size of it
+	uploads  *cdn.Uploader
 }
 
 // Open implements imageopt.Source.
 func (o originals) Open(ctx context.Context, name string) (io.ReadCloser, imageopt.SourceInfo, error) {
 	if strings.HasPrefix(name, "photos/") {
-		return o.photos.Open(ctx, name)
+		r, info, err := o.photos.Open(ctx, name)
+		info.Version = o.versions[name]
+		return r, info, err
 	}
 	if !strings.HasPrefix(name, "uploads/") || cdn.CheckKey(name) != nil {
 		return nil, imageopt.SourceInfo{}, fs.ErrNotExist
