@@ -63,8 +63,9 @@
 // does so for good if the process is killed before it has looked; derived keys
 // cannot suffer from either. Where a provider confirms no checksum, in its answer or
 // by Head, the length is all that is compared: an overwrite by content of the same
-// length that it drops while it reports success goes unnoticed. Local keeps an entry
-// in memory for each key that it holds or has promoted. A stream whose process is killed
+// length that it drops while it reports success goes unnoticed. Local holds in memory
+// each key that it holds or has promoted, about 180 bytes beside, and metadata that no
+// other has (BenchmarkLocalOpen). A stream whose process is killed
 // before its end is lost, since nobody has acknowledged it; what the provider has of it
 // is aborted by the next pass. The
 // directory lock works on Unix (flock) and Windows; elsewhere nothing stops a second

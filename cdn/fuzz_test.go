@@ -2,6 +2,7 @@ package cdn
 
 import (
 	"bytes"
+	"encoding/json"
 	"io/fs"
 	"net/url"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -35,6 +37,14 @@ func FuzzRecord(f *testing.F) {
 		if sound < 0 || sound > len(b) || damaged && len(got) == 0 {
 			t.Fatalf("replay = %d of %d, damaged %v, with %d records", sound, len(b), damaged, len(got))
 		}
+		var streamed []*entry
+		all, prefix, broken, err := replayFile(iotest.HalfReader(bytes.NewReader(b)), func(e *entry) {
+			c := *e
+			streamed = append(streamed, &c)
+		})
+		if all != int64(len(b)) || prefix != int64(sound) || broken != damaged || err != nil || !reflect.DeepEqual(streamed, got) {
+			t.Errorf("replayFile = %d, %d, %v, %v with %+v; replay = %d, %d, %v with %+v", all, prefix, broken, err, streamed, len(b), sound, damaged, got)
+		}
 		var again []byte
 		for _, e := range got {
 			if again, err = appendRecord(again, e); err != nil {
@@ -52,6 +62,7 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("replay of %d sound records = %d of %d bytes, %d records, damaged %v", len(got), n, len(again), i, damaged)
 		}
 		for _, e := range got {
+			sameItem(t, e)
 			if e.Size > 1<<10 {
 				continue
 			}
@@ -65,6 +76,62 @@ func FuzzRecord(f *testing.F) {
 			if _, err := decodeManifest(bytes.NewReader(file[1:]), int64(len(file)-1)); err == nil {
 				t.Error("manifest of a shortened file was accepted")
 			}
+		}
+	})
+}
+
+// sameItem checks that the item of e tells what e tells, but for the condition and
+// parts of microseconds.
+func sameItem(t *testing.T, e *entry) {
+	want := *e
+	want.If, want.Time = 0, moment(e.Time)
+	if want.Until = moment(e.Until); want.Until.UnixMicro() == 0 {
+		want.Until = time.Time{}
+	}
+	if len(want.Meta) == 0 {
+		want.Meta = nil
+	}
+	if want.Transform != nil && want.Transform.IsZero() {
+		want.Transform = nil
+	}
+	if got := newItem(e).entry(); !reflect.DeepEqual(got, &want) {
+		t.Errorf("item of %+v tells %+v", want, got)
+	}
+}
+
+// FuzzPlain compares what the decoder reads without encoding/json with what that reads:
+// it may leave a text to it, but not read it otherwise.
+func FuzzPlain(f *testing.F) {
+	full := &entry{
+		Key: "a/ü.png", Gen: 7, If: 6, State: stateDone, Blob: true, Size: 3, Sum: hexSum{1, 2}, CRC: 9, Type: "image/png", Cache: immutable,
+		Disposition: "inline", Meta: map[string]string{"k": "v", "l": ""}, CreateOnly: true, Derived: true, Transform: &Transform{Quality: 80, Fit: "cover"},
+		Time: time.Unix(1, 2).UTC(), Until: time.Unix(3, 4).UTC(), Handle: "h", URL: "https://cdn.example/a", Err: "why",
+	}
+	for _, e := range []*entry{full, {Key: "k", Gen: 8, State: stateGone}} {
+		text, err := json.Marshal(e)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if !new(decoder).plain(text) {
+			f.Errorf("%s is left to encoding/json", text)
+		}
+		f.Add(text)
+	}
+	for _, s := range []string{
+		`{"key":"a\u0026b","gen":1,"state":1,"size":0,"sha256":"","crc32c":0,"time":"0001-01-01T00:00:00Z"}`,
+		`{"key":"a","gen":01,"state":300,"size":-1,"sha256":"00","crc32c":4294967296,"meta":{},"transform":{"Fit":"}"},"time":"x"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d decoder
+		d.contentType, d.cache, d.disposition = "image/png", "x", "inline"
+		if !d.plain(b) {
+			return
+		}
+		var want entry
+		if err := json.Unmarshal(b, &want); err != nil || !reflect.DeepEqual(d.e, want) {
+			t.Errorf("%s reads as %+v; encoding/json reads %+v, %v", b, d.e, want, err)
 		}
 	})
 }

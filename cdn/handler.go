@@ -88,11 +88,12 @@ func (l *Local) refuse(w http.ResponseWriter, status int) {
 // time only is to be read there by such an address too, where the provider has them.
 func (l *Local) redirect(ctx context.Context, key string, left time.Duration) string {
 	l.mu.Lock()
-	e, p := l.entries[key], l.primary
+	it, p := l.items[key], l.primary
 	l.mu.Unlock()
-	if e == nil || e.State != stateDone {
+	if it == nil || it.state != stateDone {
 		return ""
 	}
+	e := it.entry()
 	ref := Ref{Key: key, Handle: e.Handle}
 	if signer, ok := p.(Presigner); ok && left > 0 {
 		if u, err := signer.PresignGet(ctx, ref, left); err == nil {

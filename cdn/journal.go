@@ -112,7 +112,7 @@ func (l *Local) writeBatch(batch []*commit) {
 			}
 		}
 	}
-	if err == nil && j.size > compactAt && j.records > 4*l.entryCount() && l.collect() == 0 {
+	if err == nil && j.size > compactAt && j.records > 4*l.itemCount() && l.collect() == 0 {
 		_ = l.rewrite() // a failure leaves the old journal, or one that the next batch mends
 	}
 }
@@ -125,7 +125,7 @@ func (l *Local) refuseExisting(batch []*commit) {
 	defer l.mu.Unlock()
 	for _, c := range batch {
 		for _, e := range c.entries {
-			if old := l.entries[e.Key]; c.createOnly && (old != nil && old.State <= stateDone || taken[e.Key]) {
+			if old := l.items[e.Key]; c.createOnly && (old != nil && old.state <= stateDone || taken[e.Key]) {
 				c.err = fmt.Errorf("%w: %q", ErrExists, e.Key)
 			}
 		}
@@ -163,7 +163,7 @@ func (l *Local) appendSync(buf []byte, records int) error {
 	return nil
 }
 
-// rewrite replaces the journal by a snapshot of the entries. Files that no entry
+// rewrite replaces the journal by a snapshot of the items. Files that no item
 // names are removed for good before, since only the old journal tells that they are
 // garbage. If it fails before the new journal has its name, the old one stays in use.
 func (l *Local) rewrite() (err error) {
@@ -173,9 +173,9 @@ func (l *Local) rewrite() (err error) {
 		return localError("sync directories", err)
 	}
 	l.mu.Lock()
-	all := make([]*entry, 0, len(l.entries))
-	for _, e := range l.entries {
-		all = append(all, e)
+	all := make([]*item, 0, len(l.items))
+	for _, it := range l.items {
+		all = append(all, it)
 	}
 	l.mu.Unlock()
 	f, err := l.root.OpenFile("journal.new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -211,13 +211,11 @@ func (l *Local) rewrite() (err error) {
 	return nil
 }
 
-// writeSnapshot writes one unconditional record for each entry.
-func writeSnapshot(w io.Writer, all []*entry) (size int64, err error) {
+// writeSnapshot writes one unconditional record for each item.
+func writeSnapshot(w io.Writer, all []*item) (size int64, err error) {
 	var buf []byte
-	for i, e := range all {
-		c := *e
-		c.If = 0
-		if buf, err = appendRecord(buf, &c); err != nil {
+	for i, it := range all {
+		if buf, err = appendRecord(buf, it.entry()); err != nil {
 			return size, err
 		}
 		if len(buf) >= 64<<10 || i == len(all)-1 {

@@ -1,11 +1,15 @@
 package cdn
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 )
 
 // TestJournalFailure takes the journal's file away. The write fails and leaves
@@ -71,5 +75,44 @@ func TestJournalGroups(t *testing.T) {
 	wg.Wait()
 	if s := l.Stats(); s.Syncs != 1 || s.Records != 50 || s.Redirects != 50 || j.leading {
 		t.Errorf("Stats = %+v, leading %v; want 50 records by one sync", s, j.leading)
+	}
+}
+
+// TestReplayFile reads a journal that is longer than what is held of it at once, whole,
+// torn and damaged, as replay reads it from memory.
+func TestReplayFile(t *testing.T) {
+	var log []byte
+	var starts []int
+	for i := range 3000 {
+		e := &entry{Key: fmt.Sprint("k", i), Gen: uint64(i + 1), State: stateGone}
+		if i%1000 == 500 { // longer than a window
+			e.Meta = map[string]string{"long": strings.Repeat("x", 300<<10*(i/1000+1))}
+		}
+		starts = append(starts, len(log))
+		var err error
+		if log, err = appendRecord(log, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage := func(at int) []byte {
+		b := bytes.Clone(log)
+		b[at]++
+		return b
+	}
+	for name, b := range map[string][]byte{
+		"whole": log, "empty": nil, "torn header": log[:starts[2999]+5], "torn": log[:len(log)-1], "torn long": log[:starts[501]-1],
+		"damaged first": damage(20), "damaged": damage(starts[700] + 20), "damaged length": damage(starts[1500] + 4), "damaged last": damage(len(log) - 1),
+	} {
+		var want, got []string
+		sound, damaged := replay(b, func(e *entry) { want = append(want, e.Key) })
+		size, prefix, broken, err := replayFile(iotest.HalfReader(bytes.NewReader(b)), func(e *entry) { got = append(got, e.Key) })
+		if size != int64(len(b)) || prefix != int64(sound) || broken != damaged || err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: replayFile = %d, %d, %v, %v with %d records; want %d, %d, %v with %d",
+				name, size, prefix, broken, err, len(got), len(b), sound, damaged, len(want))
+		}
+	}
+	failing := io.MultiReader(bytes.NewReader(log), iotest.ErrReader(io.ErrClosedPipe))
+	if _, _, _, err := replayFile(failing, func(*entry) {}); err != io.ErrClosedPipe {
+		t.Errorf("replayFile of a failing file = %v", err)
 	}
 }

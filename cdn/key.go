@@ -26,6 +26,9 @@ func CheckKey(key string) error {
 		return fmt.Errorf("%w: not UTF-8", ErrKey)
 	}
 	for _, r := range key {
+		if r >= ' ' && r < 0x7f && r != '\\' { // most of them
+			continue
+		}
 		if r == '\\' || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return fmt.Errorf("%w: character %U", ErrKey, r)
 		}

@@ -82,8 +82,8 @@ type Local struct {
 	journalSize atomic.Int64
 
 	mu       sync.Mutex
-	entries  map[string]*entry   // guarded by mu; by key
-	active   map[string]*entry   // guarded by mu; of the entries, those that promotion must look at
+	items    map[string]*item    // guarded by mu; by key
+	active   map[*item]struct{}  // guarded by mu; of the items, those that promotion must look at
 	garbage  map[string]int64    // guarded by mu; files to remove and their content size
 	unsynced map[string]struct{} // guarded by mu; directories with removals not yet durable
 	used     int64               // guarded by mu; bytes of content on disk and being written
@@ -123,7 +123,7 @@ func NewLocal(o LocalOptions) (*Local, error) {
 	}
 	l := &Local{
 		opts: o, base: base,
-		entries: map[string]*entry{}, active: map[string]*entry{}, garbage: map[string]int64{}, unsynced: map[string]struct{}{},
+		items: map[string]*item{}, active: map[*item]struct{}{}, garbage: map[string]int64{}, unsynced: map[string]struct{}{},
 	}
 	err = l.openDir()
 	if err == nil {
@@ -196,11 +196,11 @@ func (l *Local) Head(ctx context.Context, ref Ref) (Info, error) {
 	if err := l.checkCall(ctx, ref.Key); err != nil {
 		return Info{}, l.opError("head", ref.Key, err)
 	}
-	e := l.lookup(ref.Key)
-	if e == nil || !e.servable() {
+	it := l.find(ref.Key)
+	if it == nil || !it.servable() {
 		return Info{}, l.opError("head", ref.Key, ErrNotFound)
 	}
-	return e.info(), nil
+	return it.entry().info(), nil
 }
 
 // Open reads length bytes from offset, or to the end if length is negative. An open
@@ -238,15 +238,15 @@ func (r *blobReader) Close() error { return r.f.Close() }
 // that the next look finds another entry.
 func (l *Local) openKey(key string) (*os.File, *entry, error) {
 	for range 8 {
-		e := l.lookup(key)
-		if e == nil || !e.servable() {
+		it := l.find(key)
+		if it == nil || !it.servable() {
 			return nil, nil, ErrNotFound
 		}
-		f, err := l.root.Open(e.blobName())
+		f, err := l.root.Open(it.file().name())
 		if err == nil {
-			return f, e, nil
+			return f, it.entry(), nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) || l.lookup(key) == e {
+		if !errors.Is(err, fs.ErrNotExist) || l.find(key) == it {
 			return nil, nil, localError("open file", err)
 		}
 	}
@@ -263,10 +263,10 @@ func (l *Local) Delete(ctx context.Context, ref Ref) error {
 	if err := ctx.Err(); err != nil {
 		return l.opError("delete", ref.Key, errors.Join(err, context.Cause(ctx)))
 	}
-	if l.lookup(ref.Key) == nil {
+	if l.find(ref.Key) == nil {
 		return nil
 	}
-	if _, err := l.commit(false, &entry{Key: ref.Key, Gen: l.lastGen.Add(1), State: stateGone, Time: time.Now().UTC()}); err != nil {
+	if _, err := l.commit(false, &entry{Key: ref.Key, Gen: l.lastGen.Add(1), State: stateGone, Time: moment(time.Now())}); err != nil {
 		return l.opError("delete", ref.Key, err)
 	}
 	return nil
@@ -286,20 +286,20 @@ func (l *Local) URL(ref Ref) (string, error) {
 func (l *Local) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		l.mu.Lock()
-		var found []*entry
-		for key, e := range l.entries {
-			if e.servable() && strings.HasPrefix(key, prefix) {
-				found = append(found, e)
+		var found []*item
+		for key, it := range l.items {
+			if it.servable() && strings.HasPrefix(key, prefix) {
+				found = append(found, it)
 			}
 		}
 		l.mu.Unlock()
-		slices.SortFunc(found, func(a, b *entry) int { return strings.Compare(a.Key, b.Key) })
-		for _, e := range found {
+		slices.SortFunc(found, func(a, b *item) int { return strings.Compare(a.key, b.key) })
+		for _, it := range found {
 			if err := ctx.Err(); err != nil {
 				yield(Info{}, l.opError("list", prefix, errors.Join(err, context.Cause(ctx))))
 				return
 			}
-			if !yield(e.info(), nil) {
+			if !yield(it.entry().info(), nil) {
 				return
 			}
 		}
@@ -374,17 +374,25 @@ func (l *Local) checkCall(ctx context.Context, key string) error {
 	return CheckKey(key)
 }
 
-// lookup returns the current entry of key, or nil.
-func (l *Local) lookup(key string) *entry {
+// find returns the current item of key, or nil.
+func (l *Local) find(key string) *item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.entries[key]
+	return l.items[key]
 }
 
-func (l *Local) entryCount() int {
+// lookup returns the current entry of key, or nil.
+func (l *Local) lookup(key string) *entry {
+	if it := l.find(key); it != nil {
+		return it.entry()
+	}
+	return nil
+}
+
+func (l *Local) itemCount() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.entries)
+	return len(l.items)
 }
 
 // opError wraps err with the sentinel that it matches as its kind.

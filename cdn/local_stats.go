@@ -13,26 +13,26 @@ func (l *Local) Stats() LocalStats {
 	return s
 }
 
-// tally adds (n = 1) or takes away (n = -1) an entry in the gauges and the work list;
+// tally adds (n = 1) or takes away (n = -1) an item in the gauges and the work list;
 // l.mu is held.
-func (l *Local) tally(e *entry, n int) {
-	if e == nil {
+func (l *Local) tally(it *item, n int) {
+	if it == nil {
 		return
 	}
 	if n < 0 {
-		delete(l.active, e.Key)
-	} else if e.waits() || e.State == stateDone && e.Blob {
-		l.active[e.Key] = e
+		delete(l.active, it)
+	} else if it.waits() || it.state == stateDone && it.blob {
+		l.active[it] = struct{}{}
 	}
 	s := &l.stats
-	if e.servable() {
+	if it.servable() {
 		s.Objects += n
-		s.Bytes += int64(n) * e.Size
+		s.Bytes += int64(n) * it.size
 	}
-	switch e.State {
+	switch it.state {
 	case statePending:
 		s.Pending += n
-		s.PendingBytes += int64(n) * e.Size
+		s.PendingBytes += int64(n) * it.size
 	case stateDead:
 		s.Dead += n
 	case stateDelete:

@@ -163,8 +163,8 @@ func (u *Uploader) sweepParts(ctx context.Context) {
 			_ = u.local.root.Remove("parts/" + d.Name())
 			continue
 		}
-		e := u.local.lookup(g.head.Object.Key)
-		pending := e != nil && e.State == statePending && e.Sum == g.head.Object.SHA256
+		it := u.local.find(g.head.Object.Key)
+		pending := it != nil && it.state == statePending && it.sum == g.head.Object.SHA256
 		if g.head.Provider != u.name || g.resumable && (pending || time.Since(g.head.Time) < logKept) {
 			continue
 		}

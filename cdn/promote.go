@@ -33,12 +33,16 @@ func (u *Uploader) Pending() iter.Seq[Pending] {
 		if u.local == nil {
 			return
 		}
-		for _, e := range u.local.waiting() {
+		for _, it := range u.local.waiting() {
 			p := Pending{
-				Key: e.Key, Size: e.Size, Since: e.Time, Delete: e.State == stateDelete, Dead: e.State == stateDead, Err: e.Err,
+				Key: it.key, Size: it.size, Since: time.UnixMicro(it.time).UTC(),
+				Delete: it.state == stateDelete, Dead: it.state == stateDead,
+			}
+			if it.after != nil {
+				p.Err = it.after.err
 			}
 			u.mu.Lock()
-			if t := u.tried[e.Key]; t != nil && t.gen == e.Gen && !p.Dead {
+			if t := u.tried[it.key]; t != nil && t.gen == it.gen && !p.Dead {
 				p.Attempts, p.NextTry, p.Err = t.n, t.next, t.err
 			}
 			u.mu.Unlock()
@@ -50,17 +54,17 @@ func (u *Uploader) Pending() iter.Seq[Pending] {
 }
 
 // waiting is what the provider does not have or does not know yet, oldest first.
-func (l *Local) waiting() []*entry {
+func (l *Local) waiting() []*item {
 	l.mu.Lock()
-	var es []*entry
-	for _, e := range l.active {
-		if e.waits() {
-			es = append(es, e)
+	its := make([]*item, 0, len(l.active))
+	for it := range l.active {
+		if it.waits() {
+			its = append(its, it)
 		}
 	}
 	l.mu.Unlock()
-	slices.SortFunc(es, func(a, b *entry) int { return int(min(max(int64(a.Gen-b.Gen), -1), 1)) })
-	return es
+	slices.SortFunc(its, func(a, b *item) int { return cmp.Compare(a.gen, b.gen) })
+	return its
 }
 
 // Promote makes one pass over all that is pending, whatever its back-off, and
@@ -133,13 +137,13 @@ func (u *Uploader) untilDue() time.Duration {
 	if u.local == nil {
 		return time.Until(due)
 	}
-	for _, e := range u.local.waiting() {
-		if e.State == stateDead {
+	for _, it := range u.local.waiting() {
+		if it.state == stateDead {
 			continue
 		}
 		at := time.Now()
 		u.mu.Lock()
-		if t := u.tried[e.Key]; t != nil && t.gen == e.Gen {
+		if t := u.tried[it.key]; t != nil && t.gen == it.gen {
 			at = t.next
 		}
 		u.mu.Unlock()
@@ -147,25 +151,25 @@ func (u *Uploader) untilDue() time.Duration {
 			due = at
 		}
 	}
-	for _, e := range u.local.retained() {
-		if e.Until.Before(due) {
-			due = e.Until
+	for _, it := range u.local.retained() {
+		if until := it.until(); until.Before(due) {
+			due = until
 		}
 	}
 	return max(time.Until(due), 0)
 }
 
-// retained is the promoted entries whose local copies are still there.
-func (l *Local) retained() []*entry {
+// retained is the promoted objects whose local copies are still there.
+func (l *Local) retained() []*item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var es []*entry
-	for _, e := range l.active {
-		if !e.waits() {
-			es = append(es, e)
+	var its []*item
+	for it := range l.active {
+		if !it.waits() {
+			its = append(its, it)
 		}
 	}
-	return es
+	return its
 }
 
 // pass promotes what is due, or everything, once. It reports how many objects and
@@ -183,20 +187,20 @@ func (u *Uploader) pass(ctx context.Context, all bool) (n int, outage bool, err 
 		wg   sync.WaitGroup
 	)
 	todo := u.due(all)
-	next := func() *entry {
+	next := func() *item {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(todo) == 0 || row >= stopAfter || ctx.Err() != nil {
 			return nil
 		}
-		e := todo[0]
-		todo[0], todo = nil, todo[1:] // the entry is let go of as soon as it is done
-		return e
+		it := todo[0]
+		todo[0], todo = nil, todo[1:] // the item is let go of as soon as it is done
+		return it
 	}
 	for range min(u.opts.Concurrency, len(todo)) {
 		wg.Go(func() {
-			for e := next(); e != nil; e = next() {
-				did, err := u.promote(ctx, e)
+			for it := next(); it != nil; it = next() {
+				did, err := u.promote(ctx, it.entry())
 				mu.Lock()
 				switch {
 				case err == nil:
@@ -223,46 +227,46 @@ func (u *Uploader) pass(ctx context.Context, all bool) (n int, outage bool, err 
 }
 
 // due is what to promote now. It forgets the history of what is no longer waiting.
-func (u *Uploader) due(all bool) []*entry {
+func (u *Uploader) due(all bool) []*item {
 	now := time.Now()
-	var es []*entry
 	waiting := u.local.waiting()
+	its := make([]*item, 0, len(waiting))
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	old := u.tried
 	u.tried = make(map[string]*attempts, len(old))
-	tries := func(e *entry) int {
-		if t := u.tried[e.Key]; t != nil {
+	tries := func(it *item) int {
+		if t := u.tried[it.key]; t != nil {
 			return t.n
 		}
 		return 0
 	}
-	for _, e := range waiting {
-		t := old[e.Key]
-		if t != nil && t.gen == e.Gen {
-			u.tried[e.Key] = t
+	for _, it := range waiting {
+		t := old[it.key]
+		if t != nil && t.gen == it.gen {
+			u.tried[it.key] = t
 		} else {
 			t = nil
 		}
-		if e.State != stateDead && (all || t == nil || !t.next.After(now)) {
-			es = append(es, e)
+		if it.state != stateDead && (all || t == nil || !t.next.After(now)) {
+			its = append(its, it)
 		}
 	}
 	// What has failed least goes first, so that a few objects which the provider
 	// cannot take do not keep all others waiting.
-	slices.SortStableFunc(es, func(a, b *entry) int { return cmp.Compare(tries(a), tries(b)) })
-	return es
+	slices.SortStableFunc(its, func(a, b *item) int { return cmp.Compare(tries(a), tries(b)) })
+	return its
 }
 
 // dropRetained removes the local copies whose grace time is over.
 func (u *Uploader) dropRetained() {
 	now := time.Now()
 	var drop []*entry
-	for _, e := range u.local.retained() {
+	for _, it := range u.local.retained() {
 		// A clock that was set back must not keep copies for longer than Retain.
-		if left := e.Until.Sub(now); left <= 0 || left > u.opts.Retain {
-			c := e.withoutBlob()
-			c.If = e.Gen
+		if left := it.until().Sub(now); left <= 0 || left > u.opts.Retain {
+			c := it.entry().withoutBlob()
+			c.If = c.Gen
 			drop = append(drop, &c)
 		}
 	}
@@ -342,7 +346,7 @@ func (u *Uploader) promoteObject(ctx context.Context, e *entry) (did bool, err e
 		return false, err
 	}
 	c := *e
-	c.State, c.If, c.Handle, c.Until = stateDone, e.Gen, info.Ref.Handle, time.Now().UTC().Add(u.opts.Retain)
+	c.State, c.If, c.Handle, c.Until = stateDone, e.Gen, info.Ref.Handle, moment(time.Now().Add(u.opts.Retain))
 	c.URL, _ = u.p.URL(Ref{Key: e.Key, Handle: c.Handle})
 	if u.opts.Retain <= 0 {
 		c = c.withoutBlob()
@@ -363,13 +367,13 @@ func (u *Uploader) Revive(key string) (n int, err error) {
 		return 0, err
 	}
 	defer done()
-	for _, e := range u.local.waiting() {
-		if e.State != stateDead || key != "" && e.Key != key || !e.Blob {
+	for _, it := range u.local.waiting() {
+		if it.state != stateDead || key != "" && it.key != key || !it.blob {
 			continue
 		}
-		c := *e
-		c.State, c.If, c.Err = statePending, e.Gen, ""
-		applied, err := u.local.commit(false, &c)
+		e := it.entry()
+		e.State, e.If, e.Err = statePending, e.Gen, ""
+		applied, err := u.local.commit(false, e)
 		if err != nil {
 			return n, u.local.opError("revive", e.Key, err)
 		}

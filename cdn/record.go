@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -27,10 +29,9 @@ const (
 	stateGone    objState = 6 // deleted everywhere: forget the key
 )
 
-// entry is the state of one key: a journal record, a blob's manifest, and the value
-// in memory. Values are immutable once committed; a change is a new entry. The
-// journal's order decides: an entry replaces the one before it, unless If names a
-// generation that is no longer the current one.
+// entry is the state of one key: a journal record and a blob's manifest. In memory it
+// is held as an item. The journal's order decides: an entry replaces the one before it,
+// unless If names a generation that is no longer the current one.
 type entry struct {
 	Key         string            `json:"key"`
 	Gen         uint64            `json:"gen"`          // identifies the write
@@ -69,39 +70,12 @@ func (s *hexSum) UnmarshalText(b []byte) error {
 	return err
 }
 
-// blobName is the file of e below blobs/: its content hash and generation, so that
-// no two writes ever share a file and a directory walk finds the newest.
-func (e *entry) blobName() string {
-	h := hex.EncodeToString(e.Sum[:])
-	return fmt.Sprintf("blobs/%s/%s-%016x", h[:1], h, e.Gen)
-}
-
-// servable reports that e's bytes are to be read from disk.
-func (e *entry) servable() bool { return e.Blob && e.State <= stateDone }
-
-// applyTo changes m as e says and returns what it replaced; ok tells whether e
-// applied at all.
-func (e *entry) applyTo(m map[string]*entry) (old *entry, ok bool) {
-	old = m[e.Key]
-	if e.If != 0 && (old == nil || old.Gen != e.If) {
-		return nil, false
-	}
-	if e.State == stateGone {
-		delete(m, e.Key)
-	} else {
-		m[e.Key] = e
-	}
-	return old, true
-}
+// blobName is the file of e below the root.
+func (e *entry) blobName() string { return blobFile{e.Sum, e.Gen}.name() }
 
 // withoutBlob is a promoted e whose local copy goes: what is left is where it is now.
 func (e *entry) withoutBlob() entry {
 	return entry{Key: e.Key, Gen: e.Gen, State: e.State, Size: e.Size, Sum: e.Sum, CRC: e.CRC, Time: e.Time, Handle: e.Handle, URL: e.URL}
-}
-
-// waits reports that the provider does not have e or does not know of it.
-func (e *entry) waits() bool {
-	return e.State == statePending || e.State == stateDead || e.State == stateDelete
 }
 
 func (e *entry) object() Object {
@@ -168,26 +142,12 @@ var errDamaged = errors.New("cdn: damaged record")
 
 // decodeRecord reads the record at the start of b and returns its length.
 func decodeRecord(b []byte) (*entry, int, error) {
-	if len(b) < recordHeader {
-		return nil, 0, errTorn
+	var d decoder
+	n, err := d.decode(b)
+	if err != nil {
+		return nil, 0, err
 	}
-	size := binary.LittleEndian.Uint32(b[4:])
-	if string(b[:4]) != recordMagic || size > maxRecord {
-		return nil, 0, errDamaged
-	}
-	end := recordHeader + int(size)
-	if len(b) < end {
-		return nil, 0, errTorn
-	}
-	crc := crc32.Update(crc32.Checksum(b[4:8], castagnoli), castagnoli, b[recordHeader:end])
-	if crc != binary.LittleEndian.Uint32(b[8:]) {
-		return nil, 0, errDamaged
-	}
-	e := new(entry)
-	if json.Unmarshal(b[recordHeader:end], e) != nil || e.check() != nil {
-		return nil, 0, errDamaged
-	}
-	return e, end, nil
+	return &d.e, n, nil
 }
 
 // replay calls apply for each sound record of b. It returns the length of the sound
@@ -212,6 +172,46 @@ func replay(b []byte, apply func(*entry)) (sound int, damaged bool) {
 		off = next
 	}
 	return sound, damaged
+}
+
+// replayFile calls apply for each sound record of r, whose entry is apply's only during
+// the call. It returns the length of r and of its sound prefix, and damaged as replay
+// does. It holds little of r, except behind the first unsound byte.
+func replayFile(r io.Reader, apply func(*entry)) (size, sound int64, damaged bool, err error) {
+	var d decoder
+	window, off := make([]byte, 0, 256<<10), 0
+	for whole := false; !whole; {
+		window, off = append(window[:0], window[off:]...), 0
+		window = slices.Grow(window, max(cap(window)-len(window), 1)) // a record may be longer
+		n, err := io.ReadFull(r, window[len(window):cap(window)])
+		if whole = err == io.EOF || err == io.ErrUnexpectedEOF; err != nil && !whole {
+			return 0, 0, false, err
+		}
+		window = window[:len(window)+n]
+		for off < len(window) {
+			n, err := d.decode(window[off:])
+			if err == errTorn && !whole {
+				break
+			}
+			if err != nil { // what is sound behind this must be searched for
+				return replayRest(window[off:], r, sound, apply)
+			}
+			apply(&d.e)
+			off += n
+			sound += int64(n)
+		}
+	}
+	return sound, sound, false, nil
+}
+
+// replayRest is replayFile behind its sound prefix.
+func replayRest(begun []byte, r io.Reader, sound int64, apply func(*entry)) (int64, int64, bool, error) {
+	rest, err := io.ReadAll(io.MultiReader(bytes.NewReader(begun), r))
+	if err != nil {
+		return 0, 0, false, err
+	}
+	_, damaged := replay(rest, apply)
+	return sound + int64(len(rest)), sound, damaged, nil
 }
 
 // nextRecord finds the first sound record at or after off, or -1.

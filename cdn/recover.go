@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
+	"path"
 	"strings"
 	"time"
 )
@@ -20,46 +22,33 @@ func (l *Local) recoverState() error {
 		return err
 	}
 	l.journal.file = f
-	if err := l.syncDir("."); err != nil { // it may be new
+	if err := l.syncDir("."); err != nil { // it may be new, and what openDir made
 		return err
 	}
-	log, err := io.ReadAll(f)
+	size, err := l.replayJournal()
 	if err != nil {
 		return err
 	}
-	known := map[string]uint64{}   // key → highest generation that the journal tells of
-	written := map[uint64]string{} // generation → key, of the writes that the journal tells of
-	records := 0
-	sound, damaged := replay(log, func(e *entry) {
-		records++
-		e.applyTo(l.entries)
-		known[e.Key] = max(known[e.Key], e.Gen)
-		written[e.Gen] = e.Key
-		l.lastGen.Store(max(l.lastGen.Load(), e.Gen))
-	})
-	l.torn, l.damaged = int64(len(log)-sound), damaged
-	l.journal.size, l.journal.records = int64(sound), records
-	l.journalSize.Store(int64(sound))
-	if damaged {
+	if l.damaged {
 		l.torn = 0
-		if err := l.quarantine("journal", log); err != nil {
+		if err := l.quarantine("journal", io.NewSectionReader(f, 0, size)); err != nil {
 			return err
 		}
 	}
-	changed, err := l.scanBlobs(known, written)
+	changed, err := l.scanBlobs()
 	if err != nil {
 		return err
 	}
-	for _, e := range l.entries {
-		l.tally(e, 1)
-		if e.Blob {
-			l.used += e.Size
+	for _, it := range l.items {
+		l.tally(it, 1)
+		if it.blob {
+			l.used += it.size
 		}
 	}
-	if !damaged && !changed && l.torn == 0 {
+	if !l.damaged && !changed && l.torn == 0 {
 		return nil
 	}
-	l.report(damaged)
+	l.report()
 	if err := l.rewrite(); err != nil {
 		if !errors.Is(err, ErrLocalFull) {
 			return err
@@ -72,88 +61,146 @@ func (l *Local) recoverState() error {
 	return nil
 }
 
-func (l *Local) report(damaged bool) {
-	if log := l.opts.Logger; log != nil && (damaged || l.adopted > 0 || l.missing > 0) {
-		log.Warn("cdn: local directory repaired", "journal_damaged", damaged, "torn_bytes", l.torn,
+// replayJournal makes the items of what the journal tells, and returns its length.
+func (l *Local) replayJournal() (size int64, err error) {
+	records := 0
+	size, sound, damaged, err := replayFile(io.NewSectionReader(l.journal.file, 0, math.MaxInt64), func(e *entry) {
+		records++
+		e.applyTo(l.items)
+		l.lastGen.Store(max(l.lastGen.Load(), e.Gen))
+	})
+	l.torn, l.damaged = size-sound, damaged
+	l.journal.size, l.journal.records = sound, records
+	l.journalSize.Store(sound)
+	return size, err
+}
+
+func (l *Local) report() {
+	if log := l.opts.Logger; log != nil && (l.damaged || l.adopted > 0 || l.missing > 0) {
+		log.Warn("cdn: local directory repaired", "journal_damaged", l.damaged, "torn_bytes", l.torn,
 			"adopted", l.adopted, "missing", l.missing)
 	}
 }
 
-// scanBlobs compares the files with the entries; it reports whether it changed any.
-func (l *Local) scanBlobs(known map[string]uint64, written map[uint64]string) (changed bool, err error) {
-	files := map[string]bool{} // blob files, by name below blobs/
-	want := map[string]bool{}
-	for _, e := range l.entries {
-		if e.Blob {
-			want[e.blobName()] = true
+// scanBlobs compares the files with the items; it reports whether it changed any.
+func (l *Local) scanBlobs() (changed bool, err error) {
+	named := make(map[blobFile]bool, len(l.items)) // the files; whether an item names them
+	for digit := range byte(16) {
+		if err := l.listBlobs(digit, func(b blobFile) { named[b] = false }); err != nil {
+			return false, err
+		}
+	}
+	lost := map[string]*item{}
+	for key, it := range l.items {
+		if _, there := named[it.file()]; it.blob && there {
+			named[it.file()] = true
+		} else if it.blob {
+			lost[key] = it
 		}
 	}
 	orphans := map[string][]*entry{}
-	err = fs.WalkDir(l.root.FS(), "blobs", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+	for b, ok := range named {
+		l.lastGen.Store(max(l.lastGen.Load(), b.gen))
+		if ok {
+			continue
 		}
-		sum, gen, ok := parseBlobName(d.Name())
-		if !ok {
-			return nil // not ours
-		}
-		l.lastGen.Store(max(l.lastGen.Load(), gen))
-		if files[name] = true; want[name] {
-			return nil
-		}
-		e, err := l.readManifest(name)
-		if err != nil || e.Sum != sum || e.Gen != gen {
-			changed = true
-			return l.root.Rename(name, "quarantine/"+d.Name())
-		}
-		orphans[e.Key] = append(orphans[e.Key], e)
-		return nil
-	})
-	if err != nil {
-		return changed, err
-	}
-	lost := map[string]*entry{}
-	for key, e := range l.entries {
-		if e.Blob && !files[e.blobName()] {
-			changed, lost[key] = true, e
-		}
-	}
-	for key, es := range orphans {
 		changed = true
-		l.adopt(es, known[key], written, lost[key] != nil)
+		e, err := l.readManifest(b.name())
+		if err == nil && (blobFile{e.Sum, e.Gen}) == b {
+			orphans[e.Key] = append(orphans[e.Key], e)
+		} else if err := l.root.Rename(b.name(), "quarantine/"+path.Base(b.name())); err != nil {
+			return true, err
+		}
 	}
-	for key, e := range lost {
-		if l.entries[key] == e {
-			l.markMissing(e)
+	if err := l.adoptAll(orphans, lost); err != nil {
+		return true, err
+	}
+	for key, it := range lost {
+		if changed = true; l.items[key] == it {
+			l.markMissing(it)
 		}
 	}
 	return changed, nil
 }
 
-// markMissing notes that the file of e is gone. What was to be promoted stays
-// listed, so that somebody learns of it.
-func (l *Local) markMissing(e *entry) {
-	l.missing++
-	c := *e
-	c.Blob, c.If = false, 0
-	switch e.State {
-	case stateStored:
-		delete(l.entries, e.Key)
-		return
-	case statePending, stateDead:
-		c.State, c.Err = stateDead, "the local file is missing"
+// listBlobs calls found for each file of ours whose hash begins with digit. It asks for
+// names alone, since all else costs a system call for each.
+func (l *Local) listBlobs(digit byte, found func(blobFile)) error {
+	dir := fmt.Sprintf("blobs/%x", digit)
+	d, err := l.root.Open(dir)
+	if err != nil {
+		return err
 	}
-	l.entries[e.Key] = &c
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(1024)
+		for _, name := range names {
+			if b, ok := parseBlobName(name); ok && b.sum[0]>>4 == digit {
+				found(b)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
-// adopt takes over the newest of the files of one key that no entry names, if the
+// markMissing notes that the file of it is gone. What was to be promoted stays
+// listed, so that somebody learns of it.
+func (l *Local) markMissing(it *item) {
+	l.missing++
+	c := *it
+	c.blob = false
+	switch it.state {
+	case stateStored:
+		delete(l.items, it.key)
+		return
+	case statePending, stateDead:
+		c.state, c.after = stateDead, &after{err: "the local file is missing"}
+	}
+	l.items[it.key] = &c
+}
+
+// adoptAll takes over what is to be taken over of the files that no item names, by key.
+// It reads the journal once more for what it tells of them: most directories have none.
+func (l *Local) adoptAll(orphans map[string][]*entry, lost map[string]*item) error {
+	if len(orphans) == 0 {
+		return nil
+	}
+	known := map[string]uint64{} // key → highest generation that the journal tells of
+	written := map[uint64]bool{} // generations of the files; whether the journal tells of them
+	for _, es := range orphans {
+		for _, e := range es {
+			written[e.Gen] = false
+		}
+	}
+	_, _, _, err := replayFile(io.NewSectionReader(l.journal.file, 0, math.MaxInt64), func(e *entry) {
+		if orphans[e.Key] != nil {
+			known[e.Key] = max(known[e.Key], e.Gen)
+		}
+		if _, ours := written[e.Gen]; ours {
+			written[e.Gen] = true
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for key, es := range orphans {
+		l.adopt(es, known[key], written, lost[key] != nil)
+	}
+	return nil
+}
+
+// adopt takes over the newest of the files of one key that no item names, if the
 // journal cannot have known it to be superseded, and removes the others. If the
-// entry's own file is lost, any file is better than none.
-func (l *Local) adopt(es []*entry, known uint64, written map[uint64]string, lost bool) {
+// item's own file is lost, any file is better than none.
+func (l *Local) adopt(es []*entry, known uint64, written map[uint64]bool, lost bool) {
 	var best *entry
 	for _, e := range es {
-		_, seen := written[e.Gen]
-		if (lost || !seen && e.Gen > known) && (best == nil || e.Gen > best.Gen) && l.intact(e) {
+		if (lost || !written[e.Gen] && e.Gen > known) && (best == nil || e.Gen > best.Gen) && l.intact(e) {
 			best = e
 		}
 	}
@@ -166,8 +213,7 @@ func (l *Local) adopt(es []*entry, known uint64, written map[uint64]string, lost
 		return
 	}
 	l.adopted++
-	best.If = 0
-	l.entries[best.Key] = best
+	l.items[best.Key] = newItem(best)
 }
 
 // intact reports whether the content of e's file has its hash.
@@ -223,14 +269,14 @@ func decodeManifest(r io.ReaderAt, size int64) (*entry, error) {
 	return e, err
 }
 
-// quarantine keeps a copy of damaged bytes for people to look at.
-func (l *Local) quarantine(name string, b []byte) error {
+// quarantine keeps a copy of what is damaged for people to look at.
+func (l *Local) quarantine(name string, r io.Reader) error {
 	to := fmt.Sprintf("quarantine/%s-%s", name, strings.ReplaceAll(time.Now().UTC().Format("20060102T150405.000000000"), ".", "-"))
 	f, err := l.root.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
+	_, err = io.Copy(f, r)
 	return errors.Join(err, f.Sync(), f.Close(), l.syncDir("quarantine"))
 }
 

@@ -87,7 +87,7 @@ func (u *Uploader) bury(key string) (uint64, error) {
 		return 0, err
 	}
 	defer done()
-	e := &entry{Key: key, Gen: u.local.lastGen.Add(1), State: stateDelete, Time: time.Now().UTC()}
+	e := &entry{Key: key, Gen: u.local.lastGen.Add(1), State: stateDelete, Time: moment(time.Now())}
 	if old := u.local.lookup(key); old != nil {
 		e.Handle = old.Handle
 	}
@@ -129,12 +129,12 @@ func (u *Uploader) deleteRemote(ctx context.Context, key string, gen uint64) err
 		return err
 	}
 	defer done()
-	_, err = u.local.commit(false, &entry{Key: key, Gen: gen, If: gen, State: stateGone, Time: time.Now().UTC()})
+	_, err = u.local.commit(false, &entry{Key: key, Gen: gen, If: gen, State: stateGone, Time: moment(time.Now())})
 	return err
 }
 
 // isLocal reports whether the bytes of key are on local disk.
 func (u *Uploader) isLocal(key string) bool {
-	e := u.local.lookup(key)
-	return e != nil && e.servable()
+	it := u.local.find(key)
+	return it != nil && it.servable()
 }

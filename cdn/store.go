@@ -3,7 +3,6 @@ package cdn
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -14,7 +13,6 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -54,10 +52,7 @@ func (l *Local) openDir() error {
 			return err
 		}
 	}
-	if err := l.syncDir("blobs"); err != nil {
-		return err
-	}
-	return l.syncDir(".")
+	return l.syncDir("blobs")
 }
 
 // mkdirAll makes dir and what is missing above it, durably.
@@ -180,7 +175,7 @@ func (l *Local) store(ctx context.Context, e *entry, createOnly bool, body io.Re
 		}
 		return err
 	}
-	e.Gen, e.Blob, e.Time = l.lastGen.Add(1), true, time.Now().UTC()
+	e.Gen, e.Blob, e.Time = l.lastGen.Add(1), true, moment(time.Now())
 	err := l.writeBlob(ctx, e, body, temp)
 	if err == nil {
 		_, err = l.commit(createOnly, e)
@@ -295,14 +290,12 @@ func (h *hasher) sums() (sum hexSum, crc uint32) {
 func (l *Local) apply(e *entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old, ok := e.applyTo(l.entries)
+	old, now, ok := e.applyTo(l.items)
 	if ok {
 		l.tally(old, -1)
-		if e.State != stateGone {
-			l.tally(e, 1)
-		}
-		if old != nil && old.Blob && !(e.Blob && e.Gen == old.Gen) {
-			l.garbage[old.blobName()] = old.Size
+		l.tally(now, 1)
+		if old != nil && old.blob && !(e.Blob && e.Gen == old.gen) {
+			l.garbage[old.file().name()] = old.size
 		}
 	}
 	return ok
@@ -350,17 +343,4 @@ func (l *Local) syncDirs() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// parseBlobName reads hash and generation from a file name below blobs/x.
-func parseBlobName(name string) (sum hexSum, gen uint64, ok bool) {
-	h, g, _ := strings.Cut(name, "-")
-	if len(g) != 16 || len(h) != 64 || hex.EncodedLen(len(sum)) != len(h) {
-		return sum, 0, false
-	}
-	if _, err := hex.Decode(sum[:], []byte(h)); err != nil {
-		return sum, 0, false
-	}
-	gen, err := strconv.ParseUint(g, 16, 64)
-	return sum, gen, err == nil
 }

@@ -307,8 +307,8 @@ func (u *Uploader) claim(ctx context.Context, op, key string) (lane *hold, seen 
 		return nil, 0, ended(wctx, err)
 	}
 	if u.local != nil {
-		if e := u.local.lookup(key); e != nil {
-			seen = e.Gen
+		if it := u.local.find(key); it != nil {
+			seen = it.gen
 		}
 	}
 	return newHold(release), seen, nil

@@ -330,7 +330,7 @@ func (u *Uploader) supersede(key string, seen uint64, info Info) error {
 	defer done()
 	url, _ := u.p.URL(Ref{Key: key, Handle: info.Ref.Handle})
 	_, err = u.local.commit(false, &entry{
-		Key: key, Gen: u.local.lastGen.Add(1), If: seen, State: stateDone, Time: time.Now().UTC(),
+		Key: key, Gen: u.local.lastGen.Add(1), If: seen, State: stateDone, Time: moment(time.Now()),
 		Handle: info.Ref.Handle, URL: url,
 	})
 	return err

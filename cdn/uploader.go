@@ -162,7 +162,7 @@ func (u *Uploader) Delete(ctx context.Context, key string) error {
 	}
 	defer leave()
 	var seen uint64
-	if u.local != nil && u.local.lookup(key) != nil {
+	if u.local != nil && u.local.find(key) != nil {
 		if seen, err = u.bury(key); err != nil {
 			return err
 		}
