@@ -63,7 +63,13 @@ func gathered(t *testing.T, b []byte, o jpegdec.Options, rng *rand.Rand) (img *j
 // same decodes both ways.
 func same(t *testing.T, b []byte, o jpegdec.Options, rng *rand.Rand) (whole bool) {
 	t.Helper()
-	want, werr := jpegdec.Decode(t.Context(), b, o)
+	want, err := jpegdec.Decode(t.Context(), b, o)
+	return sameAs(t, want, err, b, o, rng)
+}
+
+// sameAs decodes by rows, which must give want and werr.
+func sameAs(t *testing.T, want *jpegdec.Image, werr error, b []byte, o jpegdec.Options, rng *rand.Rand) (whole bool) {
+	t.Helper()
 	got, whole, err := gathered(t, b, o, rng)
 	if (err == nil) != (werr == nil) || err != nil && err.Error() != werr.Error() {
 		t.Fatalf("%+v: by rows %v, in one piece %v", o, err, werr)
