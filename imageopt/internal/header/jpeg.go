@@ -128,24 +128,32 @@ func (h *Header) jpegFrame(m byte, s []byte) error {
 	return nil
 }
 
-// jpegColours gathers what makes the decoder take three components for RGB, which
-// it copies to four bytes for each pixel.
+// jpegColours gathers what makes the decoder take three components for RGB, and hand
+// them to image/jpeg, which copies them to four bytes for each pixel.
 type jpegColours struct {
 	frame       []byte
-	jfif, adobe bool // by the last segment of its kind, as in the decoder
+	jfif, adobe bool
+	transform   byte // of the last segment of Adobe
 }
 
 func (c *jpegColours) add(m byte, seg []byte) {
-	if m == 0xe0 {
-		c.jfif = bytes.HasPrefix(seg, []byte("JFIF\x00"))
-	} else if len(seg) >= 12 {
-		c.adobe = bytes.HasPrefix(seg, []byte("Adobe")) && seg[11] == 0
+	switch {
+	case m == 0xe0:
+		c.jfif = c.jfif || bytes.HasPrefix(seg, []byte("JFIF\x00"))
+	case len(seg) >= 12 && bytes.HasPrefix(seg, []byte("Adobe")):
+		c.adobe, c.transform = true, seg[11]
 	}
 }
 
 func (c *jpegColours) rgb() bool {
 	s := c.frame
-	return s[5] == 3 && !c.jfif && (c.adobe || string([]byte{s[6], s[9], s[12]}) == "RGB")
+	if s[5] != 3 || c.jfif {
+		return false
+	}
+	if c.adobe {
+		return c.transform == 0
+	}
+	return s[6] == 'R' && s[9] == 'G' && s[12] == 'B'
 }
 
 // JPEGScans counts the scans of a whole JPEG, each of which costs the decoder a walk
