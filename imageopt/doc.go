@@ -55,9 +55,9 @@
 // needs; a sequential one never has more than these planes in memory, a progressive
 // one the coefficients too that the size needs. JPEG results of a progressive one that
 // are no larger than an eighth of it, at a quality below 90, come from the means of its
-// blocks, for which a tenth of the file is read; they look as the filter Box makes
-// them. Results are progressive with Huffman
-// codes of their own, small ones sequential. Resampling runs in AVX2 where the
+// blocks, for which a tenth of the file is decoded; they look as the filter Box makes
+// them. [Optimizer.Process] keeps no more than that tenth of such a file in memory.
+// Results are progressive with Huffman codes of their own, small ones sequential. Resampling runs in AVX2 where the
 // processor has it; the tag purego builds without, with the same results to the bit.
 // BenchmarkProcess and BenchmarkHandlerHit print time and allocations of a job and of a
 // cached reply.

@@ -115,7 +115,7 @@ func TestWhatIsStreamed(t *testing.T) {
 		if j.src, err = o.openBytes(src, true); err != nil {
 			t.Fatal(err)
 		}
-		j.wanted = j.want(tc.specs...)
+		j.want(tc.specs...)
 		if err := j.decode(context.Background()); err != nil {
 			t.Fatal(err)
 		}

@@ -50,10 +50,10 @@ type wanted struct {
 	chroma bool // some result keeps more chroma than 4:2:0 does
 }
 
-// want finds the largest reduction that leaves each result half as much again as it
-// needs on both axes, so that resampling still decides how it looks; see enough for
+// want sets j.wanted to the largest reduction that leaves each result half as much again
+// as it needs on both axes, so that resampling still decides how it looks; see enough for
 // the exception.
-func (j *job) want(specs ...Spec) wanted {
+func (j *job) want(specs ...Spec) {
 	info := j.src.info()
 	w := wanted{scale: 8}
 	for i := range specs {
@@ -72,7 +72,7 @@ func (j *job) want(specs ...Spec) wanted {
 		}
 		w.chroma = w.chroma || chroma
 	}
-	return w
+	j.wanted = w
 }
 
 // enough reports whether a reduction leaves a result what it needs. The means of 8 × 8

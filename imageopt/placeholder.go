@@ -86,6 +86,7 @@ func (o *Optimizer) placeholder(ctx context.Context, src []byte, kind Placeholde
 	}
 	side := map[PlaceholderKind]int{PlaceholderLQIP: 24, PlaceholderThumbHash: 100}[kind]
 	spec := Spec{Width: max(side, 48), Height: max(side, 48), Format: FormatPNG}
+	j.want(spec)
 	release, err := j.admit(ctx, spec)
 	if err != nil {
 		return ph, err

@@ -43,10 +43,20 @@ func (o *Optimizer) process(ctx context.Context, w io.Writer, r io.Reader, spec 
 	if o.opts.Disabled {
 		return j.passThrough(ctx, w, r)
 	}
-	if j.src, err = o.openReader(r, true, !seeks(r)); err != nil {
+	slow := !seeks(r)
+	if j.src, err = o.openReader(r, true, slow); err != nil {
 		return Result{}, err
 	}
 	defer j.src.drop()
+	j.want(spec)
+	if j.wanted.eighth(&j.src.head) {
+		j.src.coarse = new(header.Coarse)
+	}
+	if slow { // before it is admitted, so that it keeps no other job waiting
+		if err := j.src.load(o.opts.Limits.Bytes); err != nil {
+			return Result{}, err
+		}
+	}
 	release, err := j.admit(ctx, spec)
 	if err != nil {
 		return Result{}, err
@@ -101,7 +111,6 @@ func (o *Optimizer) checkSpecs(specs ...Spec) error {
 
 // admit waits for the memory that the specs need. Release is called once.
 func (j *job) admit(ctx context.Context, specs ...Spec) (release func(), err error) {
-	j.wanted = j.want(specs...)
 	need := j.src.decodeCost(j.wanted)
 	most := int64(0)
 	for i := range specs {
@@ -159,7 +168,7 @@ func (j *job) one(ctx context.Context, i int) (Result, []byte, error) {
 	if err != nil {
 		return Result{}, nil, err
 	}
-	res := Result{Width: p.box.X, Height: p.box.Y, Frames: 1, SourceBytes: int64(len(j.src.data)), Source: info}
+	res := Result{Width: p.box.X, Height: p.box.Y, Frames: 1, SourceBytes: j.src.length(), Source: info}
 	var best file
 	if info.Format == FormatGIF && info.Frames > 1 && slices.Contains(j.o.ways(&spec, info), FormatGIF) {
 		res.Frames = info.Frames
@@ -295,7 +304,7 @@ func ground(pic picture, spec *Spec, p plan, ways []Format) picture {
 
 // original returns the source itself, without metadata, when it would do.
 func (j *job) original(spec *Spec, p plan, info Info) (file, bool) {
-	if j.damage != nil {
+	if j.damage != nil || j.src.spared > 0 {
 		return file{}, false
 	}
 	whole := spec.Crop.Empty() && spec.Background == nil && !p.padded() && info.Orientation == 1 && j.src.plain
@@ -390,6 +399,7 @@ func (o *Optimizer) variants(ctx context.Context, src []byte, specs []Spec, yiel
 		fail(err)
 		return
 	}
+	j.want(specs...)
 	release, err := j.admit(ctx, specs...)
 	if err != nil {
 		fail(err)

@@ -32,6 +32,8 @@ type source struct {
 	left   sync.WaitGroup // the decoder that may go on after its job has returned
 	queue  *admission     // where data counts while the job is not admitted, or nil
 	held   int64          // how much of it counts there
+	coarse *header.Coarse // what load leaves data out with, or nil
+	spared int64          // how much that is, in bytes
 
 	abandoned bool // it does
 }
@@ -53,10 +55,11 @@ func (s *source) info() Info {
 const firstRead = 16 << 10
 
 // openReader reads the header from r and checks the limits as soon as the size of the
-// picture is known. With whole it goes on to the end, and the caller drops the source.
-func (o *Optimizer) openReader(r io.Reader, limits, whole bool) (_ *source, err error) {
+// picture is known. With hold its data counts from the beginning, and the caller drops
+// the source.
+func (o *Optimizer) openReader(r io.Reader, limits, hold bool) (_ *source, err error) {
 	s := &source{rest: r, size: remaining(r)}
-	if whole {
+	if hold {
 		s.queue = o.queue
 	}
 	defer func() {
@@ -77,13 +80,9 @@ func (o *Optimizer) openReader(r io.Reader, limits, whole bool) (_ *source, err 
 			return nil, err
 		}
 		if !more {
-			break
+			return s, nil
 		}
 	}
-	if whole {
-		return s, s.load(o.opts.Limits.Bytes)
-	}
-	return s, nil
 }
 
 // openBytes is openReader for a file in memory.
@@ -191,8 +190,14 @@ func (s *source) drop() {
 	}
 }
 
+// length is that of the file, of which all has been read.
+func (s *source) length() int64 { return int64(len(s.data)) + s.spared }
+
 // load reads the rest of the file.
 func (s *source) load(limit int64) error {
+	if s.coarse != nil && s.rest != nil {
+		return s.loadCoarse(limit)
+	}
 	for n := max(2*len(s.data), firstRead); s.rest != nil; n *= 2 {
 		if s.size > 0 {
 			n = int(min(s.size, limit)) + 1
@@ -415,6 +420,9 @@ func (s *source) decodeCost(w wanted) int64 {
 	size := max(s.size, int64(len(s.data)))
 	if s.format == FormatWebP {
 		size *= 2 // the decoder has a copy
+	}
+	if s.coarse != nil {
+		cost = max(cost, size/firstShare) // while it is read, nothing is decoded
 	}
 	return 1<<18 + size + cost
 }
