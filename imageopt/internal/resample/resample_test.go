@@ -207,3 +207,21 @@ func TestLight(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicsReachTheCaller: one of another goroutine would end the program.
+func TestPanicsReachTheCaller(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "broken" {
+			t.Errorf("recovered %v", p)
+		}
+	}()
+	s := NewScaler(Linear(0, 64, 32), Linear(0, 64, 32), Kernel{Support: 1, At: func(x float64) float64 { return 1 - math.Abs(x) }})
+	s.Workers = 3
+	rows := func(y, _, _ int, _ []int16) {
+		if y == 40 {
+			panic("broken")
+		}
+	}
+	_ = s.Rows(t.Context(), NewPlane(32, 32, 4), rows, func([]byte, []int16) {})
+	t.Error("no panic")
+}

@@ -42,17 +42,27 @@ func (s *Scaler) Bytes(ctx context.Context, dst, src Plane) error {
 	return s.bands(ctx, dst.H, func(y0, y1 int) error { return s.bytes(ctx, dst, src, y0, y1) })
 }
 
-// bands splits rows over the workers.
+// bands splits rows over the workers. A panic of theirs becomes the caller's, who may
+// recover from it.
 func (s *Scaler) bands(ctx context.Context, rows int, do func(y0, y1 int) error) error {
 	n := min(s.Workers, rows/8)
 	if n <= 1 {
 		return do(0, rows)
 	}
 	var wg sync.WaitGroup
+	panics := make([]any, n)
 	for i := range n {
-		wg.Go(func() { _ = do(rows*i/n, rows*(i+1)/n) }) // it fails only when ctx is done
+		wg.Go(func() {
+			defer func() { panics[i] = recover() }()
+			_ = do(rows*i/n, rows*(i+1)/n) // it fails only when ctx is done
+		})
 	}
 	wg.Wait()
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
+	}
 	return ctx.Err()
 }
 
