@@ -27,6 +27,10 @@ func (j *job) stream(ctx context.Context) func(*jpegdec.Image) jpegdec.Rows {
 		}
 	}
 	return func(img *jpegdec.Image) jpegdec.Rows {
+		if img == nil {
+			j.feeds = nil // there will be planes, which take the memory
+			return nil
+		}
 		r := j.src.jpegRaster(img)
 		if len(r.planes) != 1 && len(r.planes) != 3 {
 			return nil

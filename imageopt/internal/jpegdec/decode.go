@@ -32,7 +32,8 @@ type Options struct {
 	// without samples. If it returns a function, that takes the samples as they are
 	// decoded, and the planes that Decode returns are without them too. There are
 	// files, of which a later scan overwrites an earlier one, whose planes have samples
-	// all the same; those count, and what the function was given does not.
+	// all the same; those count, and what the function was given does not. Stream is
+	// called with nil then, before they are decoded.
 	Stream func(*Image) Rows
 }
 
@@ -86,6 +87,7 @@ func Decode(ctx context.Context, data []byte, o Options) (*Image, error) {
 	d := &decoder{ctx: ctx, data: data, o: o}
 	err := d.run()
 	if err == errAgain {
+		o.Stream(nil)
 		o.Stream = nil
 		return Decode(ctx, data, o)
 	}

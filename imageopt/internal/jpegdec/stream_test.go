@@ -19,7 +19,12 @@ func gathered(t *testing.T, b []byte, o jpegdec.Options, rng *rand.Rand) (img *j
 	t.Helper()
 	var got []jpegdec.Plane
 	var ends []int
+	again := false
 	o.Stream = func(img *jpegdec.Image) jpegdec.Rows {
+		if img == nil {
+			again = true
+			return nil
+		}
 		got, ends = append(got, img.Planes...), make([]int, len(img.Planes))
 		for i := range got {
 			p := &got[i]
@@ -48,7 +53,10 @@ func gathered(t *testing.T, b []byte, o jpegdec.Options, rng *rand.Rand) (img *j
 	if err != nil {
 		return nil, false, err
 	}
-	if img.Planes[0].Pix != nil {
+	if whole = img.Planes[0].Pix != nil; whole != again {
+		t.Fatalf("planes with samples: %v; told so: %v", whole, again)
+	}
+	if whole {
 		return img, true, nil
 	}
 	for i := range got {
