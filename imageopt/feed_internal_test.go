@@ -9,7 +9,9 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math/rand/v2"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -40,6 +42,23 @@ func turned(b []byte, o byte) []byte {
 	return slices.Concat(b[:2], seg, b[2:])
 }
 
+// cjpeg has libjpeg make a file.
+func cjpeg(t *testing.T, args string) []byte {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(4, 5))
+	in := []byte("P6 203 151 255\n")
+	for i := range 3 * 203 * 151 {
+		in = append(in, byte(i%609/3+rng.IntN(20)))
+	}
+	c := exec.Command("cjpeg", strings.Fields(args)...)
+	c.Stdin = bytes.NewReader(in)
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // TestStreamedResultsAreTheSame: a job that shares its rows among workers has all of the
 // planes in memory, others do not; the files must be the same, byte by byte.
 func TestStreamedResultsAreTheSame(t *testing.T) {
@@ -59,6 +78,12 @@ func TestStreamedResultsAreTheSame(t *testing.T) {
 	}
 	sources["progressive"] = e.Bytes()
 	sources["progressive, cut off"] = e.Bytes()[:e.Len()/2]
+	if _, err := exec.LookPath("cjpeg"); err == nil && !testing.Short() {
+		for _, args := range []string{"-sample 1x1", "-sample 2x1 -restart 3B", "-sample 1x2 -progressive", "-sample 4x1 -restart 1", "-sample 4x2 -progressive -restart 2B"} {
+			b := cjpeg(t, args)
+			sources[args], sources[args+", cut off"] = b, b[:len(b)*3/5]
+		}
+	}
 	for o := byte(2); o <= 8; o++ {
 		sources[fmt.Sprint("orientation ", o)] = turned(base, o)
 	}

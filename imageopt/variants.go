@@ -20,7 +20,8 @@ type Variant struct {
 // Variants makes one result for each spec from a single decode of src, largest
 // first, so that a consumer can stop early and no two files are in memory at once.
 // The pixels of all results of a JPEG are made during the decode, where they take
-// less memory than those of the source. src must not change until the iteration
+// less memory than those of the source: a consumer that stops early spares the encoding
+// of the rest, but not their resampling. src must not change until the iteration
 // ends; its memory stays booked under MaxMemory that long, so the loop body should
 // not wait for slow things.
 //
