@@ -185,9 +185,14 @@ func (r *raster) draw(l stored, o int, how scaling, m model) *drawing {
 		div, d.ratio = 1, image.YCbCrSubsampleRatio444
 	}
 	for i, p := range r.planes {
-		if i == 0 {
+		switch {
+		case i == 0:
 			d.add(p, l, r.sub[i], 1, how)
-		} else {
+		case i == 2 && r.sub[1] == r.sub[2] && r.planes[1].W == p.W && r.planes[1].H == p.H:
+			c := d.planes[1]
+			d.planes = append(d.planes, resample.NewPlane(c.W, c.H, 1))
+			d.scalers = append(d.scalers, d.scalers[1]) // both planes of chroma take the same weights
+		default:
 			d.add(p, l, r.sub[i], div, how)
 		}
 	}
