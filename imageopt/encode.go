@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"slices"
 
+	"github.com/perfblocks/perfblocks/imageopt/internal/jpegenc"
 	"github.com/perfblocks/perfblocks/imageopt/internal/quant"
 )
 
@@ -110,7 +111,8 @@ func photographic(p picture) bool {
 	return all > 0 && same*4 < all
 }
 
-func (o *Optimizer) encode(ctx context.Context, f Format, pic picture, s *Spec) ([]byte, error) {
+// encode makes the file. buffers, which may be nil, serve the results of one job.
+func (o *Optimizer) encode(ctx context.Context, f Format, pic picture, s *Spec, buffers *jpegenc.Buffers) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, ctxError(ctx)
 	}
@@ -125,7 +127,7 @@ func (o *Optimizer) encode(ctx context.Context, f Format, pic picture, s *Spec) 
 		}
 	case f == FormatJPEG:
 		var data []byte
-		if data, err = encodeJPEG(ctx, pic, s); err == nil {
+		if data, err = encodeJPEG(ctx, pic, s, buffers); err == nil {
 			return data, nil
 		}
 	case f == FormatPNG:

@@ -157,9 +157,9 @@ func jpegCost(s *Spec, px int64) int64 {
 }
 
 // encodeJPEG writes a picture that has no alpha.
-func encodeJPEG(ctx context.Context, p picture, s *Spec) ([]byte, error) {
+func encodeJPEG(ctx context.Context, p picture, s *Spec, buffers *jpegenc.Buffers) ([]byte, error) {
 	in := p.planes(s.Quality >= 90 && !s.searches())
-	o := jpegenc.Options{Quality: float64(s.Quality)}
+	o := jpegenc.Options{Quality: float64(s.Quality), Buffers: buffers}
 	if s.TargetBytes > 0 {
 		o.Sequential = s.TargetBytes < smallFile
 		data, err := jpegenc.EncodeTo(ctx, in, s.TargetBytes, o)

@@ -145,7 +145,7 @@ func (o *Optimizer) dataURL(ctx context.Context, m *image.NRGBA) (string, error)
 	if !m.Opaque() {
 		f = FormatPNG
 	}
-	data, err := o.encode(ctx, f, picture{rgba: m}, &Spec{Quality: 40})
+	data, err := o.encode(ctx, f, picture{rgba: m}, &Spec{Quality: 40}, nil)
 	if err != nil {
 		return "", err
 	}

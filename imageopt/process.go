@@ -13,19 +13,21 @@ import (
 	"time"
 
 	"github.com/perfblocks/perfblocks/imageopt/internal/header"
+	"github.com/perfblocks/perfblocks/imageopt/internal/jpegenc"
 )
 
 // job is one call: its source, its decoded picture and its record.
 type job struct {
-	o      *Optimizer
-	src    *source
-	wanted wanted // how far a JPEG may be reduced as it is decoded
-	specs  []Spec
-	raster *raster  // decoded still, or nil
-	feeds  []*feed  // of each spec, if the raster has no samples; see stream
-	damage error    // why the raster is not complete, see Options.Truncated
-	frames *gif.GIF // decoded animation, or nil
-	ev     Event
+	o       *Optimizer
+	src     *source
+	wanted  wanted // how far a JPEG may be reduced as it is decoded
+	specs   []Spec
+	raster  *raster  // decoded still, or nil
+	feeds   []*feed  // of each spec, if the raster has no samples; see stream
+	damage  error    // why the raster is not complete, see Options.Truncated
+	frames  *gif.GIF // decoded animation, or nil
+	buffers jpegenc.Buffers
+	ev      Event
 }
 
 func (o *Optimizer) process(ctx context.Context, w io.Writer, r io.Reader, spec Spec) (res Result, err error) {
@@ -257,7 +259,7 @@ func (j *job) still(ctx context.Context, i int, spec *Spec, p plan, info Info) (
 				return file{}, &LimitError{Limit: "target bytes", Got: int64(spec.TargetBytes - bare.TargetBytes), Max: int64(spec.TargetBytes)}
 			}
 		}
-		data, err := j.o.encode(ctx, f, pic, &bare)
+		data, err := j.o.encode(ctx, f, pic, &bare, &j.buffers)
 		if err != nil {
 			return file{}, err
 		}

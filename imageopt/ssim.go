@@ -14,7 +14,7 @@ func encodeAlike(ctx context.Context, in jpegenc.Picture, s *Spec, o jpegenc.Opt
 	lo, hi := 1, s.Quality
 	for lo < hi {
 		q := (lo + hi) / 2
-		data, err := jpegenc.Encode(ctx, in, jpegenc.Options{Quality: float64(q), Sequential: true})
+		data, err := jpegenc.Encode(ctx, in, jpegenc.Options{Quality: float64(q), Sequential: true, Buffers: o.Buffers})
 		if err != nil {
 			return nil, err
 		}

@@ -24,6 +24,15 @@ type Options struct {
 	Quality float64
 	// Sequential writes one scan instead of a progression.
 	Sequential bool
+	// Buffers, if not nil, is used and left with what it took.
+	Buffers *Buffers
+}
+
+// Buffers is the memory that a picture takes while it is encoded, for those that are
+// encoded one after the other. The zero value has none.
+type Buffers struct {
+	stores [3]store
+	tokens [][]token // chunks for the next scan
 }
 
 var errPicture = errors.New("jpegenc: planes do not make a picture")
@@ -31,7 +40,7 @@ var errPicture = errors.New("jpegenc: planes do not make a picture")
 // Encode returns the file. The error is ctx.Err(), which is looked at for each row of
 // blocks, unless the planes do not fit together.
 func Encode(ctx context.Context, p Picture, o Options) ([]byte, error) {
-	e, err := newEncoder(ctx, p)
+	e, err := newEncoder(ctx, p, o.Buffers)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +57,7 @@ type encoder struct {
 	w, h  int
 	comps []component
 	quant [2]quantiser
-	spare [][]token // chunks for the next scan
+	*Buffers
 }
 
 // component is one plane as blocks.
@@ -59,17 +68,20 @@ type component struct {
 	bw, bh int     // blocks that lie in the picture
 	mw, mh int     // blocks with the padding of the MCUs
 	raw    []coefs // not quantised yet
-	store
+	*store
 }
 
 // coefs are the 64 coefficients of a block.
 type coefs [64]int16
 
-func newEncoder(ctx context.Context, p Picture) (*encoder, error) {
+func newEncoder(ctx context.Context, p Picture, b *Buffers) (*encoder, error) {
 	if len(p.Planes) != 1 && (len(p.Planes) != 3 || p.Sub < 1 || p.Sub > 2) {
 		return nil, errPicture
 	}
-	e := &encoder{ctx: ctx, w: p.Planes[0].W, h: p.Planes[0].H}
+	if b == nil {
+		b = &Buffers{}
+	}
+	e := &encoder{ctx: ctx, w: p.Planes[0].W, h: p.Planes[0].H, Buffers: b}
 	if e.w < 1 || e.h < 1 || e.w > 65535 || e.h > 65535 {
 		return nil, errPicture
 	}
@@ -79,7 +91,7 @@ func newEncoder(ctx context.Context, p Picture) (*encoder, error) {
 	}
 	mx, my := ceilDiv(e.w, 8*sub), ceilDiv(e.h, 8*sub)
 	for i, q := range p.Planes {
-		c := component{p: q, h: sub, mw: mx * sub, mh: my * sub}
+		c := component{p: q, h: sub, mw: mx * sub, mh: my * sub, store: &b.stores[i]}
 		w, h := e.w, e.h
 		if i > 0 {
 			c.h, c.table, c.mw, c.mh = 1, 1, mx, my

@@ -151,6 +151,57 @@ func TestProgressionIsExact(t *testing.T) {
 	}
 }
 
+// TestBuffersChangeNothing: pictures of all kinds follow each other, and one that is not
+// finished.
+func TestBuffersChangeNothing(t *testing.T) {
+	b := &jpegenc.Buffers{}
+	for i, size := range [][2]int{{203, 117}, {90, 60}, {300, 200}, {16, 16}, {203, 117}, {299, 200}} {
+		for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio420, image.YCbCrSubsampleRatio444} {
+			p := picture(photo(size[0], size[1], ratio))
+			if i%3 == 2 {
+				p.Planes = p.Planes[:1]
+			}
+			o := jpegenc.Options{Quality: float64(30 + 10*i), Sequential: i%2 > 0}
+			want := encode(t, p, o)
+			o.Buffers = b
+			if !bytes.Equal(encode(t, p, o), want) {
+				t.Errorf("%v, %d planes: another file", size, len(p.Planes))
+			}
+			ctx := &ending{Context: t.Context(), left: 10 * i}
+			if _, err := jpegenc.Encode(ctx, p, o); err == nil && i == 0 {
+				t.Error("not cancelled")
+			}
+			o.Buffers = nil
+			to, err := jpegenc.EncodeTo(t.Context(), p, len(want)/2, o)
+			o.Buffers = b
+			got, err2 := jpegenc.EncodeTo(t.Context(), p, len(want)/2, o)
+			if !bytes.Equal(to, got) || (err == nil) != (err2 == nil) {
+				t.Errorf("%v to %d bytes: another file", size, len(want)/2)
+			}
+		}
+	}
+	p := picture(photo(300, 200, image.YCbCrSubsampleRatio420))
+	o := jpegenc.Options{Quality: 80}
+	without := testing.AllocsPerRun(5, func() { encode(t, p, o) })
+	o.Buffers = b
+	if with := testing.AllocsPerRun(5, func() { encode(t, p, o) }); with > without-15 {
+		t.Errorf("%v allocations with buffers, %v without", with, without)
+	}
+}
+
+// ending is a context that ends when it has been asked so many times.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (c *ending) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
 func TestRefuses(t *testing.T) {
 	ok := picture(photo(20, 20, image.YCbCrSubsampleRatio420))
 	ctx, cancel := context.WithCancel(t.Context())

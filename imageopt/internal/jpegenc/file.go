@@ -16,14 +16,14 @@ func (e *encoder) file(sequential bool) ([]byte, error) {
 	e.header(w, sequential)
 	for i := range scans {
 		s := &scans[i]
-		s.spare = e.spare
+		s.spare, e.Buffers.tokens = e.Buffers.tokens, nil
 		if err := s.run(e, sequential); err != nil {
 			return nil, err
 		}
 		w.codes(s)
 		s.header(w, e)
 		w.tokens(s)
-		e.spare = append(s.spare, s.chunks()...)
+		e.Buffers.tokens = append(s.spare, s.chunks()...)
 	}
 	return append(w.out, 0xff, 0xd9), nil
 }

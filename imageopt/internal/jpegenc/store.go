@@ -14,7 +14,8 @@ const chunk = 1 << 14
 
 // reset makes room for n blocks, which are all zero.
 func (s *store) reset(n int) {
-	if len(s.means) == n {
+	if cap(s.means) >= n {
+		s.means, s.masks, s.places = s.means[:n], s.masks[:n], s.places[:n]
 		clear(s.means)
 		clear(s.masks)
 	} else {

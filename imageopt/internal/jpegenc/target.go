@@ -26,7 +26,7 @@ const aim, atLeast = 0.965, 0.92
 // the blocks until the size fits, and then for all. The error is as that of Encode, or
 // a *TooLargeError.
 func EncodeTo(ctx context.Context, p Picture, size int, o Options) ([]byte, error) {
-	e, err := newEncoder(ctx, p)
+	e, err := newEncoder(ctx, p, o.Buffers)
 	if err != nil {
 		return nil, err
 	}
