@@ -189,6 +189,22 @@ func TestBuffersChangeNothing(t *testing.T) {
 	}
 }
 
+// TestFilesFitTheirMemory: they belong to the caller, who may keep them.
+func TestFilesFitTheirMemory(t *testing.T) {
+	for _, q := range []float64{10, 30, 60, 80, 95} {
+		for _, seq := range []bool{false, true} {
+			b, err := jpegenc.Encode(t.Context(), picture(photo(640, 480, image.YCbCrSubsampleRatio420)), jpegenc.Options{Quality: q, Sequential: seq})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cap(b) > len(b)*3/2+1024 {
+				t.Errorf("quality %v: %d bytes in %d", q, len(b), cap(b))
+			}
+			t.Log(q, len(b), cap(b))
+		}
+	}
+}
+
 // ending is a context that ends when it has been asked so many times.
 type ending struct {
 	context.Context
