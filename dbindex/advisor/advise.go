@@ -195,9 +195,7 @@ func (s *search) list(only map[string]bool) {
 		}
 	}
 	allow := func(ix dbindex.Index) {
-		ix.Name = ""
-		ix.Name = ix.DerivedName()
-		if key, err := ix.SQL(s.c.dialect); err == nil && s.byKey[key] != nil {
+		if key, err := canonical(ix).SQL(s.c.dialect); err == nil && s.byKey[key] != nil {
 			only[key] = true
 		}
 	}

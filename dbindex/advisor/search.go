@@ -202,10 +202,19 @@ func (s *search) derive(it *item, list []*access) {
 	}
 }
 
+// canonical is the index with its derived name and its included columns in order, which
+// means nothing: two that do the same are one candidate.
+func canonical(ix dbindex.Index) dbindex.Index {
+	ix.Include = slices.Sorted(slices.Values(ix.Include))
+	ix.Name = ""
+	ix.Name = ix.DerivedName()
+	return ix
+}
+
 // propose adds a candidate, unless an existing index is the same. It reports whether
 // the definition is a candidate, old or new.
 func (s *search) propose(ix dbindex.Index) bool {
-	ix.Name = ix.DerivedName()
+	ix = canonical(ix)
 	key, err := ix.SQL(s.c.dialect)
 	if err != nil {
 		return false
