@@ -153,7 +153,7 @@ func (s *search) shortlist(ctx context.Context, timed bool) (map[string]bool, er
 	if timed {
 		was := make([]curve, len(s.items))
 		for i, it := range s.items {
-			was[i], it.took.baseMS = it.took, it.base*msPerCost
+			was[i], it.took = it.took, curve{base: it.base, baseMS: it.base * msPerCost}
 		}
 		if err := s.again(ctx, only); err != nil {
 			return nil, err

@@ -1,7 +1,9 @@
 package advisor
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -108,25 +110,44 @@ func runnable(w Scratch, q Query) bool {
 }
 
 // curve says how many milliseconds a query takes at which cost: none at none, and what
-// was measured at one or two costs.
+// was measured.
 type curve struct {
 	base, baseMS float64 // as the database was
-	now, nowMS   float64 // with what was chosen; zero before that was measured
+	points       []point // with what was chosen, by cost
+}
+
+// point is one measurement.
+type point struct{ cost, ms float64 }
+
+// near reports whether two costs are those of one plan, or of plans alike.
+func near(a, b float64) bool { return a <= 1.05*b && b <= 1.05*a }
+
+// put adds a measurement, which counts more than older ones of about the same cost, and
+// than that of the database as it was: there other queries leave other data in memory.
+func (c *curve) put(cost, ms float64) {
+	c.points = slices.DeleteFunc(slices.Clone(c.points), func(p point) bool { return near(p.cost, cost) })
+	c.points = append(c.points, point{cost, ms})
+	slices.SortFunc(c.points, func(a, b point) int { return cmp.Compare(a.cost, b.cost) })
 }
 
 // at goes straight from point to point.
 func (c curve) at(cost float64) float64 {
-	switch {
-	case c.base <= 0: // it cannot be planned
+	if c.base <= 0 { // it cannot be planned
 		return 0
-	case c.now <= 0:
-		return cost / c.base * c.baseMS
-	case cost <= c.now || c.base <= 1.05*c.now:
-		return cost / c.now * c.nowMS
-	case cost >= c.base:
-		return cost / c.base * c.baseMS
 	}
-	return c.nowMS + (c.baseMS-c.nowMS)*(cost-c.now)/(c.base-c.now)
+	if based := slices.ContainsFunc(c.points, func(p point) bool { return near(p.cost, c.base) }); !based {
+		c.put(c.base, c.baseMS)
+	}
+	last := c.points[0]
+	for _, p := range c.points {
+		if cost <= p.cost && p != last {
+			return last.ms + (p.ms-last.ms)*(cost-last.cost)/(p.cost-last.cost)
+		}
+		if last = p; cost <= p.cost {
+			break
+		}
+	}
+	return cost / last.cost * last.ms
 }
 
 // calibrate makes the curves of the queries: by their own runs, else by those of the

@@ -102,6 +102,27 @@ func TestSearchMakesRoom(t *testing.T) {
 	}
 }
 
+// TestCurve asks between and beyond what was measured.
+func TestCurve(t *testing.T) {
+	c := curve{base: 100, baseMS: 10}
+	check := func(want map[float64]float64) {
+		t.Helper()
+		for cost, ms := range want {
+			if got := c.at(cost); got < 0.999*ms || got > 1.001*ms {
+				t.Errorf("%+v.at(%v) = %v; want %v", c, cost, got, ms)
+			}
+		}
+	}
+	check(map[float64]float64{50: 5, 100: 10, 200: 20})
+	c.put(10, 2)
+	check(map[float64]float64{5: 1, 10: 2, 55: 6, 100: 10, 200: 20})
+	c.put(98, 30) // as costly as before, and slower
+	check(map[float64]float64{10: 2, 54: 16, 98: 30, 196: 60})
+	c.put(10.2, 1)
+	c.put(40, 1)
+	check(map[float64]float64{10.2: 1, 20: 1, 40: 1, 98: 30})
+}
+
 // TestSearchWeighsByTime has a search inside text that costs the planner as little as the
 // others, since it hopes for an early end, and takes a hundred times as long.
 func TestSearchWeighsByTime(t *testing.T) {
@@ -443,8 +464,8 @@ func TestSearchSurvivesPlansThatFail(t *testing.T) {
 	w := &timed{priced: newPriced(t, []Column{{Name: "id", Type: "bigint"}, {Name: "a", Type: "bigint"}, {Name: "b", Type: "bigint"}}, nil)}
 	w.bytes = func(dbindex.Index) int64 { return mb }
 	w.cost = func(dbindex.Index) float64 { return 10 }
-	w.time = func(_ Query, used []string, _ config) (time.Duration, error) {
-		if len(used) > 0 {
+	w.time = func(q Query, used []string, _ config) (time.Duration, error) {
+		if len(used) > 0 || q.Name == "probe" {
 			return time.Millisecond, nil
 		}
 		return 50 * time.Millisecond, nil

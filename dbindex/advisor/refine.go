@@ -9,7 +9,7 @@ import (
 
 // Bounds of refine.
 const (
-	maxRefine = 2 // searches after the first
+	maxRefine = 3 // searches after the first
 	mixRounds = 3 // of which the first brings the data to memory
 	mixSlow   = 5 * time.Second
 )
@@ -46,19 +46,26 @@ func (s *search) refine(ctx context.Context, w Scratch, first *search) error {
 		}
 		before, after := s.ran(times[0]), s.ran(times[1])
 		if before.gain(before.minus(after)) < -minGain {
+			s.learn(nil, times[1])
 			s.hidden = was.hidden
-			return s.accept(ctx, was.with)
+			if err := s.accept(ctx, was.with); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// learn makes measured times the points of the curves.
+// learn makes measured times, of the database as it is unless that is nil and of the
+// present choice, points of the curves.
 func (s *search) learn(base, now []float64) {
 	s.total = 0
 	for i, it := range s.items {
-		if base[i] > 0 && now[i] > 0 {
-			it.took.baseMS, it.took.now, it.took.nowMS = base[i], it.now, now[i]
+		if now[i] > 0 && (base == nil || base[i] > 0) {
+			if base != nil {
+				it.took.baseMS = base[i]
+			}
+			it.took.put(it.now, now[i])
 		}
 		s.total += it.q.Weight * it.took.baseMS
 	}
@@ -123,8 +130,12 @@ func (s *search) widen(ctx context.Context, to *search) error {
 		return err
 	}
 	for i, it := range s.items {
-		if t := to.items[i].took; it.base > 0 && t.now > 0 {
-			it.took = curve{base: it.base, baseMS: t.baseMS, now: it.now, nowMS: t.nowMS}
+		if t := to.items[i].took; it.base > 0 && len(t.points) > 0 {
+			it.took = curve{base: it.base, baseMS: t.baseMS}
+			for _, p := range t.points {
+				it.took.put(p.cost*it.base/t.base, p.ms)
+			}
+			it.took.put(it.now, t.at(to.items[i].now))
 		}
 	}
 	for range 2 { // once more where what was estimated to fit is bigger
