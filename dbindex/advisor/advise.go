@@ -187,8 +187,9 @@ func (s *search) again(ctx context.Context, only map[string]bool) error {
 	return nil
 }
 
-// list adds the definitions of the present choice, and of what cannot be judged.
-func (s *search) list(only map[string]bool) {
+// list adds the definitions of the present choice, of what cannot be judged, and of
+// others that are useful.
+func (s *search) list(only map[string]bool, others ...*candidate) {
 	for key, c := range s.byKey {
 		if errors.Is(c.err, errors.ErrUnsupported) || slices.Contains(s.chosen, c) {
 			only[key] = true
@@ -199,10 +200,23 @@ func (s *search) list(only map[string]bool) {
 			only[key] = true
 		}
 	}
+	for _, c := range others {
+		allow(c.index)
+		for _, o := range s.chosen {
+			if ix, ok := merged(c.index, o.index); ok {
+				allow(ix)
+			}
+		}
+	}
 	for _, c := range s.chosen {
 		narrow := c.index
 		narrow.Include = nil
 		allow(narrow)
+		if s.heavy(c) {
+			for _, ix := range s.gen.lighter(c.index) {
+				allow(ix)
+			}
+		}
 		for _, o := range s.chosen {
 			if ix, ok := merged(c.index, o.index); ok {
 				allow(ix)

@@ -2,7 +2,6 @@ package advisor
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 
@@ -302,8 +301,7 @@ func (b *builder) method(m dbindex.Method, k dbindex.Key) {
 
 // brin is for big tables whose rows lie in the order of the column.
 func (b *builder) brin(c cond) {
-	col := b.a.table.column(c.key.Column)
-	if col != nil && math.Abs(col.corr) > 0.9 && b.a.table.pages >= 1000 && !c.join {
+	if b.a.table.ordered(c.key.Column) && !c.join {
 		b.method(dbindex.BRIN, c.key)
 	}
 }

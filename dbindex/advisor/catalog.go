@@ -162,6 +162,13 @@ func alignment(kind string) float64 {
 	return 1 // short texts and numbers of any length have one byte for it
 }
 
+// ordered reports whether a big table's rows lie in the order of a column, so that a
+// summary of ranges finds few others.
+func (t *table) ordered(name string) bool {
+	c := t.column(name)
+	return c != nil && math.Abs(c.corr) > 0.9 && t.pages >= 1000
+}
+
 // brinBytes is the size of a block range index: some tuples for 128 blocks each.
 func (t *table) brinBytes() int64 { return int64(t.pages/128*40) + 24576 }
 

@@ -42,7 +42,7 @@
 //
 // # Cost
 //
-// A search asks for some thousand plans, a fraction of a millisecond each: about 4700 for
+// A search asks for some thousand plans, a fraction of a millisecond each: about 4000 for
 // the 32 queries of TestBars in examples/versus/advice. A Toggle also builds each
 // candidate, some hundred; [Options].Shortlist leaves it some dozen. It runs the workload
 // twice before the search and at most 36 times after it. Verify runs the workload twelve

@@ -102,6 +102,64 @@ func TestSearchMakesRoom(t *testing.T) {
 	}
 }
 
+// TestSearchMakesLighter has an index that leaves no room for another as it is, and next to
+// nothing is lost without one of its included columns, which no query asks for by itself.
+func TestSearchMakesLighter(t *testing.T) {
+	w := newPriced(t, []Column{{Name: "a", Type: "bigint"}, {Name: "b", Type: "bigint"}, {Name: "body", Type: "text"}, {Name: "owner", Type: "bigint"}}, nil)
+	w.bytes = func(ix dbindex.Index) int64 {
+		if ix.Keys[0].Column == "body" {
+			return 130 * mb
+		}
+		return int64(20+40*len(ix.Include)) * mb
+	}
+	w.cost = func(ix dbindex.Index) float64 {
+		if ix.Keys[0].Column == "body" {
+			return 1
+		}
+		return []float64{900, 2, 1}[len(ix.Include)]
+	}
+	work := Workload{{SQL: "SELECT a, b FROM t WHERE owner = 1"}, {SQL: "SELECT a FROM t WHERE body ILIKE '%word%'"}}
+	a, err := Advise(t.Context(), w, work, Options{MaxBytes: 200 * mb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := func(ix dbindex.Index) bool { return ix.Keys[0].Column == "owner" && len(ix.Include) == 1 }
+	if !has(a, "body") || !slices.ContainsFunc(a.Indexes(), one) {
+		t.Errorf("no index was made lighter for another:\n%s", a)
+	}
+}
+
+// indexed is timed, and the existing index on owner halves the cost of what asks for it.
+type indexed struct{ *timed }
+
+func (x indexed) estimate(ctx context.Context, q Query, args []any, cfg config) (estimate, error) {
+	e, err := x.timed.estimate(ctx, q, args, cfg)
+	if e.cost > 500 && len(cfg.hidden) == 0 && strings.Contains(q.SQL, " owner ") {
+		e.cost, e.used = 500, []string{"old"}
+	}
+	return e, err
+}
+
+// TestSearchMakesRoomByDrops has a budget for two indexes only if an existing one goes,
+// which one of them makes redundant.
+func TestSearchMakesRoomByDrops(t *testing.T) {
+	old := dbindex.Index{Name: "old", Table: "t", Keys: []dbindex.Key{dbindex.Asc("owner")}}
+	w := &timed{priced: newPriced(t, []Column{{Name: "a", Type: "bigint"}, {Name: "body", Type: "text"}, {Name: "owner", Type: "bigint"}}, []dbindex.Index{old})}
+	w.c.tables[tableKey("", "t")].sizes = map[string]int64{"old": 60 * mb}
+	w.bytes = func(ix dbindex.Index) int64 {
+		return map[string]int64{"body": 130, "owner": 100}[ix.Keys[0].Column] * mb
+	}
+	w.cost = func(dbindex.Index) float64 { return 1 }
+	work := Workload{{SQL: "SELECT a FROM t WHERE owner = 1"}, {SQL: "SELECT a FROM t WHERE body ILIKE '%word%'"}}
+	a, err := Advise(t.Context(), indexed{w}, work, Options{MaxBytes: 175 * mb, DisableRuns: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !has(a, "body") || !has(a, "owner") || len(a.Drop) != 1 || a.Bytes > 175*mb {
+		t.Errorf("what a proposal makes redundant leaves no room for it:\n%s", a)
+	}
+}
+
 // TestCurve asks between and beyond what was measured.
 func TestCurve(t *testing.T) {
 	c := curve{base: 100, baseMS: 10}
@@ -121,6 +179,38 @@ func TestCurve(t *testing.T) {
 	c.put(10.2, 1)
 	c.put(40, 1)
 	check(map[float64]float64{10.2: 1, 20: 1, 40: 1, 98: 30})
+}
+
+// TestLighter lists what is smaller than an index.
+func TestLighter(t *testing.T) {
+	tab := &table{name: "t", pages: 2000, byName: map[string]*column{"at": {name: "at", corr: 1}, "k": {name: "k"}}}
+	g := generator{c: &catalog{dialect: dbindex.Postgres(15), tables: map[string]*table{tableKey("", "t"): tab}}}
+	for _, c := range []struct {
+		ix   dbindex.Index
+		want string
+	}{
+		{dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("k")}}, ""},
+		{dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("at")}}, `USING brin ("at")`},
+		{dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("at")}, Where: dbindex.IsNull("k")}, ""},
+		{dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("at")}, Method: dbindex.BRIN}, ""},
+		{dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("k"), dbindex.Asc("at")}}, `("k")`},
+		{dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("k")}, Include: []string{"a", "b"}}, `("k"), ("k") INCLUDE ("b"), ("k") INCLUDE ("a")`},
+		{dbindex.Index{Keys: []dbindex.Key{dbindex.Asc("k"), dbindex.Asc("at")}, Include: []string{"a"}}, `("k", "at"), ("k"), ("k") INCLUDE ("a")`},
+	} {
+		c.ix.Table = "t"
+		var got []string
+		for _, ix := range g.lighter(c.ix) {
+			ix.Name = "i"
+			text, err := ix.SQL(g.c.dialect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, strings.TrimPrefix(text, `CREATE INDEX "i" ON "t" `))
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("lighter(%+v) = %q; want %q", c.ix, got, c.want)
+		}
+	}
 }
 
 // TestSearchWeighsByTime has a search inside text that costs the planner as little as the

@@ -142,7 +142,12 @@ func (s *search) widen(ctx context.Context, to *search) error {
 		if err := s.run(ctx); err != nil {
 			return err
 		}
-		s.list(to.only)
+		// Where existing indexes can be left out there may be room for more.
+		crowded, err := s.crowded(ctx)
+		if err != nil {
+			return err
+		}
+		s.list(to.only, crowded...)
 		for _, key := range slices.Sorted(maps.Keys(to.only)) {
 			if c := s.byKey[key]; c != nil {
 				to.propose(c.index)
@@ -154,7 +159,7 @@ func (s *search) widen(ctx context.Context, to *search) error {
 		if s.weigh(to); s.fits(s.chosen) {
 			break
 		}
-		if err := s.shrink(ctx); err != nil {
+		if err := s.shrink(ctx, nil); err != nil {
 			return err
 		}
 	}
@@ -163,7 +168,7 @@ func (s *search) widen(ctx context.Context, to *search) error {
 			foreign = append(foreign, own)
 		}
 	}
-	return to.restart(ctx, foreign)
+	return to.restart(ctx, foreign, nil)
 }
 
 // weigh takes the sizes that another search has, which may be those of real indexes.

@@ -381,9 +381,17 @@ func (s *search) growth(list []*candidate) float64 {
 
 // fits reports whether a choice keeps to the budgets.
 func (s *search) fits(list []*candidate) bool {
-	return (s.o.MaxBytes == 0 || sizeOf(list)-s.givenUp() <= s.o.MaxBytes) &&
+	return s.over(list) <= 0 &&
 		(s.o.MaxIndexes == 0 || len(list) <= s.o.MaxIndexes) &&
 		(s.o.MaxWriteGrowth == 0 || s.growth(list) <= s.o.MaxWriteGrowth)
+}
+
+// over is by how many bytes a choice exceeds its budget, negative for what is left.
+func (s *search) over(list []*candidate) int64 {
+	if s.o.MaxBytes == 0 {
+		return 0
+	}
+	return sizeOf(list) - s.givenUp() - s.o.MaxBytes
 }
 
 // givenUp is the size of the existing indexes that are hidden.
