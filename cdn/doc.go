@@ -17,6 +17,12 @@
 // and cdnenv, which chooses one by environment variables. A [Local] is a provider
 // too. Package cdntest checks a provider of your own.
 //
+// # Edges
+//
+// Content under an explicit key may be cached by the provider's edge. [Uploader.Purge]
+// makes it forget keys, or all below one ("img/"); Options.Purge does so after each
+// upload, promotion and delete. Derived keys need neither.
+//
 // # Units
 //
 // Sizes are bytes, durations are [time.Duration], keys are slash-separated UTF-8

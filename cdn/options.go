@@ -76,6 +76,13 @@ type Options struct {
 	// and {key} the key, escaped but for its slashes; one of them is needed. {width},
 	// {height}, {quality}, {format} and {fit} are empty where the Transform is zero.
 	ImageURL string
+	// Purge makes the provider's edge forget a key that UploadOptions.Key names after
+	// each upload and promotion under it, and every key after its Delete. It costs one
+	// more request each time, for which CloudFront may charge, and waits at most MaxWait
+	// for it. Result.Unpurged and the error of Delete tell when it failed; a process that
+	// is killed in between does not ask. It needs a provider that can purge; see
+	// [Uploader.Purge].
+	Purge bool
 	// Hooks observes the work; see [Hooks].
 	Hooks Hooks
 	// Logger reports failed promotions, which nobody else receives. Nil: silent.
@@ -160,6 +167,9 @@ type Result struct {
 	Handle string
 	// Fallback is why it was stored locally; nil when the provider has it.
 	Fallback error
+	// Unpurged is why Options.Purge has not reached the edge, which may serve what was
+	// there before for a while; nil when it has, or was not needed.
+	Unpurged error
 	// Deduped is set when equal content was there already and none was sent.
 	Deduped bool
 	Size    int64 // bytes stored

@@ -300,6 +300,7 @@ func (u *Uploader) promote(ctx context.Context, e *entry) (did bool, err error) 
 	case err == nil:
 		if did {
 			u.count.promoted.Add(1)
+			u.purgePromoted(ctx, e)
 		}
 		if hook := u.opts.Hooks.Promoted; hook != nil && did && e.State != stateDelete {
 			hook(PromoteEvent{Key: e.Key, Size: e.Size, Age: time.Since(e.Time)})

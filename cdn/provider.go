@@ -107,7 +107,11 @@ type Copier interface {
 
 // Purger is a [Provider] that can drop cached copies from its edge.
 type Purger interface {
-	// Purge returns once the provider has accepted the request.
+	// Purge returns once the provider has accepted the request. A Ref.Key that ends in
+	// a slash stands for all keys below it, and "/" for all; a provider that purges
+	// single keys only refuses those. A missing object is not an error. Without refs it
+	// does no I/O and tells whether it can purge at all. What it cannot do is an error
+	// matching ErrInvalid and errors.ErrUnsupported, and nothing is purged then.
 	Purge(ctx context.Context, refs ...Ref) error
 }
 

@@ -33,7 +33,7 @@ type Stats struct {
 // what begins it, sends a part or completes it, Head for a list of parts, Delete for an
 // abort.
 type Requests struct {
-	Put, Head, Open, Delete uint64 // since New
+	Put, Head, Open, Delete, Purge uint64 // since New
 }
 
 // counters is the live form of the totals in Stats.
@@ -42,6 +42,7 @@ type counters struct {
 	retries, promoted, promoteFailures  atomic.Uint64
 	bytesIn, bytesSent, bytesLocal      atomic.Uint64
 	reqPut, reqHead, reqOpen, reqDelete atomic.Uint64
+	reqPurge                            atomic.Uint64
 	active                              atomic.Int64
 }
 
@@ -54,6 +55,7 @@ func (u *Uploader) Stats() Stats {
 		BytesIn: c.bytesIn.Load(), BytesSent: c.bytesSent.Load(), BytesLocal: c.bytesLocal.Load(),
 		Requests: Requests{
 			Put: c.reqPut.Load(), Head: c.reqHead.Load(), Open: c.reqOpen.Load(), Delete: c.reqDelete.Load(),
+			Purge: c.reqPurge.Load(),
 		},
 		Active:      int(c.active.Load()),
 		MemoryBytes: u.memory.used.Load(),
@@ -90,6 +92,7 @@ func (u *Uploader) Metrics() iter.Seq2[string, float64] {
 			{"cdn_requests_total", "op=head", float64(s.Requests.Head)},
 			{"cdn_requests_total", "op=open", float64(s.Requests.Open)},
 			{"cdn_requests_total", "op=delete", float64(s.Requests.Delete)},
+			{"cdn_requests_total", "op=purge", float64(s.Requests.Purge)},
 			{"cdn_memory_bytes", "", float64(s.MemoryBytes)},
 			{"cdn_pending_objects", "", float64(s.Pending)},
 			{"cdn_pending_bytes", "", float64(s.PendingBytes)},

@@ -65,7 +65,8 @@ type Pending struct {
 }
 
 // New returns an Uploader for p. Errors match [ErrOptions]: a nil provider, a field
-// out of range, or a Fallback that is p itself or serves another Uploader.
+// out of range, a Fallback that is p itself or serves another Uploader, or Purge with a
+// provider that cannot.
 func New(p Provider, o Options) (*Uploader, error) {
 	full, err := o.withDefaults()
 	if p == nil {
@@ -81,6 +82,9 @@ func New(p Provider, o Options) (*Uploader, error) {
 	}
 	if n, ok := p.(Namer); ok {
 		u.name = n.ProviderName()
+	}
+	if err := u.checkPurger(); err != nil {
+		return nil, err
 	}
 	if u.local != nil {
 		if err := u.local.attach(u); err != nil {
@@ -143,6 +147,9 @@ func (u *Uploader) Upload(ctx context.Context, name string, r io.Reader, o Uploa
 		u.count.fellBack.Add(1)
 	default:
 		u.count.stored.Add(1)
+		if o.Key != "" {
+			res.Unpurged = u.purgeChanged(ctx, Ref{Key: res.Key, Handle: res.Handle})
+		}
 	}
 	res.Elapsed = time.Since(start)
 	return res, nil
@@ -151,7 +158,9 @@ func (u *Uploader) Upload(ctx context.Context, name string, r io.Reader, o Uploa
 // Delete removes key everywhere. It also wins over a promotion under way. If the
 // provider is unavailable and there is a Fallback, the delete is journaled: Open,
 // Head and the Local handler say at once that the object is gone, and Promote
-// carries it out at the provider. Deleting a missing key is not an error.
+// carries it out at the provider. Deleting a missing key is not an error. With
+// Options.Purge an error may also mean that the object is gone but its edge not purged;
+// Delete may be repeated then.
 func (u *Uploader) Delete(ctx context.Context, key string) error {
 	if err := CheckKey(key); err != nil {
 		return err
@@ -167,8 +176,12 @@ func (u *Uploader) Delete(ctx context.Context, key string) error {
 			return err
 		}
 	}
+	ref := u.handleOf(key)
 	err = u.deleteRemote(ctx, key, seen)
-	if err == nil || u.local == nil {
+	if err == nil {
+		return u.purgeChanged(ctx, ref)
+	}
+	if u.local == nil {
 		return err
 	}
 	if seen != 0 {

@@ -64,6 +64,7 @@ func Run(t *testing.T, newProvider func(t *testing.T) cdn.Provider, o Options) {
 		{"Copy", (*suite).copy},
 		{"Multipart", (*suite).multipart},
 		{"MultipartAbort", (*suite).multipartAbort},
+		{"Purge", (*suite).purge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.f(&suite{T: t, o: o, p: newProvider(t), ctx: t.Context()})

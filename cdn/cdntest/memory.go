@@ -20,10 +20,10 @@ import (
 )
 
 // Memory is a cdn.Provider in memory, for tests. It keeps the whole contract and is
-// a cdn.Lister. The zero value is ready to use; it must not be copied.
+// a cdn.Lister and a cdn.Purger. The zero value is ready to use; it must not be copied.
 type Memory struct {
 	// Fault, if not nil, is called before each operation ("put", "head", "open",
-	// "delete") with its context and key; an error makes the operation fail with it.
+	// "delete", "purge") with its context and key; an error makes the operation fail with it.
 	// It may block until ctx ends, to play a black hole. Set it before first use.
 	Fault func(ctx context.Context, op, key string) error
 	// Unverified makes Put leave Info.Verified unset, so that callers must look.
@@ -34,6 +34,7 @@ type Memory struct {
 	mu      sync.Mutex
 	objects map[string]stored // guarded by mu
 	puts    int               // guarded by mu
+	purged  []string          // guarded by mu
 }
 
 type stored struct {
@@ -61,6 +62,32 @@ func (m *Memory) Puts() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.puts
+}
+
+// Purge notes the keys, which [Memory.Purged] returns; there is no edge.
+func (m *Memory) Purge(ctx context.Context, refs ...cdn.Ref) error {
+	for _, ref := range refs {
+		key := strings.TrimSuffix(ref.Key, "/")
+		if ref.Key == "/" {
+			key = "everything" // for Fault; no key
+		}
+		if err := m.enter(ctx, "purge", key); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, ref := range refs {
+		m.purged = append(m.purged, ref.Key)
+	}
+	return nil
+}
+
+// Purged is the keys that were purged so far, in that order.
+func (m *Memory) Purged() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.purged)
 }
 
 // Bytes returns the content of key, and whether there is any. The caller must not

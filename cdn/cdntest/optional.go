@@ -2,6 +2,7 @@ package cdntest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -143,4 +144,30 @@ func (s *suite) multipartAbort() {
 		}
 	}
 	s.wantGone(cdn.Ref{Key: obj.Key})
+}
+
+func (s *suite) purge() {
+	p, ok := s.p.(cdn.Purger)
+	if !ok {
+		s.Skip("not a cdn.Purger")
+	}
+	if err := p.Purge(s.ctx); errors.Is(err, errors.ErrUnsupported) {
+		s.Skip("cannot purge as it is configured")
+	} else if err != nil {
+		s.Fatalf("Purge of nothing = %v; want nil or errors.ErrUnsupported", err)
+	}
+	b := content(1_000, 95)
+	ref := s.put(object(s.key("purge me.bin"), b), b)
+	if err := p.Purge(s.ctx, ref, cdn.Ref{Key: s.key("purge/missing.bin")}); err != nil {
+		s.Errorf("Purge of an object and a missing one = %v", err)
+	}
+	if err := p.Purge(s.ctx, cdn.Ref{Key: s.key("purge/")}); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.Errorf("Purge of all below a key = %v; want nil or errors.ErrUnsupported", err)
+	}
+	s.want(ref, b)
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	if err := p.Purge(ctx, ref); !errors.Is(err, context.Canceled) {
+		s.Errorf("Purge with a cancelled context = %v; want context.Canceled", err)
+	}
 }
