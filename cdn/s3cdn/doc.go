@@ -19,6 +19,15 @@
 //	[{"AllowedOrigins": ["https://www.example.com"], "AllowedMethods": ["GET", "PUT", "POST"],
 //	  "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 3600}]
 //
+// With CloudFrontDistribution the edge can be made to forget, by [Provider.Purge] or
+// cdn.Options.Purge:
+//
+//	p, err := s3cdn.New(s3cdn.Options{
+//		Bucket: "pictures", PublicURL: "https://cdn.example.com", CloudFrontDistribution: "E1A2B3C4D5E6F7",
+//	})
+//	up, err := cdn.New(p, cdn.Options{Fallback: local, Purge: true})
+//	err = up.Purge(ctx, "index.html", "old/") // all below old
+//
 // # Units
 //
 // Sizes and offsets are bytes (int64), waits are [time.Duration]. A key is what
@@ -46,7 +55,7 @@
 //
 // # Cost
 //
-// Each call is one request; a first refusal of checksum headers costs one more, and
+// Each call is one request, Purge one for 3000 paths; a first refusal of checksum headers costs one more, and
 // a lost reply to Complete a HeadObject. Over https payloads are not hashed for the
 // signature but sent with their CRC32C, which the caller has computed; over plain
 // http the SHA-256 of the Object is signed, and computed when it is unknown.

@@ -52,3 +52,17 @@ func ExampleProvider_PresignPut() {
 	// PUT pictures.s3.eu-central-1.amazonaws.com /cats/tom.png map[Content-Type:image/png]
 	// content-length;content-type;host 60
 }
+
+// Without a distribution, whether and what is purged is known before any request.
+func ExampleProvider_Purge() {
+	p, err := s3cdn.New(s3cdn.Options{
+		Bucket: "pictures", Region: "eu-central-1", AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "from a vault",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = p.Purge(context.Background(), cdn.Ref{Key: "cats/tom.png"}, cdn.Ref{Key: "dogs/"})
+	fmt.Println(err)
+	// Output: cdn: s3 purge "cats/tom.png": no CloudFrontDistribution is set: unsupported operation
+}

@@ -75,6 +75,12 @@ type Options struct {
 	CloudFrontKeyID string
 	// CloudFrontKey is an RSA private key in PEM, PKCS #1 or #8. Default none.
 	CloudFrontKey []byte
+	// CloudFrontDistribution is the identifier of the distribution that serves PublicURL,
+	// which it needs, such as "E1A2B3C4D5E6F7"; then [Provider.Purge] works. Requests are
+	// signed with the bucket's credentials, which need the permissions
+	// cloudfront:CreateInvalidation and, for Purging, cloudfront:ListInvalidations.
+	// Default none.
+	CloudFrontDistribution string
 }
 
 // settings is what New makes of Options.
@@ -119,6 +125,14 @@ func (o *Options) validate() (settings, error) {
 	}
 	if o.CloudFrontKeyID != "" && o.PublicURL == "" {
 		bad("CloudFrontKeyID needs PublicURL")
+	}
+	if id := o.CloudFrontDistribution; id != "" {
+		if strings.ContainsFunc(id, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '0' || r > '9') }) {
+			bad("CloudFrontDistribution %q is not the identifier of a distribution", id)
+		}
+		if o.PublicURL == "" {
+			bad("CloudFrontDistribution needs PublicURL")
+		}
 	}
 	if len(o.CloudFrontKey) > 0 {
 		if s.rsa, err = parseKey(o.CloudFrontKey); err != nil {

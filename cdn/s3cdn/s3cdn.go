@@ -22,11 +22,12 @@ var (
 	_ cdn.Copier      = (*Provider)(nil)
 	_ cdn.Multiparter = (*Provider)(nil)
 	_ cdn.Presigner   = (*Provider)(nil)
+	_ cdn.Purger      = (*Provider)(nil)
 )
 
 // Provider stores objects in one bucket of S3 or of a compatible service. It is a
-// [cdn.Lister], [cdn.Copier], [cdn.Multiparter] and [cdn.Presigner] too. It is safe
-// for concurrent use and must not be copied.
+// [cdn.Lister], [cdn.Copier], [cdn.Multiparter], [cdn.Presigner] and [cdn.Purger] too.
+// It is safe for concurrent use and must not be copied.
 type Provider struct {
 	opts    Options
 	set     settings
@@ -37,6 +38,8 @@ type Provider struct {
 	own     *http.Client // nil when the caller gave one
 	direct  *direct      // nil: content goes by the SDK too
 	skew    atomic.Int64 // nanoseconds by which the server's clock is ahead of ours
+
+	cloudFront *cloudFront // nil without a distribution
 
 	// plain is set once the server has refused checksum headers and then took the
 	// same request without them.
@@ -74,6 +77,7 @@ func New(o Options) (*Provider, error) {
 	}
 	p.https = bucket.Scheme == "https"
 	p.direct = newDirect(&o, cfg, hc, bucket)
+	p.cloudFront = newCloudFront(&o, set, cfg, hc)
 	p.base = set.publicURL
 	if p.base == "" {
 		p.base = strings.TrimRight(bucket.String(), "/")
