@@ -14,11 +14,12 @@ var (
 	_ cdn.Multiparter = (*Provider)(nil)
 	_ cdn.Presigner   = (*Provider)(nil)
 	_ cdn.Transformer = (*Provider)(nil)
+	_ cdn.Purger      = (*Provider)(nil)
 )
 
 // Provider stores objects in one Cloudinary product environment. It is a
-// [cdn.Multiparter], [cdn.Presigner] and [cdn.Transformer] too. It is safe for
-// concurrent use and must not be copied.
+// [cdn.Multiparter], [cdn.Presigner], [cdn.Transformer] and [cdn.Purger] too. It is safe
+// for concurrent use and must not be copied.
 type Provider struct {
 	opts Options
 	api  httpcall.API // its Client sends all requests

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/perfblocks/perfblocks/cdn"
 )
@@ -198,23 +196,12 @@ func (p *Provider) Delete(ctx context.Context, ref cdn.Ref) error {
 }
 
 func (c call) destroy(kind, typ, id string) error {
-	m := map[string]string{"public_id": id, "type": typ, "invalidate": "true"}
-	c.p.sign(m, time.Now())
-	form := make(url.Values, len(m))
-	for k, v := range m {
-		form.Set(k, v)
-	}
-	u := c.p.opts.APIURL + "/v1_1/" + c.p.opts.CloudName + "/" + kind + "/destroy"
-	req, err := http.NewRequestWithContext(c.Ctx, http.MethodPost, u, strings.NewReader(form.Encode()))
-	if err != nil {
-		return c.Fail(cdn.ErrInvalid, errors.New("the API's URL is malformed"))
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	var rep struct {
 		Result string   `json:"result"`
 		Error  apiError `json:"error"`
 	}
-	if err := c.JSON(req, &rep); err != nil {
+	m := map[string]string{"public_id": id, "type": typ, "invalidate": "true"}
+	if err := c.post(kind, "destroy", m, &rep); err != nil {
 		return err
 	}
 	if rep.Result != "ok" && rep.Result != "not found" {

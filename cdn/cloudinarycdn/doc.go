@@ -14,6 +14,10 @@
 // Browsers may send the form of [Provider.PresignPut] from any origin: Cloudinary
 // needs no CORS configuration.
 //
+// Overwriting and deleting ask the edges to forget, so that cdn.Options.Purge adds
+// nothing. [Provider.Purge] does it without a change; what is stored under other keys
+// by the account's own tools may want that.
+//
 // # Units
 //
 // Sizes and offsets are bytes (int64), waits are [time.Duration], quality is 1 to
@@ -45,7 +49,7 @@
 //
 // # Cost
 //
-// Each call is one request; without Ref.Handle Delete is three, and Head and Open of
+// Each call is one request; without Ref.Handle Delete is three, Purge one or two, and Head and Open of
 // an image or video that is missing, or was stored raw, are two. Put computes the MD5
 // of the body while it is sent. URLs and signatures need no request.
 //

@@ -48,6 +48,7 @@ type server struct {
 	chunks  map[string][]byte
 	version int64
 	seen    []string
+	purged  []string // by explicit: kind/type/id
 	tamper  func(reply map[string]any)
 	chunked bool // bodies without length are taken, which the official client sends and we do not
 }
@@ -127,6 +128,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		case "POST destroy":
 			s.destroy(w, r, el[2])
+			return
+		case "POST explicit":
+			s.explicit(w, r, el[2])
 			return
 		case "GET download":
 			s.download(w, r, el[2])
@@ -296,6 +300,31 @@ func (s *server) destroy(w http.ResponseWriter, r *http.Request, kind string) {
 		result = "ok"
 	}
 	answer(w, map[string]string{"result": result})
+}
+
+func (s *server) explicit(w http.ResponseWriter, r *http.Request, kind string) {
+	_ = r.ParseForm()
+	m := map[string]string{}
+	for k, v := range r.PostForm {
+		m[k] = v[0]
+	}
+	if status, msg := signed(m); status != 0 {
+		refuse(w, status, msg)
+		return
+	}
+	name := kind + "/" + m["type"] + "/" + m["public_id"]
+	a := s.assets[name]
+	switch {
+	case m["type"] == "" || m["public_id"] == "":
+		refuse(w, 400, "Missing required parameter")
+	case a == nil:
+		refuse(w, 404, "Resource not found - "+m["public_id"])
+	default:
+		if m["invalidate"] == "true" {
+			s.purged = append(s.purged, name)
+		}
+		answer(w, map[string]any{"public_id": a.id, "version": a.version, "resource_type": a.kind, "type": a.typ})
+	}
 }
 
 func (s *server) download(w http.ResponseWriter, r *http.Request, kind string) {

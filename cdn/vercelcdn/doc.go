@@ -41,7 +41,8 @@
 //
 // Of CacheControl only max-age is kept, at least 60 seconds; Disposition and Metadata
 // are not kept at all. Edges may serve overwritten and deleted content for a minute,
-// so prefer keys that name the content. Parts of an upload can be neither listed nor
+// so prefer keys that name the content; they cannot be purged sooner, so that a
+// Provider is no cdn.Purger. Parts of an upload can be neither listed nor
 // aborted. There are no signed URLs for reading. Keys have 950 bytes at most.
 //
 // # Background
