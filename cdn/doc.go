@@ -23,6 +23,11 @@
 // makes it forget keys, or all below one ("img/"); Options.Purge does so after each
 // upload, promotion and delete. Derived keys need neither.
 //
+// # Browsers
+//
+// A [Presigner] permits one upload or one read, a [FormPresigner] uploads by an HTML form
+// under a policy. A Local has both, as S3 has them.
+//
 // # Units
 //
 // Sizes are bytes, durations are [time.Duration], keys are slash-separated UTF-8

@@ -14,7 +14,7 @@ import (
 // ServeHTTP serves objects by key below the path of LocalOptions.URL: GET and HEAD,
 // with ranges and validators, never listing and never running as part of the site
 // (nosniff, a sandbox policy, and attachment for active types). With
-// LocalOptions.SignKey it takes the direct uploads of PresignPut. Promoted keys are
+// LocalOptions.SignKey it takes the direct uploads of PresignPut and PresignForm. Promoted keys are
 // redirected (302) to the provider, with LocalOptions.Private to an address of its own
 // PresignGet if it has one; deleted and unknown ones are 404.
 func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -24,7 +24,12 @@ func (l *Local) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if l.cors(w, r) {
 		return
 	}
-	direct := r.Method == http.MethodPut && len(l.opts.SignKey) > 0
+	signs := len(l.opts.SignKey) > 0
+	if signs && r.Method == http.MethodPost && r.URL.Path == l.base.Path {
+		l.receiveForm(w, r)
+		return
+	}
+	direct := signs && r.Method == http.MethodPut
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && !direct {
 		h.Set("Allow", "GET, HEAD")
 		l.refuse(w, http.StatusMethodNotAllowed)

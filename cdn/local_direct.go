@@ -125,11 +125,11 @@ func (l *Local) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 		origin = "*"
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "ETag, Content-Length, Content-Range")
+	h.Set("Access-Control-Expose-Headers", "ETag, Content-Length, Content-Range, Location")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD, PUT")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, PUT, POST")
 	h.Set("Access-Control-Allow-Headers", "Content-Type, Range, If-None-Match, If-Range")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
@@ -143,55 +143,75 @@ func (l *Local) receivePut(w http.ResponseWriter, r *http.Request, key string) {
 		l.refuse(w, http.StatusForbidden)
 		return
 	}
-	e, err := l.takePut(r, s)
-	switch {
-	case err == nil:
-		w.Header().Set("Etag", e.etag())
-		w.WriteHeader(http.StatusOK)
-	case errors.Is(err, ErrTooLarge):
-		l.refuse(w, http.StatusRequestEntityTooLarge)
-	case errors.Is(err, ErrType):
-		l.refuse(w, http.StatusUnsupportedMediaType)
-	case errors.Is(err, ErrTruncated), errors.Is(err, ErrKey):
-		l.refuse(w, http.StatusBadRequest)
-	case errors.Is(err, ErrLocalFull):
-		l.refuse(w, http.StatusInsufficientStorage)
-	default:
-		l.refuse(w, http.StatusServiceUnavailable)
+	in := intake{
+		key: key, claim: r.Header.Get("Content-Type"), body: r.Body, length: r.ContentLength, least: s.size, most: s.most,
 	}
+	if s.size > 0 {
+		in.most = s.size
+	}
+	var e *entry
+	err := fmt.Errorf("%w: not what was permitted", ErrType)
+	if s.contentType == "" || in.claim == s.contentType {
+		e, err = l.take(r.Context(), in)
+	}
+	if err != nil {
+		l.refuseUpload(w, err)
+		return
+	}
+	w.Header().Set("Etag", e.etag())
+	w.WriteHeader(http.StatusOK)
 }
 
-// takePut stores the body of a permitted request. What a Local that is a Fallback takes
-// is promoted like everything else there.
-func (l *Local) takePut(r *http.Request, s signed) (*entry, error) {
-	done, err := l.begin("put", s.key)
+// refuseUpload answers a direct upload that cannot be taken.
+func (l *Local) refuseUpload(w http.ResponseWriter, err error) {
+	status := http.StatusServiceUnavailable
+	switch kindOf(err) {
+	case ErrAuth:
+		status = http.StatusForbidden
+	case ErrTooLarge:
+		status = http.StatusRequestEntityTooLarge
+	case ErrType:
+		status = http.StatusUnsupportedMediaType
+	case ErrTruncated, ErrKey, ErrInvalid:
+		status = http.StatusBadRequest
+	case ErrLocalFull:
+		status = http.StatusInsufficientStorage
+	}
+	l.refuse(w, status)
+}
+
+// intake is a direct upload that was permitted.
+type intake struct {
+	key, claim  string // claim is the media type that the client or the policy names
+	body        io.Reader
+	length      int64 // that the client announces; -1: none
+	least, most int64 // bytes; 0: no bound
+}
+
+// take stores a direct upload. What a Local that is a Fallback takes is promoted like
+// everything else there.
+func (l *Local) take(ctx context.Context, in intake) (*entry, error) {
+	done, err := l.begin("put", in.key)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	limit := s.most
-	if s.size > 0 {
-		limit = s.size
-	}
-	if s.contentType != "" && r.Header.Get("Content-Type") != s.contentType {
-		return nil, fmt.Errorf("%w: not what was permitted", ErrType)
-	}
-	if limit > 0 && r.ContentLength > limit {
-		return nil, fmt.Errorf("%w: %d bytes, %d permitted", ErrTooLarge, r.ContentLength, limit)
+	if in.most > 0 && in.length > in.most {
+		return nil, fmt.Errorf("%w: %d bytes, %d permitted", ErrTooLarge, in.length, in.most)
 	}
 	f, err := l.newTemp()
 	if err != nil {
 		return nil, err
 	}
-	size, head, sum, crc, err := spoolRequest(f, r.Body, limit)
+	size, head, sum, crc, err := spoolRequest(f, in.body, in.most)
 	switch {
 	case err != nil:
-	case r.ContentLength >= 0 && size != r.ContentLength, s.size > 0 && size != s.size:
+	case in.length >= 0 && size != in.length, size < in.least:
 		err = fmt.Errorf("%w: %d bytes", ErrTruncated, size)
 	}
 	var ctype string
 	if err == nil {
-		ctype, _, err = decideType(s.key, r.Header.Get("Content-Type"), head)
+		ctype, _, err = decideType(in.key, in.claim, head)
 	}
 	if err != nil {
 		l.dropTemp(f)
@@ -203,8 +223,8 @@ func (l *Local) takePut(r *http.Request, s signed) (*entry, error) {
 	if owner != nil {
 		state = statePending
 	}
-	e := newEntry(Object{Key: s.key, Size: size, ContentType: ctype, SHA256: sum, CRC32C: crc}, state)
-	if err := l.store(r.Context(), e, false, nil, f); err != nil {
+	e := newEntry(Object{Key: in.key, Size: size, ContentType: ctype, SHA256: sum, CRC32C: crc}, state)
+	if err := l.store(ctx, e, false, nil, f); err != nil {
 		return nil, err
 	}
 	if owner != nil {

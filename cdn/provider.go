@@ -2,14 +2,17 @@ package cdn
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 )
 
 // Provider stores objects under keys. It is the whole contract that a backend
 // must fulfil; more powers are optional interfaces found by type assertion:
-// [Lister], [Copier], [Multiparter], [Presigner], [Transformer], [Purger].
+// [Lister], [Copier], [Multiparter], [Presigner], [FormPresigner], [Transformer],
+// [Purger].
 //
 // A Provider is safe for concurrent use, makes exactly one attempt per call (the
 // [Uploader] owns all retries) and returns errors that match this package's
@@ -178,9 +181,50 @@ type PresignRequest struct {
 	Expiry      time.Duration // 0: 15 minutes
 }
 
+// FormPresigner is a [Provider] that lets a browser upload by an HTML form, with or
+// without a script, under a policy that the provider enforces.
+type FormPresigner interface {
+	// PresignForm permits uploads to whoever holds the result, until it expires.
+	PresignForm(ctx context.Context, req FormRequest) (DirectUpload, error)
+}
+
+// FormRequest is the policy of a form.
+type FormRequest struct {
+	// Key to store under. When it ends in a slash the client chooses what follows, in
+	// the form's field "key"; untouched that is the name of its file. Give each user a
+	// folder of its own, since files there can be replaced, and judge a key that a
+	// client tells by CheckKey and the folder.
+	Key string
+	// ContentType is what the file is stored as, whatever the client says; "": the
+	// provider's default.
+	ContentType        string
+	MinBytes, MaxBytes int64         // of the file; MaxBytes 0: the provider's limit
+	Expiry             time.Duration // 0: 15 minutes
+	Status             int           // of the reply to a success: 200, 201 or 204; 0: 204
+}
+
+// Checked returns r with its defaults, or an error matching ErrKey or ErrInvalid. It is
+// for implementations of [FormPresigner].
+func (r FormRequest) Checked() (FormRequest, error) {
+	setDefault(&r.Status, 204)
+	err := CheckKey(strings.TrimSuffix(r.Key, "/"))
+	switch {
+	case err != nil:
+	case strings.Contains(r.Key, "${"): // servers put the name of the file there
+		err = fmt.Errorf("%w: the key of a form holds ${", ErrKey)
+	case r.MinBytes < 0 || r.MaxBytes < 0 || r.MaxBytes > 0 && r.MinBytes > r.MaxBytes:
+		err = fmt.Errorf("%w: %d to %d bytes", ErrInvalid, r.MinBytes, r.MaxBytes)
+	case r.Status != 200 && r.Status != 201 && r.Status != 204:
+		err = fmt.Errorf("%w: status %d is not 200, 201 or 204", ErrInvalid, r.Status)
+	case !isText(r.ContentType):
+		err = fmt.Errorf("%w: a control character in ContentType", ErrInvalid)
+	}
+	return r, err
+}
+
 // DirectUpload tells a client how to send one object to the provider: as the body
 // of a request with Method and Header, or, when Fields is not nil, as a multipart
-// form with these fields followed by the file in the field FileField.
+// form with these fields followed by the file, as the last one, in the field FileField.
 type DirectUpload struct {
 	Method    string            // such as "PUT"
 	URL       string            // to send it to

@@ -66,3 +66,21 @@ func ExampleProvider_Purge() {
 	fmt.Println(err)
 	// Output: cdn: s3 purge "cats/tom.png": no CloudFrontDistribution is set: unsupported operation
 }
+
+// A browser may upload any number of files of at most 1 MiB below users/7/.
+func ExampleProvider_PresignForm() {
+	p, err := s3cdn.New(s3cdn.Options{
+		Bucket: "pictures", Region: "eu-central-1", AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "from a vault",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	up, err := p.PresignForm(context.Background(), cdn.FormRequest{Key: "users/7/", MaxBytes: 1 << 20})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(up.Method, up.URL, up.Fields["key"], up.Fields["success_action_status"])
+	// Output: POST https://pictures.s3.eu-central-1.amazonaws.com/ users/7/${filename} 204
+}

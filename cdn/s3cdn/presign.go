@@ -33,8 +33,8 @@ func expiry(d time.Duration) (time.Duration, error) {
 
 // PresignPut permits one upload for 15 minutes, or req.Expiry up to 7 days. With a
 // Size it is a PUT whose signature covers length and type. With MaxBytes alone it
-// is a form with a POST policy, which S3, MinIO and Ceph take and R2 does not; with
-// neither it is a PUT of any length. It makes no request to the bucket.
+// is the form of PresignForm, which R2 does not take; with neither it is a PUT of any
+// length. It makes no request to the bucket.
 func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.DirectUpload, error) {
 	const op = "presign"
 	life, err := expiry(req.Expiry)
@@ -51,7 +51,7 @@ func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.
 		return cdn.DirectUpload{}, p.refuse(op, req.Key, cdn.ErrTooLarge, fmt.Errorf("%d bytes, over %d", req.Size, req.MaxBytes))
 	}
 	if req.Size == 0 && req.MaxBytes > 0 {
-		return p.presignForm(ctx, req, life)
+		return p.PresignForm(ctx, cdn.FormRequest{Key: req.Key, ContentType: req.ContentType, MaxBytes: req.MaxBytes, Expiry: life})
 	}
 	in := &s3.PutObjectInput{Bucket: &p.opts.Bucket, Key: p.name(req.Key), ContentType: optional(req.ContentType)}
 	if req.Size > 0 {
@@ -75,26 +75,6 @@ func (p *Provider) PresignPut(ctx context.Context, req cdn.PresignRequest) (cdn.
 		}
 	}
 	return cdn.DirectUpload{Method: out.Method, URL: out.URL, Header: header, Expires: expires}, nil
-}
-
-func (p *Provider) presignForm(ctx context.Context, req cdn.PresignRequest, life time.Duration) (cdn.DirectUpload, error) {
-	expires := time.Now().Add(life)
-	conditions := []any{[]any{"content-length-range", 0, req.MaxBytes}}
-	if req.ContentType != "" {
-		conditions = append(conditions, []any{"eq", "$Content-Type", req.ContentType})
-	}
-	in := &s3.PutObjectInput{Bucket: &p.opts.Bucket, Key: p.name(req.Key)}
-	out, err := p.presign.PresignPostObject(ctx, in, func(o *s3.PresignPostOptions) {
-		o.Expires = life
-		o.Conditions = conditions
-	})
-	if err != nil {
-		return cdn.DirectUpload{}, p.fail(ctx, "presign", req.Key, err)
-	}
-	if req.ContentType != "" {
-		out.Values["Content-Type"] = req.ContentType
-	}
-	return cdn.DirectUpload{Method: "POST", URL: out.URL, Fields: out.Values, FileField: "file", Expires: expires}, nil
 }
 
 // PresignGet returns a URL that fetches the object for 15 minutes, or expiry up to

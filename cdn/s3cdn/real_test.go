@@ -78,6 +78,43 @@ func TestRealServer(t *testing.T) {
 			}
 		}
 	})
+	t.Run("form", func(t *testing.T) {
+		p := open(t)
+		one, err := p.PresignForm(t.Context(), cdn.FormRequest{Key: "form/a b.txt", ContentType: "text/plain", MinBytes: 2, MaxBytes: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder, err := p.PresignForm(t.Context(), cdn.FormRequest{Key: "form/u7/", Status: 201})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			name   string
+			up     cdn.DirectUpload
+			body   string
+			ok     bool
+			status int
+			key    string
+		}{
+			{"as permitted", one, "hello", true, 204, "form/a b.txt"},
+			{"too short", one, "h", false, 400, ""},
+			{"too long", one, "hello!", false, 400, ""},
+			{"other key", with(one, "key", "form/b.txt"), "hello", false, 403, ""},
+			{"other type", with(one, "Content-Type", "text/html"), "hello", false, 403, ""},
+			{"an acl", with(one, "acl", "public-read"), "hello", false, 403, ""},
+			{"other policy", with(one, "policy", folder.Fields["policy"]), "hello", false, 403, ""},
+			// versitygw 1.8.0 puts no name of a file into a key.
+			{"folder", with(folder, "key", "form/u7/x"), "hi", true, 201, "form/u7/x"},
+			{"folder, other key", with(folder, "key", "form/u8/x"), "hi", false, 403, ""},
+		} {
+			if got := direct(t, newClient(t), c.up, []byte(c.body), nil); got != c.status {
+				t.Errorf("%s: status %d; want %d", c.name, got, c.status)
+			}
+			if c.ok {
+				reads(t, p, c.key, []byte(c.body))
+			}
+		}
+	})
 	t.Run("completed twice", func(t *testing.T) {
 		p := open(t)
 		b := []byte("one part is enough")

@@ -23,10 +23,13 @@ var (
 	_ cdn.Multiparter = (*Provider)(nil)
 	_ cdn.Presigner   = (*Provider)(nil)
 	_ cdn.Purger      = (*Provider)(nil)
+
+	_ cdn.FormPresigner = (*Provider)(nil)
 )
 
 // Provider stores objects in one bucket of S3 or of a compatible service. It is a
-// [cdn.Lister], [cdn.Copier], [cdn.Multiparter], [cdn.Presigner] and [cdn.Purger] too.
+// [cdn.Lister], [cdn.Copier], [cdn.Multiparter], [cdn.Presigner],
+// [cdn.FormPresigner] and [cdn.Purger] too.
 // It is safe for concurrent use and must not be copied.
 type Provider struct {
 	opts    Options
@@ -40,6 +43,10 @@ type Provider struct {
 	skew    atomic.Int64 // nanoseconds by which the server's clock is ahead of ours
 
 	cloudFront *cloudFront // nil without a distribution
+
+	creds  aws.CredentialsProvider // that sign forms
+	region string                  // that they are signed for
+	form   string                  // URL that they are posted to
 
 	// plain is set once the server has refused checksum headers and then took the
 	// same request without them.
@@ -77,6 +84,10 @@ func New(o Options) (*Provider, error) {
 	}
 	p.https = bucket.Scheme == "https"
 	p.direct = newDirect(&o, cfg, hc, bucket)
+	p.creds, p.region, p.form = aws.NewCredentialsCache(cfg.Credentials), cfg.Region, strings.TrimRight(bucket.String(), "/")
+	if strings.Trim(bucket.Path, "/") == "" {
+		p.form += "/"
+	}
 	p.cloudFront = newCloudFront(&o, set, cfg, hc)
 	p.base = set.publicURL
 	if p.base == "" {

@@ -3,13 +3,11 @@ package s3cdn_test
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"hash/crc32"
@@ -424,49 +422,4 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, _ string, _ []byte
 		out.Contents = append(out.Contents, listEntry{k, len(o.data), o.etag, o.at.UTC().Format(time.RFC3339)})
 	}
 	return reply(w, out)
-}
-
-// form is a browser's upload by POST policy.
-func (s *server) form(w http.ResponseWriter, r *http.Request, body []byte) {
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	if err := r.ParseMultipartForm(1 << 20); err != nil || len(r.MultipartForm.File["file"]) != 1 {
-		refuse(400, "MalformedPOSTRequest", "not a form with one file").write(w)
-		return
-	}
-	field := func(k string) string { return r.MultipartForm.Value[k][0] }
-	f, _ := r.MultipartForm.File["file"][0].Open()
-	data, _ := io.ReadAll(f)
-	policy := field("policy")
-	scope := strings.Split(field("X-Amz-Credential"), "/")
-	sign := []byte("AWS4" + testSecret)
-	for _, v := range append(scope[1:], policy) {
-		m := hmac.New(sha256.New, sign)
-		m.Write([]byte(v))
-		sign = m.Sum(nil)
-	}
-	text, _ := base64.StdEncoding.DecodeString(policy)
-	var doc struct {
-		Expiration time.Time
-		Conditions []any
-	}
-	if hex.EncodeToString(sign) != field("X-Amz-Signature") || json.Unmarshal(text, &doc) != nil || time.Now().After(doc.Expiration) {
-		refuse(403, "SignatureDoesNotMatch", "the policy").write(w)
-		return
-	}
-	for _, c := range doc.Conditions {
-		l, ok := c.([]any)
-		if !ok {
-			continue
-		}
-		switch name := fmt.Sprint(l[0]); {
-		case name == "content-length-range" && (float64(len(data)) < l[1].(float64) || float64(len(data)) > l[2].(float64)):
-			refuse(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size").write(w)
-			return
-		case name == "eq" && field(strings.TrimPrefix(l[1].(string), "$")) != l[2]:
-			refuse(403, "AccessDenied", "Invalid according to Policy").write(w)
-			return
-		}
-	}
-	s.objects[field("key")] = object{data: data, header: http.Header{"Content-Type": r.MultipartForm.Value["Content-Type"]}, at: time.Now()}
-	w.WriteHeader(http.StatusNoContent)
 }
