@@ -28,6 +28,15 @@
 //	up, err := cdn.New(p, cdn.Options{Fallback: local, Purge: true})
 //	err = up.Purge(ctx, "index.html", "old/") // all below old
 //
+// [Provider.PresignForm] gives a browser a form with a POST policy: for one key or for a
+// folder, within bounds of length. [Provider.SignCookies] opens private objects behind
+// CloudFront to a browser, all below a key at once, as [Provider.PresignGet] opens one:
+//
+//	cookies, err := p.SignCookies(s3cdn.CookieRequest{Key: "members/", Domain: "example.com", Expiry: time.Hour})
+//	for _, c := range cookies {
+//		http.SetCookie(w, c)
+//	}
+//
 // # Units
 //
 // Sizes and offsets are bytes (int64), waits are [time.Duration]. A key is what

@@ -2,6 +2,10 @@ package s3cdn_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net/url"
 	"time"
@@ -65,6 +69,33 @@ func ExampleProvider_Purge() {
 	err = p.Purge(context.Background(), cdn.Ref{Key: "cats/tom.png"}, cdn.Ref{Key: "dogs/"})
 	fmt.Println(err)
 	// Output: cdn: s3 purge "cats/tom.png": no CloudFrontDistribution is set: unsupported operation
+}
+
+// Members may read all below members/ for an hour.
+func ExampleProvider_SignCookies() {
+	key, err := rsa.GenerateKey(rand.Reader, 2048) // in earnest from a file
+	if err != nil {
+		panic(err)
+	}
+	p, err := s3cdn.New(s3cdn.Options{
+		Bucket: "pictures", Region: "eu-central-1", AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "from a vault",
+		PublicURL: "https://cdn.example.com", CloudFrontKeyID: "K2JCJMDEHXQW5F",
+		CloudFrontKey: pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
+	})
+	if err != nil {
+		panic(err)
+	}
+	cookies, err := p.SignCookies(s3cdn.CookieRequest{Key: "members/", Domain: "example.com", Expiry: time.Hour})
+	if err != nil {
+		panic(err)
+	}
+	for _, c := range cookies { // in a handler: http.SetCookie(w, c)
+		fmt.Println(c.Name, c.Domain, c.Path, c.Secure, c.HttpOnly)
+	}
+	// Output:
+	// CloudFront-Policy example.com /members/ true true
+	// CloudFront-Signature example.com /members/ true true
+	// CloudFront-Key-Pair-Id example.com /members/ true true
 }
 
 // A browser may upload any number of files of at most 1 MiB below users/7/.
