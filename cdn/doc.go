@@ -28,6 +28,14 @@
 // A [Presigner] permits one upload or one read, a [FormPresigner] uploads by an HTML form
 // under a policy. A Local has both, as S3 has them.
 //
+// # Mirrors
+//
+// [NewMirror] makes one provider of several: a write is done when all have it, a read
+// comes from the first that answers.
+//
+//	mirror, err := cdn.NewMirror([]cdn.Provider{s3, r2}, cdn.MirrorOptions{})
+//	up, err := cdn.New(mirror, cdn.Options{Fallback: local})
+//
 // # Units
 //
 // Sizes are bytes, durations are [time.Duration], keys are slash-separated UTF-8
