@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -15,9 +16,7 @@ import (
 // with changes a field of a form; an empty value takes it away.
 func with(up cdn.DirectUpload, name, value string) cdn.DirectUpload {
 	fields := map[string]string{}
-	for k, v := range up.Fields {
-		fields[k] = v
-	}
+	maps.Copy(fields, up.Fields)
 	if fields[name] = value; value == "" {
 		delete(fields, name)
 	}
