@@ -25,7 +25,7 @@ func (p *Provider) Purge(ctx context.Context, refs ...cdn.Ref) error {
 		var err error
 		c := p.call(ctx, "purge", ref.Key)
 		if strings.HasSuffix(ref.Key, "/") {
-			return c.Fail(cdn.ErrInvalid, fmt.Errorf("Cloudinary purges single objects only: %w", errors.ErrUnsupported))
+			return c.Fail(cdn.ErrInvalid, fmt.Errorf("only single objects can be purged on Cloudinary: %w", errors.ErrUnsupported))
 		}
 		if ids[i], err = publicID(ref.Key); err != nil {
 			return c.Fail(cdn.ErrKey, err)
