@@ -9,7 +9,7 @@ import (
 
 // Bounds of refine.
 const (
-	maxRefine = 3 // searches after the first
+	maxRefine = 2 // searches after the first
 	mixRounds = 3 // of which the first brings the data to memory
 	mixSlow   = 5 * time.Second
 )
