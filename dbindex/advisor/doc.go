@@ -45,7 +45,7 @@
 // A search asks for some thousand plans, a fraction of a millisecond each: about 4000 for
 // the 32 queries of TestBars in examples/versus/advice. A Toggle also builds each
 // candidate, some hundred; [Options].Shortlist leaves it some dozen. It runs the workload
-// twice before the search and at most 36 times after it. Verify runs the workload twelve
+// twice before the search and at most 24 times after it. Verify runs the workload twelve
 // times, as often again for each index that it suspects, and the users of each proposal
 // twelve times more.
 //
